@@ -1,0 +1,9 @@
+"""Data planes: what carries out a Model.
+
+Enters: `plan.Plan` and `model.PoolEndpoints`. Leaves: a `Receipt` of what the data plane took.
+A driver knows neither Kubernetes nor another driver.
+"""
+
+from onehop.driver.driver import Capability, Driver, Receipt, Refusal
+
+__all__ = ["Capability", "Driver", "Receipt", "Refusal"]

@@ -1,0 +1,85 @@
+"""What onehop asks of a data plane."""
+
+from contextlib import AbstractAsyncContextManager
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from onehop.model.endpoint import PoolEndpoints
+from onehop.model.model import Model, RowKey
+from onehop.plan import Plan
+
+
+class Capability(StrEnum):
+    """What a data plane may be unable to do; compile turns a missing one into a Problem."""
+
+    UDP = "udp"
+    HTTP_PERSISTENCE_HEADER = "persistence-header"
+    RATE_LIMIT = "rate-limit"
+    BODY_LIMIT = "body-limit"
+    PROXY_PROTOCOL_OUT = "proxy-protocol-out"
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """One row that the data plane would not take.
+
+    Attributes:
+        reason: in the data plane's own words.
+    """
+
+    key: RowKey
+    reason: str
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of an apply.
+
+    Attributes:
+        refused: rows left out; the data plane keeps what it had for them, all others are served.
+        duration_s: until the last acknowledgement.
+    """
+
+    refused: tuple[Refusal, ...] = ()
+    duration_s: float = 0.0
+
+
+class Driver(Protocol):
+    """One data plane, held open by `running()`."""
+
+    @property
+    def name(self) -> str:
+        """`envoy`, `memory`, ...: for logs and metrics."""
+        ...
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What this data plane can do."""
+        ...
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Start the data plane, or connect to it; leaving the context stops what was started.
+
+        Raises:
+            DriverUnavailable: it does not come up.
+        """
+        ...
+
+    async def read_back(self) -> Model:
+        """Return what the data plane serves now; a first plan is the way from it to the wanted."""
+        ...
+
+    async def apply(self, plan: Plan) -> Receipt:
+        """Make the plan, stage by stage, each acknowledged before the next.
+
+        The data plane's own copy of pools and endpoints is updated before the first await, so that
+        `set_endpoints` called meanwhile is never overwritten by older endpoints of the plan.
+
+        Raises:
+            DriverUnavailable: it went away; what it served before stays in `read_back`.
+        """
+        ...
+
+    def set_endpoints(self, members: PoolEndpoints) -> None:
+        """Send a pool's endpoints now, without waiting; a pool that is not there is passed over."""
+        ...

@@ -1,0 +1,72 @@
+"""IP addresses and networks as canonical text.
+
+msgspec cannot decode `IPv4Address | IPv6Address`, and text compares, hashes and prints cheaper;
+so an address is a string that was parsed once, here.
+"""
+
+import ipaddress
+from typing import NewType
+
+IpAddr = NewType("IpAddr", str)
+Cidr = NewType("Cidr", str)
+
+_NEVER_A_BACKEND = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "127.0.0.0/8",  # the load balancer itself
+        "::1/128",
+        "0.0.0.0/8",  # "this host": Linux connects to loopback
+        "::/128",
+        "169.254.0.0/16",  # link-local: cloud metadata servers live here
+        "fe80::/10",
+        "224.0.0.0/4",  # multicast
+        "ff00::/8",
+        "255.255.255.255/32",
+    )
+)
+
+
+def parse_ip(text: str) -> IpAddr | None:
+    """Return the canonical form of an IPv4 or IPv6 address, or None if it is not one.
+
+    An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) comes out as the IPv4 address it means, so that
+    no second spelling slips past an address check. A zone (`fe80::1%eth0`) is refused.
+    """
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None:
+            return None
+        if address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+    return IpAddr(str(address))
+
+
+def parse_cidr(text: str) -> Cidr | None:
+    """Return the canonical form of a network; host bits are cleared, a bare address is a /32."""
+    try:
+        return Cidr(str(ipaddress.ip_network(text.strip(), strict=False)))
+    except ValueError:
+        return None
+
+
+def is_ipv6(address: IpAddr | Cidr) -> bool:
+    """Tell the family; canonical text needs no parsing for it."""
+    return ":" in address
+
+
+def is_loopback(address: IpAddr) -> bool:
+    """Tell whether the address is 127.0.0.0/8 or ::1."""
+    return ipaddress.ip_address(address).is_loopback
+
+
+def is_never_a_backend(address: IpAddr) -> bool:
+    """Tell whether traffic to this address would reach the load balancer or its link instead.
+
+    Loopback, link-local, multicast and unspecified addresses (design rule 6): a tenant who may
+    write an EndpointSlice must not reach our admin socket or a cloud's metadata server.
+    """
+    parsed = ipaddress.ip_address(address)
+    return any(parsed in network for network in _NEVER_A_BACKEND)

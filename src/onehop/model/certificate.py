@@ -1,0 +1,54 @@
+"""Certificates, and the keys that must never be seen."""
+
+from typing import Final
+
+import msgspec
+
+from onehop.model.ident import CertificateId, RouterId
+
+
+class SecretText(msgspec.Struct, frozen=True, repr_omit_defaults=True):
+    """Text that never renders: not in a repr, a log line, a golden file or an error message."""
+
+    reveal: str
+
+    def __repr__(self) -> str:
+        return REDACTED
+
+    __str__ = __repr__
+
+
+REDACTED: Final = "<redacted>"
+
+
+class Certificate(msgspec.Struct, frozen=True, kw_only=True, tag="certificate"):
+    """A chain and its key, already checked against each other.
+
+    Attributes:
+        chain_pem: leaf first.
+        fingerprint: SHA-256 of the leaf, lower-case hex: what is shown in place of the rest.
+        not_after: end of validity of the leaf, seconds since the epoch.
+    """
+
+    id: CertificateId
+    chain_pem: str
+    key_pem: SecretText
+    fingerprint: str
+    not_after: int
+
+
+class ServerName(msgspec.Struct, frozen=True, kw_only=True, tag="server-name"):
+    """Which certificate a router shows to a client that asks for a host by SNI.
+
+    Attributes:
+        hostname: exact, `*.example.com` (one label, RFC 6125), or `*` when no other fits.
+    """
+
+    router: RouterId
+    hostname: str
+    certificate: CertificateId
+
+    @property
+    def id(self) -> str:
+        """`router/hostname`."""
+        return f"{self.router}/{self.hostname}"

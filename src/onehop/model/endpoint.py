@@ -1,0 +1,60 @@
+"""Where a request can be sent."""
+
+from enum import StrEnum
+
+import msgspec
+
+from onehop.model.address import IpAddr
+from onehop.model.ident import PoolId
+
+
+class Path(StrEnum):
+    """How an endpoint is reached: the rungs of the ladder (design.md section 4)."""
+
+    POD = "pod"
+    """PodIP:targetPort, past kube-proxy."""
+    LOCAL = "local"
+    """The NodePort of a node that has ready Pods, weighted by their number."""
+    NODE = "node"
+    """The NodePort of any eligible node; kube-proxy may send it on to another one."""
+
+
+class Readiness(StrEnum):
+    """Whether an endpoint may get new work."""
+
+    SERVING = "serving"
+    DRAINING = "draining"
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """One backend socket, as the data plane will dial it.
+
+    `DRAINING` is an endpoint with `serving: true, terminating: true`: it keeps its
+    sessions and gets no new ones (KEP-1672). Endpoints that are neither are left out.
+
+    Attributes:
+        port: 1-65535, already resolved from the Service's named target port.
+        weight: share within its pool, 1-1000.
+        zone: `topology.kubernetes.io/zone`, or None if unknown.
+        node: the Kubernetes node behind it, or None if unknown.
+    """
+
+    address: IpAddr
+    port: int
+    path: Path = Path.POD
+    readiness: Readiness = Readiness.SERVING
+    weight: int = 1
+    zone: str | None = None
+    node: str | None = None
+
+
+class PoolEndpoints(msgspec.Struct, frozen=True, tag="endpoints"):
+    """The members of one pool, sorted by address and port; they change far more often than it."""
+
+    pool: PoolId
+    endpoints: tuple[Endpoint, ...] = ()
+
+    @property
+    def id(self) -> PoolId:
+        """The pool's id: a pool has exactly one set of endpoints."""
+        return self.pool

@@ -1,0 +1,82 @@
+"""Where clients arrive."""
+
+from enum import StrEnum
+from typing import TypeAlias
+
+import msgspec
+
+from onehop.model.address import Cidr, IpAddr
+from onehop.model.ident import ListenerId, ObjectRef, PoolId, RouterId
+
+
+class Transport(StrEnum):
+    """The layer 4 protocol of a listener."""
+
+    TCP = "TCP"
+    UDP = "UDP"
+
+
+class ForwardHttp(msgspec.Struct, frozen=True, kw_only=True, tag="http"):
+    """Serve the virtual hosts of a router.
+
+    Attributes:
+        tls: whether TLS ends here, with the certificates of the router's server names.
+        trusted_hops: proxies in front of us whose X-Forwarded-For is believed; 0 believes nobody.
+    """
+
+    router: RouterId
+    tls: bool = False
+    trusted_hops: int = 0
+
+
+class ForwardTcp(msgspec.Struct, frozen=True, kw_only=True, tag="tcp"):
+    """Pass the byte stream on to a pool."""
+
+    pool: PoolId
+    idle_timeout_s: float = 3600.0
+
+
+class ForwardUdp(msgspec.Struct, frozen=True, kw_only=True, tag="udp"):
+    """Pass datagrams on to a pool; a flow is a client's address and port."""
+
+    pool: PoolId
+    idle_timeout_s: float = 60.0
+
+
+Handler: TypeAlias = ForwardHttp | ForwardTcp | ForwardUdp
+
+
+class Vip(msgspec.Struct, frozen=True, kw_only=True, tag="vip"):
+    """An address that belongs to the load balancer and is announced by it.
+
+    Attributes:
+        owners: the objects that are served on it, sorted; empty for the shared VIP of Ingresses.
+    """
+
+    address: IpAddr
+    owners: tuple[ObjectRef, ...] = ()
+
+    @property
+    def id(self) -> IpAddr:
+        """The address itself."""
+        return self.address
+
+
+class Listener(msgspec.Struct, frozen=True, kw_only=True, tag="listener"):
+    """One socket on one VIP and what is done with what arrives there.
+
+    Attributes:
+        sources: client networks that may connect; empty lets everybody in.
+        accepts_proxy_protocol: every connection must begin with a PROXY header, v1 or v2.
+        max_connections: at once; None is no limit of its own.
+    """
+
+    id: ListenerId
+    owner: ObjectRef | None
+    address: IpAddr
+    port: int
+    transport: Transport = Transport.TCP
+    handler: Handler
+    sources: tuple[Cidr, ...] = ()
+    accepts_proxy_protocol: bool = False
+    max_connections: int | None = None

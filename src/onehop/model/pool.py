@@ -1,0 +1,126 @@
+"""A set of endpoints that can stand in for each other, and how the data plane treats them."""
+
+from enum import StrEnum
+from typing import TypeAlias
+
+import msgspec
+
+from onehop.model.ident import ObjectRef, PoolId
+
+
+class BackendProtocol(StrEnum):
+    """What is spoken to the endpoints; TLS around it is `Pool.tls`."""
+
+    HTTP1 = "http1"
+    H2 = "h2"
+    GRPC = "grpc"
+    TCP = "tcp"
+    UDP = "udp"
+
+
+class Balancing(StrEnum):
+    """Who gets the next request that is bound to nobody."""
+
+    LEAST_REQUEST = "least-request"
+    ROUND_ROBIN = "round-robin"
+    HASH = "hash"
+    """By the client's address, consistently: losing one of n endpoints moves 1/n of the clients."""
+
+
+class ProxyProtocol(StrEnum):
+    """The PROXY protocol (haproxy.org, proxy-protocol.txt), sent to endpoints."""
+
+    V1 = "v1"
+    V2 = "v2"
+
+
+class BackendTls(msgspec.Struct, frozen=True, kw_only=True):
+    """TLS towards the endpoints.
+
+    Attributes:
+        ca_pem: what the endpoints' certificates must chain to; None accepts any certificate.
+        server_name: sent as SNI and demanded of the certificate; None sends and demands none.
+    """
+
+    ca_pem: str | None = None
+    server_name: str | None = None
+
+
+class CookiePersistence(msgspec.Struct, frozen=True, kw_only=True, tag="cookie"):
+    """A cookie set by the load balancer binds a client to an endpoint (GEP-1619).
+
+    Attributes:
+        ttl_s: lifetime in seconds; None is a session cookie.
+        same_site: `Strict`, `Lax`, `None`, or empty to leave the attribute out.
+    """
+
+    name: str
+    path: str = "/"
+    ttl_s: int | None = None
+    secure: bool = False
+    http_only: bool = True
+    same_site: str = ""
+
+
+class HeaderPersistence(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
+    """A request header, echoed from the response, binds a client to an endpoint (GEP-1619)."""
+
+    name: str
+
+
+class SourceIpPersistence(msgspec.Struct, frozen=True, kw_only=True, tag="source-ip"):
+    """The client's address binds it to an endpoint (`sessionAffinity: ClientIP`).
+
+    Attributes:
+        timeout_s: 1-86400, `sessionAffinityConfig.clientIP.timeoutSeconds`, 10800 by default;
+            a data plane that hashes has no timeout: the binding lasts as long as the pool stands.
+    """
+
+    timeout_s: int = 10800
+
+
+Persistence: TypeAlias = CookiePersistence | HeaderPersistence | SourceIpPersistence
+
+
+class HealthCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """An active check by the load balancer itself, besides what the kubelet says.
+
+    Attributes:
+        http_path: the path to GET; None checks that a TCP connection opens.
+        expected: status codes that count as healthy, as inclusive ranges.
+        port: where to check; None is the endpoint's own port.
+    """
+
+    http_path: str | None = None
+    http_host: str | None = None
+    expected: tuple[tuple[int, int], ...] = ((200, 399),)
+    port: int | None = None
+    interval_s: float = 5.0
+    timeout_s: float = 2.0
+    healthy_threshold: int = 1
+    unhealthy_threshold: int = 3
+
+
+class Pool(msgspec.Struct, frozen=True, kw_only=True, tag="pool"):
+    """What the endpoints of one Service port have in common.
+
+    A Pool never changes under its id: the id carries a hash of the policy, so another policy is
+    another Pool, made before the old one is broken.
+
+    Attributes:
+        port: the Service's port number; endpoints carry the resolved target port.
+        max_connections: to the whole pool; None is the data plane's own large default.
+    """
+
+    id: PoolId
+    service: ObjectRef
+    port: int
+    protocol: BackendProtocol = BackendProtocol.HTTP1
+    tls: BackendTls | None = None
+    balancing: Balancing = Balancing.LEAST_REQUEST
+    persistence: Persistence | None = None
+    health_check: HealthCheck | None = None
+    connect_timeout_s: float = 2.0
+    idle_timeout_s: float = 60.0
+    proxy_protocol: ProxyProtocol | None = None
+    max_connections: int | None = None

@@ -1,0 +1,64 @@
+"""What is wrong with somebody's object, said as a value."""
+
+from enum import StrEnum
+
+import msgspec
+
+from onehop.model.ident import ObjectRef
+
+
+class Severity(StrEnum):
+    """How much of the object still works."""
+
+    WARNING = "warning"
+    """Everything asked for is served but for the named detail."""
+    ERROR = "error"
+    """The named part of the object is not served."""
+
+
+class Reason(StrEnum):
+    """Why, as one greppable word; conditions, events and metrics carry it."""
+
+    ADDRESS_CONFLICT = "AddressConflict"
+    ADDRESS_IN_USE = "AddressInUse"
+    ADDRESS_NOT_IN_POOL = "AddressNotInPool"
+    BACKEND_NOT_FOUND = "BackendNotFound"
+    CERTIFICATE_EXPIRED = "CertificateExpired"
+    CERTIFICATE_INVALID = "CertificateInvalid"
+    CERTIFICATE_NOT_FOUND = "CertificateNotFound"
+    CONFLICT = "Conflict"
+    DATA_PLANE_REFUSED = "DataPlaneRefused"
+    FORBIDDEN_ADDRESS = "ForbiddenAddress"
+    INVALID_ANNOTATION = "InvalidAnnotation"
+    INVALID_HOST = "InvalidHost"
+    INVALID_OBJECT = "InvalidObject"
+    INVALID_PATH = "InvalidPath"
+    INVALID_SOURCE_RANGE = "InvalidSourceRange"
+    NO_ADDRESS_POOL = "NoAddressPool"
+    NO_NODE_PORT = "NoNodePort"
+    NOT_UNIQUE = "NotUnique"
+    PERSISTENCE_NOT_HELD = "PersistenceNotHeld"
+    POOL_EXHAUSTED = "PoolExhausted"
+    REF_NOT_PERMITTED = "RefNotPermitted"
+    UNKNOWN_ANNOTATION = "UnknownAnnotation"
+    UNSUPPORTED = "Unsupported"
+
+
+class Problem(msgspec.Struct, frozen=True, order=True, kw_only=True):
+    """One fault in one object.
+
+    Attributes:
+        subject: the object whose owner can mend it.
+        field: the path to the fault, `spec.rules[0].http.paths[1].backend`; empty for the whole.
+        message: what is wrong and what to do, in one or two sentences; no secret ever.
+    """
+
+    subject: ObjectRef
+    field: str = ""
+    reason: Reason
+    message: str
+    severity: Severity = Severity.ERROR
+
+    def __str__(self) -> str:
+        where = f" {self.field}" if self.field else ""
+        return f"{self.subject}{where}: {self.reason}: {self.message}"
