@@ -5,12 +5,16 @@ so an address is a string that was parsed once, here.
 """
 
 import ipaddress
-from typing import NewType
+import re
+from typing import Final, NewType
 
 IpAddr = NewType("IpAddr", str)
 Cidr = NewType("Cidr", str)
 
-_NEVER_A_BACKEND = tuple(
+_OCTET: Final = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_CANONICAL_IPV4: Final = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
+
+_NEVER_A_BACKEND: Final = tuple(
     ipaddress.ip_network(text)
     for text in (
         "127.0.0.0/8",  # the load balancer itself
@@ -24,6 +28,8 @@ _NEVER_A_BACKEND = tuple(
         "255.255.255.255/32",
     )
 )
+# The IPv4 ones begin with these, so that nearly every address is cleared by one look-up.
+_SUSPICIOUS_FIRST_OCTETS: Final = frozenset(("0", "127", "169", "255", *map(str, range(224, 240))))
 
 
 def parse_ip(text: str) -> IpAddr | None:
@@ -32,6 +38,8 @@ def parse_ip(text: str) -> IpAddr | None:
     An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) comes out as the IPv4 address it means, so that
     no second spelling slips past an address check. A zone (`fe80::1%eth0`) is refused.
     """
+    if _CANONICAL_IPV4.fullmatch(text):  # nearly all of them, at a third of the price
+        return IpAddr(text)
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
@@ -68,5 +76,7 @@ def is_never_a_backend(address: IpAddr) -> bool:
     Loopback, link-local, multicast and unspecified addresses (design rule 6): a tenant who may
     write an EndpointSlice must not reach our admin socket or a cloud's metadata server.
     """
+    if not is_ipv6(address) and address.partition(".")[0] not in _SUSPICIOUS_FIRST_OCTETS:
+        return False
     parsed = ipaddress.ip_address(address)
     return any(parsed in network for network in _NEVER_A_BACKEND)

@@ -115,11 +115,14 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: `Kind/namespace/name` and the match: stable when rules are reordered.
         owner: the object that asked for it.
+        is_one_label: taken only where the host's `*` stands for one label (Ingress v1 wildcards;
+            those of Gateway API stand for any number).
     """
 
     id: str
     owner: ObjectRef | None
     match: PathMatch
+    is_one_label: bool = False
     action: Action
     guard: Guard = Guard()
     request_headers: HeaderEdit = HeaderEdit()

@@ -1,0 +1,70 @@
+"""The input tables: what is put into the sheet from outside."""
+
+from typing import Final
+
+import msgspec
+
+from onehop.cluster import (
+    EndpointSlice,
+    Ingress,
+    IngressClass,
+    Namespace,
+    Node,
+    Secret,
+    Service,
+)
+from onehop.compile.options import Options
+from onehop.compile.sheet import Index, Table
+from onehop.model.address import IpAddr
+from onehop.model.certificate import Certificate
+from onehop.model.ident import ObjectRef
+
+
+class Held(msgspec.Struct, frozen=True):
+    """Addresses that a Service has been given before, so that it keeps them.
+
+    Fed back by whoever runs the sheet, from its own results and over restarts; with it, an
+    allocation is a pure function of what was put in, and stable all the same.
+    """
+
+    addresses: tuple[IpAddr, ...]
+
+
+ONLY: Final = ()
+"""The key of a table that has one row."""
+
+OPTIONS = Table[tuple[()], Options]("options")
+HOUR = Table[tuple[()], int]("hour")
+"""The present time in seconds since the epoch, rounded down to the hour: certificates expire."""
+
+SERVICES = Table[ObjectRef, Service]("services")
+SLICES = Table[ObjectRef, EndpointSlice]("slices")
+NODES = Table[ObjectRef, Node]("nodes")
+NAMESPACES = Table[ObjectRef, Namespace]("namespaces")
+INGRESSES = Table[ObjectRef, Ingress]("ingresses")
+INGRESS_CLASSES = Table[ObjectRef, IngressClass]("ingress-classes")
+SECRETS = Table[ObjectRef, Secret]("secrets")
+HELD = Table[ObjectRef, Held]("held")
+KEPT = Table[ObjectRef, Certificate]("kept")
+"""The last good certificate of a Secret, shown while the Secret holds a bad one."""
+
+SERVICE_REFS = Index[ObjectRef, Service, ObjectRef](SERVICES, "ref", lambda ref, _: (ref,))
+HELD_REFS = Index[ObjectRef, Held, ObjectRef](HELD, "ref", lambda ref, _: (ref,))
+NODE_REFS = Index[ObjectRef, Node, ObjectRef](NODES, "ref", lambda ref, _: (ref,))
+INGRESS_REFS = Index[ObjectRef, Ingress, ObjectRef](INGRESSES, "ref", lambda ref, _: (ref,))
+CLASS_DEFAULTS = Index[ObjectRef, IngressClass, tuple[()]](
+    INGRESS_CLASSES,
+    "default",
+    lambda _, item: (
+        (ONLY,)
+        if item.metadata.annotation("ingressclass.kubernetes.io/is-default-class") == "true"
+        else ()
+    ),
+)
+SLICES_OF_SERVICE = Index[ObjectRef, EndpointSlice, ObjectRef](
+    SLICES,
+    "service",
+    lambda _, item: (
+        (ObjectRef("Service", item.metadata.namespace, item.service),) if item.service else ()
+    ),
+)

@@ -1,0 +1,76 @@
+"""What the operator decided, as far as compiling depends on it."""
+
+import ipaddress
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from onehop.model.address import IpAddr, is_ipv6
+
+
+class PathPolicy(StrEnum):
+    """Which rung of the ladder may be used (design.md section 4)."""
+
+    AUTO = "auto"
+    POD = "pod"
+    LOCAL = "local"
+    NODE = "node"
+
+
+class AddressPool(msgspec.Struct, frozen=True, kw_only=True):
+    """Addresses for Services, as inclusive ranges in the order in which they are given out."""
+
+    name: str
+    ranges: tuple[tuple[IpAddr, IpAddr], ...]
+
+    def contains(self, address: IpAddr) -> bool:
+        """Tell whether the address is in the pool."""
+        wanted = ipaddress.ip_address(address)
+        return any(
+            wanted.version == ipaddress.ip_address(first).version
+            and int(ipaddress.ip_address(first)) <= int(wanted) <= int(ipaddress.ip_address(last))
+            for first, last in self.ranges
+        )
+
+    def addresses(self, *, ipv6: bool) -> Iterator[IpAddr]:
+        """Yield the addresses of one family in order."""
+        for first, last in self.ranges:
+            if is_ipv6(first) is not ipv6:
+                continue
+            kind = ipaddress.IPv6Address if ipv6 else ipaddress.IPv4Address
+            for number in range(int(kind(first)), int(kind(last)) + 1):
+                yield IpAddr(str(kind(number)))
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about compiling that does not come from the cluster.
+
+    Attributes:
+        service_class: Services with this `spec.loadBalancerClass` are ours.
+        is_default_service_class: whether Services without a class are ours as well.
+        address_pools: in order of preference; a Service may name one.
+        shared: the VIPs of Ingresses, at most one of each family.
+        path: for Services that say nothing else.
+        allows_loopback: whether 127.0.0.0/8 and ::1 may be backends (a files source may say so).
+        writes_back: whether finalizers and status can be written; without, none is waited for.
+        trusted_hops: proxies in front of the shared VIP whose X-Forwarded-For is believed.
+        shared_accepts_proxy_protocol: connections to the shared VIP begin with a PROXY header.
+    """
+
+    ingress_controller: str = "onehop.dev/ingress"
+    service_class: str = "onehop.dev/lb"
+    is_default_service_class: bool = False
+    address_pools: tuple[AddressPool, ...] = ()
+    shared: tuple[IpAddr, ...] = ()
+    http_port: int = 80
+    https_port: int = 443
+    path: PathPolicy = PathPolicy.AUTO
+    allows_loopback: bool = False
+    writes_back: bool = True
+    trusted_hops: int = 0
+    shared_accepts_proxy_protocol: bool = False
+
+
+ANNOTATION_PREFIX: Final = "onehop.dev/"

@@ -1,0 +1,404 @@
+"""What the `onehop.dev/*` annotations of one object ask for.
+
+One table, `ANNOTATIONS`, says what each may hold, where it may stand, and what it means; parsing,
+error messages and the manual (docs/annotations.md) all come from it. An annotation
+that is unknown or malformed is a Problem and changes nothing else.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from onehop.compile import value
+from onehop.compile.options import ANNOTATION_PREFIX
+from onehop.model.address import Cidr, IpAddr, parse_ip
+from onehop.model.ident import ObjectRef
+from onehop.model.problem import Problem, Reason, Severity
+from onehop.model.route import RateLimit
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Parsed annotations; None is "not said". The field's name is the annotation's, with - as _."""
+
+    addresses: tuple[IpAddr, ...] | None = None
+    address_pool: str | None = None
+    share_address: str | None = None
+    path: str | None = None
+    balancing: str | None = None
+    persistence: str | None = None
+    persistence_cookie: str | None = None
+    persistence_cookie_path: str | None = None
+    persistence_cookie_ttl: float | None = None
+    persistence_cookie_secure: bool | None = None
+    persistence_cookie_http_only: bool | None = None
+    persistence_cookie_same_site: str | None = None
+    persistence_header: str | None = None
+    persistence_timeout: float | None = None
+    health_check: str | None = None
+    health_check_path: str | None = None
+    health_check_host: str | None = None
+    health_check_codes: tuple[tuple[int, int], ...] | None = None
+    health_check_port: int | None = None
+    health_check_interval: float | None = None
+    health_check_timeout: float | None = None
+    health_check_healthy_threshold: int | None = None
+    health_check_unhealthy_threshold: int | None = None
+    connect_timeout: float | None = None
+    request_timeout: float | None = None
+    idle_timeout: float | None = None
+    retries: int | None = None
+    retry_on: tuple[int, ...] | None = None
+    retry_timeout: float | None = None
+    backend_protocol: str | None = None
+    backend_tls_ca: str | None = None
+    backend_tls_name: str | None = None
+    proxy_protocol: str | None = None
+    accept_proxy_protocol: bool | None = None
+    ssl_redirect: bool | None = None
+    hsts: str | None = None
+    request_headers_set: tuple[tuple[str, str], ...] | None = None
+    request_headers_add: tuple[tuple[str, str], ...] | None = None
+    request_headers_remove: tuple[str, ...] | None = None
+    response_headers_set: tuple[tuple[str, str], ...] | None = None
+    response_headers_add: tuple[tuple[str, str], ...] | None = None
+    response_headers_remove: tuple[str, ...] | None = None
+    rewrite_path: str | None = None
+    allow_sources: tuple[Cidr, ...] | None = None
+    deny_sources: tuple[Cidr, ...] | None = None
+    body_limit: int | None = None
+    connection_limit: int | None = None
+    rate_limit: RateLimit | None = None
+    rate_limit_burst: int | None = None
+
+    def over(self, base: "Policy") -> "Policy":
+        """Return this policy with what it does not say taken from `base`."""
+        said = {
+            name: said
+            for name in self.__struct_fields__
+            if (said := getattr(self, name)) is not None
+        }
+        return msgspec.structs.replace(base, **said) if said else base
+
+
+class Annotation(msgspec.Struct, frozen=True, kw_only=True):
+    """What one annotation may hold and where it may stand.
+
+    Attributes:
+        parse: raises ValueError with what is allowed.
+        example: a value that parses.
+        on: kinds of objects that may carry it.
+    """
+
+    parse: Callable[[str], Any]
+    example: str
+    means: str
+    on: frozenset[str] = frozenset(("Service", "Ingress"))
+
+
+_SERVICE: Final = frozenset(("Service",))
+_INGRESS: Final = frozenset(("Ingress",))
+_HALF_DAY_S: Final = 43200.0
+
+
+def _addresses(text: str) -> tuple[IpAddr, ...]:
+    parsed = [parse_ip(part.strip()) for part in text.split(",")]
+    known = tuple(address for address in parsed if address is not None)
+    if len(known) != len(parsed):
+        raise ValueError("IP addresses separated by commas, at most one of each family")
+    return known
+
+
+ANNOTATIONS: Final[dict[str, Annotation]] = {
+    "addresses": Annotation(
+        parse=_addresses,
+        example="203.0.113.20,2001:db8::20",
+        means="the addresses a Service wants; before spec.loadBalancerIP, which knows one family",
+        on=_SERVICE,
+    ),
+    "address-pool": Annotation(
+        parse=value.object_name,
+        example="public",
+        means="the address pool of onehop.yaml to take an address from",
+        on=_SERVICE,
+    ),
+    "share-address": Annotation(
+        parse=value.token,
+        example="dns",
+        means="Services with the same value and different ports may share one address",
+        on=_SERVICE,
+    ),
+    "path": Annotation(
+        parse=value.one_of("auto", "pod", "local", "node"),
+        example="pod",
+        means="how endpoints are reached: past kube-proxy, by NodePorts of nodes with Pods, or any",
+    ),
+    "balancing": Annotation(
+        parse=value.one_of("least-request", "round-robin", "hash"),
+        example="round-robin",
+        means="who gets the next request; hash is by the client's address",
+    ),
+    "persistence": Annotation(
+        parse=value.one_of("none", "cookie", "header", "source-ip"),
+        example="cookie",
+        means="what binds a client to an endpoint; cookie and header work for HTTP only",
+    ),
+    "persistence-cookie": Annotation(
+        parse=value.token,
+        example="route",
+        means="the cookie's name; onehop by default",
+        on=_INGRESS,
+    ),
+    "persistence-cookie-path": Annotation(
+        parse=value.url_path, example="/shop", means="the cookie's Path; / by default", on=_INGRESS
+    ),
+    "persistence-cookie-ttl": Annotation(
+        parse=value.duration(1, 31536000),
+        example="1h",
+        means="the cookie's Max-Age; without, it ends with the browser",
+        on=_INGRESS,
+    ),
+    "persistence-cookie-secure": Annotation(
+        parse=value.boolean, example="true", means="the cookie's Secure attribute", on=_INGRESS
+    ),
+    "persistence-cookie-http-only": Annotation(
+        parse=value.boolean, example="true", means="HttpOnly; true by default", on=_INGRESS
+    ),
+    "persistence-cookie-same-site": Annotation(
+        parse=value.one_of("Strict", "Lax", "None"), example="Lax", means="SameSite", on=_INGRESS
+    ),
+    "persistence-header": Annotation(
+        parse=value.header_name,
+        example="x-session",
+        means="the header that binds a client; the answer carries its value",
+        on=_INGRESS,
+    ),
+    "persistence-timeout": Annotation(
+        parse=value.duration(1, 86400),
+        example="3h",
+        means="how long source-ip persistence lasts, where the data plane keeps a table",
+    ),
+    "health-check": Annotation(
+        parse=value.one_of("none", "tcp", "http"),
+        example="http",
+        means="an active check by the load balancer, besides the kubelet's readiness",
+    ),
+    "health-check-path": Annotation(
+        parse=value.url_path, example="/healthz", means="what an http check asks for; / by default"
+    ),
+    "health-check-host": Annotation(
+        parse=value.hostname, example="shop.example.com", means="the Host of an http check"
+    ),
+    "health-check-codes": Annotation(
+        parse=value.codes, example="200-299", means="codes that mean healthy; 200-399 by default"
+    ),
+    "health-check-port": Annotation(
+        parse=value.integer(1, 65535), example="8081", means="where to check, if not the own port"
+    ),
+    "health-check-interval": Annotation(
+        parse=value.duration(1, 3600), example="10s", means="between two checks; 5s by default"
+    ),
+    "health-check-timeout": Annotation(
+        parse=value.duration(0.1, 600), example="2s", means="for one check; 2s by default"
+    ),
+    "health-check-healthy-threshold": Annotation(
+        parse=value.integer(1, 100), example="2", means="good checks in a row until it is up; 1"
+    ),
+    "health-check-unhealthy-threshold": Annotation(
+        parse=value.integer(1, 100), example="3", means="bad checks in a row until it is down; 3"
+    ),
+    "connect-timeout": Annotation(
+        parse=value.duration(0.01, 600), example="2s", means="to open a connection; 2s by default"
+    ),
+    "request-timeout": Annotation(
+        parse=value.duration(0.01, _HALF_DAY_S),
+        example="60s",
+        means="for a whole response; without, as long as bytes flow",
+        on=_INGRESS,
+    ),
+    "idle-timeout": Annotation(
+        parse=value.duration(0.1, _HALF_DAY_S),
+        example="5m",
+        means="longest silence on a stream (5m), a TCP connection (1h), a UDP flow (1m)",
+    ),
+    "retries": Annotation(
+        parse=value.integer(0, 10),
+        example="2",
+        means="further attempts, on other endpoints, of what was never sent; 1 by default",
+        on=_INGRESS,
+    ),
+    "retry-on": Annotation(
+        parse=value.code_list,
+        example="502,503",
+        means="codes of the endpoint that are tried again as well",
+        on=_INGRESS,
+    ),
+    "retry-timeout": Annotation(
+        parse=value.duration(0.01, _HALF_DAY_S),
+        example="5s",
+        means="for one attempt; without, only request-timeout counts",
+        on=_INGRESS,
+    ),
+    "backend-protocol": Annotation(
+        parse=value.one_of("http", "h2c", "https", "grpc", "grpcs"),
+        example="h2c",
+        means="what endpoints speak; before appProtocol. https and grpcs are TLS to the endpoint",
+    ),
+    "backend-tls-ca": Annotation(
+        parse=value.object_name,
+        example="shop-ca",
+        means="a Secret whose ca.crt the endpoints' certificates must chain to",
+    ),
+    "backend-tls-name": Annotation(
+        parse=value.hostname,
+        example="shop.internal",
+        means="the name in the endpoints' certificates, also sent as SNI",
+    ),
+    "proxy-protocol": Annotation(
+        parse=value.one_of("none", "v1", "v2"),
+        example="v2",
+        means="the PROXY header sent to endpoints, so that they see the client's address",
+    ),
+    "accept-proxy-protocol": Annotation(
+        parse=value.boolean,
+        example="true",
+        means="clients' connections begin with a PROXY header; others are refused",
+        on=_SERVICE,
+    ),
+    "ssl-redirect": Annotation(
+        parse=value.boolean,
+        example="true",
+        means="answer plain HTTP for hosts with TLS by a redirect to HTTPS (308)",
+        on=_INGRESS,
+    ),
+    "hsts": Annotation(
+        parse=value.hsts,
+        example="max-age=31536000; includeSubDomains",
+        means="Strict-Transport-Security on HTTPS answers (RFC 6797)",
+        on=_INGRESS,
+    ),
+    "request-headers-set": Annotation(
+        parse=value.headers,
+        example="X-Env: prod",
+        means="headers set on requests, one 'Name: value' a line; what a client sent is replaced",
+        on=_INGRESS,
+    ),
+    "request-headers-add": Annotation(
+        parse=value.headers, example="X-Via: onehop", means="headers added to requests", on=_INGRESS
+    ),
+    "request-headers-remove": Annotation(
+        parse=value.header_names,
+        example="X-Debug,X-Trace",
+        means="headers taken off requests",
+        on=_INGRESS,
+    ),
+    "response-headers-set": Annotation(
+        parse=value.headers,
+        example="X-Frame-Options: DENY",
+        means="headers set on answers, one 'Name: value' a line",
+        on=_INGRESS,
+    ),
+    "response-headers-add": Annotation(
+        parse=value.headers, example="X-Served: yes", means="headers added to answers", on=_INGRESS
+    ),
+    "response-headers-remove": Annotation(
+        parse=value.header_names, example="Server", means="headers taken off answers", on=_INGRESS
+    ),
+    "rewrite-path": Annotation(
+        parse=value.url_path,
+        example="/api/v2",
+        means="what the matched part of the path is replaced by",
+        on=_INGRESS,
+    ),
+    "allow-sources": Annotation(
+        parse=value.cidrs,
+        example="10.0.0.0/8,2001:db8::/32",
+        means="client networks that are let in; others get 403",
+        on=_INGRESS,
+    ),
+    "deny-sources": Annotation(
+        parse=value.cidrs,
+        example="192.0.2.0/24",
+        means="client networks that get 403, though allowed",
+        on=_INGRESS,
+    ),
+    "body-limit": Annotation(
+        parse=value.size, example="8m", means="the largest request body; beyond: 413", on=_INGRESS
+    ),
+    "connection-limit": Annotation(
+        parse=value.integer(1, 10_000_000),
+        example="1000",
+        means="connections at once: of clients to a Service's port, or to an Ingress's endpoints",
+    ),
+    "rate-limit": Annotation(
+        parse=value.rate,
+        example="100/s",
+        means="requests of one client address; beyond: 429",
+        on=_INGRESS,
+    ),
+    "rate-limit-burst": Annotation(
+        parse=value.integer(0, 1_000_000),
+        example="50",
+        means="requests above rate-limit that a client may make at once after a pause",
+        on=_INGRESS,
+    ),
+}
+
+# Written by other parts of onehop, or meant for later ones: not the compiler's to judge.
+_FOREIGN: Final = frozenset(("acme",))
+
+
+def parse_policy(
+    subject: ObjectRef, annotations: Mapping[str, str] | None
+) -> tuple[Policy, tuple[Problem, ...]]:
+    """Read an object's annotations: what they ask for, and what is wrong with them."""
+    said: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for key, text in sorted((annotations or {}).items()):
+        name = key.removeprefix(ANNOTATION_PREFIX)
+        if name == key or name in _FOREIGN:
+            continue
+        known = ANNOTATIONS.get(name)
+        if known is None or subject.kind not in known.on:
+            problems.append(_unknown(subject, key, known))
+            continue
+        try:
+            said[name.replace("-", "_")] = known.parse(text.strip())
+        except ValueError as err:
+            problems.append(
+                _problem(
+                    subject,
+                    key,
+                    Reason.INVALID_ANNOTATION,
+                    f"{_quoted(text)} is not understood and changes nothing; allowed is {err}",
+                )
+            )
+    return Policy(**said), tuple(problems)
+
+
+def _unknown(subject: ObjectRef, key: str, known: Annotation | None) -> Problem:
+    if known is not None:
+        kinds = " or ".join(sorted(known.on))
+        message = f"has no meaning on a {subject.kind}; it may stand on a {kinds}"
+    else:
+        allowed = ", ".join(n for n, a in sorted(ANNOTATIONS.items()) if subject.kind in a.on)
+        message = f"is not known and changes nothing; known on a {subject.kind} are: {allowed}"
+    return _problem(subject, key, Reason.UNKNOWN_ANNOTATION, message)
+
+
+def _problem(subject: ObjectRef, key: str, reason: Reason, message: str) -> Problem:
+    return Problem(
+        subject=subject,
+        field=f"metadata.annotations[{key}]",
+        reason=reason,
+        message=f"{key}: {message}",
+        severity=Severity.WARNING,
+    )
+
+
+_LONGEST_QUOTE: Final = 80
+
+
+def _quoted(text: str) -> str:
+    shown = text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "..."
+    return ascii(shown)

@@ -1,0 +1,276 @@
+"""The spreadsheet: cells that remember what they read, so that a change recomputes only them.
+
+A *table* maps keys to values. The values of an *input* table are put there from outside. The
+values of a *derived* table are its cells: each the result of one pure function of one key, which
+reads other tables through a `Reader`. The Reader writes down everything it was asked for, what was
+absent and what was searched for included. When a value changes, exactly the cells that asked
+for it are dirty; a cell that comes out as before makes nobody else dirty (early cutoff).
+
+Which cells a derived table has follows from its *domain*: an index over earlier tables, whose
+index keys are the cell keys. A pool exists because a route asks for it, and goes with the last one.
+
+Tables are ordered, and a cell reads earlier tables only, so one pass in that order settles
+everything: there are no cycles to detect and no fixpoint to wait for. From scratch is the same
+code with every cell dirty; `tests/compile/test_incremental.py` holds the two against each other.
+
+The theory: Acar, "Self-Adjusting Computation" (2005); Mokhov, Mitchell, Peyton Jones, "Build
+Systems à la Carte" (2018), where this is a self-tracking build system with a topological scheduler.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from onehop.model.problem import Problem
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+I = TypeVar("I", bound=Hashable)  # noqa: E741  K, V, I: key, value, index key
+
+
+class Index(Generic[K, V, I]):
+    """Finds the rows of a table by something other than their key.
+
+    `keys_of` is called once for each new value, so it must be pure and cheap.
+    """
+
+    def __init__(
+        self, table: "Table[K, V]", name: str, keys_of: Callable[[K, V], Iterable[I]]
+    ) -> None:
+        self.table = table
+        self.name = f"{table.name}.{name}"
+        self.keys_of = keys_of
+        table.indexes.append(self)
+
+
+class Table(Generic[K, V]):
+    """A named map that cells can read; this one is filled from outside."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.indexes: list[Index[K, V, Any]] = []
+
+
+class Cell(msgspec.Struct, Generic[V], frozen=True):
+    """What computing one cell gave: a value, or None for "nothing to serve here", and faults."""
+
+    value: V | None
+    problems: tuple[Problem, ...] = ()
+
+
+class Derived(Table[K, V]):
+    """A table whose values are computed, one cell for each index key of its domain."""
+
+    def __init__(
+        self,
+        name: str,
+        compute: "Callable[[Reader, K], Cell[V]]",
+        domain: tuple[Index[Any, Any, K], ...],
+    ) -> None:
+        super().__init__(name)
+        self.compute = compute
+        self.domain = domain
+
+
+# What can be read: ("services", key) is one row, ("services.by-x", index key) a search.
+_Place = tuple[str, Hashable]
+_CellName = tuple[str, Hashable]
+
+
+class Reader:
+    """A cell's only window on other tables; it notes every question."""
+
+    def __init__(self, sheet: "Sheet", visible: frozenset[str]) -> None:
+        self._sheet = sheet
+        self._visible = visible
+        self.asked: dict[_Place, None] = {}
+
+    def get(self, table: Table[K, V], key: K) -> V | None:
+        """Return one value, or None; both are remembered."""
+        self._ask(table, (table.name, key))
+        return self._sheet.value(table, key)
+
+    def where(self, index: Index[K, V, I], key: I) -> tuple[V, ...]:
+        """Return the values found under an index key, ordered by their own keys."""
+        self._ask(index.table, (index.name, key))
+        return tuple(value for _, value in sorted(self._sheet.found(index, key), key=_by_key))
+
+    def any(self, index: Index[K, V, I], key: I) -> V | None:
+        """Return one of the values under an index key: for where they all say the same."""
+        self._ask(index.table, (index.name, key))
+        return next((value for _, value in self._sheet.found(index, key)), None)
+
+    def _ask(self, table: Table[Any, Any], place: _Place) -> None:
+        if table.name not in self._visible:
+            raise LookupError(f"a cell may read earlier tables only, not {table.name!r}")
+        self.asked[place] = None
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """What a pass over the sheet changed.
+
+    Attributes:
+        changed: per derived table, the keys whose value is new, different or gone.
+        problems: the cells whose problems are different now.
+    """
+
+    changed: Mapping[str, frozenset[Hashable]]
+    problems: frozenset[_CellName]
+
+
+class Sheet:
+    """Tables, in the order in which they may read each other, and their present values."""
+
+    def __init__(self, tables: Iterable[Table[Any, Any]]) -> None:
+        self._tables = tuple(tables)
+        self._values: dict[str, dict[Hashable, Any]] = {t.name: {} for t in self._tables}
+        self._found: dict[str, dict[Hashable, dict[Hashable, None]]] = {
+            index.name: {} for table in self._tables for index in table.indexes
+        }
+        self._readers: dict[_Place, set[_CellName]] = {}
+        self._asked: dict[_CellName, tuple[_Place, ...]] = {}
+        self._dirty: dict[str, dict[Hashable, None]] = {t.name: {} for t in self._tables}
+        self._problems: dict[_CellName, tuple[Problem, ...]] = {}
+        self._fed_by: dict[str, list[Derived[Any, Any]]] = {}
+        self._visible: dict[str, frozenset[str]] = {}
+        earlier: list[str] = []
+        for table in self._tables:
+            self._visible[table.name] = frozenset(earlier)
+            earlier.append(table.name)
+            if isinstance(table, Derived):
+                for index in table.domain:
+                    self._fed_by.setdefault(index.name, []).append(table)
+
+    def value(self, table: Table[K, V], key: K) -> V | None:
+        """Return a present value; outside of cells, for whoever takes the results away."""
+        return self._values[table.name].get(key)
+
+    def values(self, table: Table[K, V]) -> Mapping[K, V]:
+        """Return all present values of a table; not to be held on to across a `settle`."""
+        return self._values[table.name]  # type: ignore[return-value]  # keyed by table name
+
+    def found(self, index: Index[K, V, I], key: I) -> Iterator[tuple[K, V]]:
+        """Yield the rows under an index key, in no particular order."""
+        values = self._values[index.table.name]
+        for row in self._found[index.name].get(key, ()):
+            yield row, values[row]  # type: ignore[misc]  # keyed by table name
+
+    def entries(self, index: Index[Any, Any, I]) -> Iterable[I]:
+        """Return the present keys of an index; not to be held on to across a `put`."""
+        return self._found[index.name].keys()  # type: ignore[return-value]  # keyed by index name
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield every present problem, in no particular order."""
+        for problems in self._problems.values():
+            yield from problems
+
+    def problems_of(self, cell: _CellName) -> tuple[Problem, ...]:
+        """Return the present problems of one cell."""
+        return self._problems.get(cell, ())
+
+    def put(self, table: Table[K, V], key: K, value: V | None) -> None:
+        """Set or remove (None) a value of an input table; equal values change nothing."""
+        if self._values[table.name].get(key) != value:
+            self._store(table, key, value)
+
+    def has_dirty(self) -> bool:
+        """Tell whether `settle` has anything to do."""
+        return any(self._dirty.values())
+
+    def settle(self, only: frozenset[str] | None = None) -> Settled:
+        """Recompute what is dirty.
+
+        Args:
+            only: names of the derived tables to settle now; cells of the others stay dirty.
+        """
+        changed: dict[str, frozenset[Hashable]] = {}
+        problems: set[_CellName] = set()
+        for table in self._tables:
+            dirty = self._dirty[table.name]
+            if not dirty or not isinstance(table, Derived):
+                continue
+            if only is not None and table.name not in only:
+                continue
+            self._dirty[table.name] = {}
+            moved = [key for key in dirty if self._recompute(table, key, problems)]
+            if moved:
+                changed[table.name] = frozenset(moved)
+        return Settled(changed, frozenset(problems))
+
+    def _recompute(self, table: Derived[Any, Any], key: Hashable, problems: set[_CellName]) -> bool:
+        name = (table.name, key)
+        if any(key in self._found[index.name] for index in table.domain):
+            reader = Reader(self, self._visible[table.name])
+            cell = table.compute(reader, key)
+            asked = tuple(reader.asked)
+        else:
+            cell, asked = Cell(None), ()
+        self._subscribe(name, asked)
+        if self._problems.get(name, ()) != cell.problems:
+            problems.add(name)
+            if cell.problems:
+                self._problems[name] = cell.problems
+            else:
+                del self._problems[name]
+        if self._values[table.name].get(key) == cell.value:
+            return False
+        self._store(table, key, cell.value)
+        return True
+
+    def _subscribe(self, cell: _CellName, asked: tuple[_Place, ...]) -> None:
+        before = self._asked.get(cell, ())
+        if before == asked:
+            return
+        for place in before:
+            readers = self._readers[place]
+            readers.discard(cell)
+            if not readers:
+                del self._readers[place]
+        for place in asked:
+            self._readers.setdefault(place, set()).add(cell)
+        if asked:
+            self._asked[cell] = asked
+        else:
+            self._asked.pop(cell, None)
+
+    def _store(self, table: Table[Any, Any], key: Hashable, value: Any) -> None:
+        values = self._values[table.name]
+        old = values.get(key)
+        if value is None:
+            del values[key]
+        else:
+            values[key] = value
+        self._taint((table.name, key))
+        for index in table.indexes:
+            self._reindex(index, key, old, value)
+
+    def _reindex(self, index: Index[Any, Any, Any], key: Hashable, old: Any, new: Any) -> None:
+        found = self._found[index.name]
+        before = frozenset(index.keys_of(key, old)) if old is not None else frozenset()
+        after = frozenset(index.keys_of(key, new)) if new is not None else frozenset()
+        for entry in before - after:
+            rows = found[entry]
+            del rows[key]
+            if not rows:
+                del found[entry]
+                self._dirty_domain(index, entry)
+        for entry in after - before:
+            if entry not in found:
+                found[entry] = {}
+                self._dirty_domain(index, entry)
+            found[entry][key] = None
+        for entry in before | after:
+            self._taint((index.name, entry))
+
+    def _dirty_domain(self, index: Index[Any, Any, Any], entry: Hashable) -> None:
+        for table in self._fed_by.get(index.name, ()):
+            self._dirty[table.name][entry] = None
+
+    def _taint(self, place: _Place) -> None:
+        for table, key in self._readers.get(place, ()):
+            self._dirty[table][key] = None
+
+
+def _by_key(row: tuple[Any, Any]) -> Any:
+    return row[0]

@@ -1,0 +1,215 @@
+"""What somebody wants of a Service's port: the Pool it needs, without its endpoints."""
+
+import hashlib
+from typing import Final
+
+import msgspec
+
+from onehop.cluster import Service
+from onehop.cluster.service import ServicePort
+from onehop.compile.options import Options, PathPolicy
+from onehop.compile.policy import Policy
+from onehop.model.ident import ObjectRef, PoolId
+from onehop.model.pool import (
+    BackendProtocol,
+    BackendTls,
+    Balancing,
+    CookiePersistence,
+    HeaderPersistence,
+    HealthCheck,
+    Persistence,
+    Pool,
+    ProxyProtocol,
+    SourceIpPersistence,
+)
+from onehop.model.problem import Problem, Reason, Severity
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """A Pool as it is wanted, and the rungs of the ladder that may fill it."""
+
+    pool: Pool
+    path: PathPolicy
+
+
+# appProtocol: KEP-3726 for kubernetes.io/*, IANA service names and common use for the others.
+_APP_PROTOCOLS: Final = {
+    "kubernetes.io/h2c": "h2c",
+    "kubernetes.io/ws": "http",
+    "kubernetes.io/wss": "https",
+    "http": "http",
+    "http2": "h2c",
+    "h2c": "h2c",
+    "https": "https",
+    "grpc": "grpc",
+    "grpcs": "grpcs",
+}
+_HTTP_PROTOCOLS: Final = {
+    "http": (BackendProtocol.HTTP1, False),
+    "h2c": (BackendProtocol.H2, False),
+    "https": (BackendProtocol.HTTP1, True),
+    "grpc": (BackendProtocol.GRPC, False),
+    "grpcs": (BackendProtocol.GRPC, True),
+}
+
+
+def find_port(service: Service, *, name: str = "", number: int = 0) -> ServicePort | None:
+    """Return the Service's port of that name, or if it is empty, of that number, or None.
+
+    Two ports may share a number, one TCP and one UDP (KEP-1435); an Ingress means the TCP one.
+    """
+    ports = [port for port in service.spec.ports or () if port.protocol == "TCP"]
+    if name:
+        return next((port for port in ports if port.name == name), None)
+    return next((port for port in ports if port.port == number), None)
+
+
+def http_wish(
+    service: Service, port: ServicePort, policy: Policy, *, ca_pem: str | None, options: Options
+) -> Wish:
+    """Return the pool that an HTTP route to this port needs.
+
+    Args:
+        policy: the route's own annotations over the Service's.
+        ca_pem: what `backend-tls-ca` names, already read and checked.
+    """
+    spoken = policy.backend_protocol or _APP_PROTOCOLS.get((port.app_protocol or "").lower())
+    protocol, is_tls = _HTTP_PROTOCOLS[spoken or "http"]
+    tls = BackendTls(ca_pem=ca_pem, server_name=policy.backend_tls_name) if is_tls else None
+    return _wish(service, port, policy, options, protocol, tls, _http_persistence(service, policy))
+
+
+def stream_wish(service: Service, port: ServicePort, policy: Policy, *, options: Options) -> Wish:
+    """Return the pool that a TCP or UDP listener for this port needs."""
+    protocol = BackendProtocol.UDP if port.protocol == "UDP" else BackendProtocol.TCP
+    wanted = policy.persistence == "source-ip" or _is_client_ip(service)
+    persistence = _source_ip(service, policy) if wanted and policy.persistence != "none" else None
+    return _wish(service, port, policy, options, protocol, None, persistence)
+
+
+def rung_problems(wish: Wish, service: Service, subject: ObjectRef) -> tuple[Problem, ...]:
+    """Say what the chosen rung of the ladder cannot hold."""
+    port = next(p for p in service.spec.ports or () if p.port == wish.pool.port)
+    problems: list[Problem] = []
+    if wish.path in (PathPolicy.LOCAL, PathPolicy.NODE) and not port.node_port:
+        problems.append(
+            Problem(
+                subject=subject,
+                reason=Reason.NO_NODE_PORT,
+                message=f"path {wish.path} needs NodePorts, and {wish.pool.service} has none for"
+                f" port {port.port}; allow them (spec.type, allocateLoadBalancerNodePorts) or use"
+                " path pod",
+            )
+        )
+    if wish.path is PathPolicy.NODE and wish.pool.persistence is not None:
+        problems.append(
+            Problem(
+                subject=subject,
+                reason=Reason.PERSISTENCE_NOT_HELD,
+                message=f"session persistence cannot hold on path node: kube-proxy picks the Pod of"
+                f" {wish.pool.service}; use path pod, or local with one Pod a node",
+                severity=Severity.WARNING,
+            )
+        )
+    return tuple(problems)
+
+
+def _wish(  # noqa: PLR0913, PLR0917  the parts that HTTP and stream wishes do not share
+    service: Service,
+    port: ServicePort,
+    policy: Policy,
+    options: Options,
+    protocol: BackendProtocol,
+    tls: BackendTls | None,
+    persistence: Persistence | None,
+) -> Wish:
+    plain = Pool(
+        id=PoolId(f"{service.metadata.namespace}/{service.metadata.name}:{port.port}"),
+        service=ObjectRef("Service", service.metadata.namespace, service.metadata.name),
+        port=port.port,
+    )
+    path = PathPolicy(policy.path) if policy.path else options.path
+    sends = policy.proxy_protocol not in (None, "none")
+    pool = msgspec.structs.replace(
+        plain,
+        protocol=protocol,
+        tls=tls,
+        balancing=Balancing(policy.balancing) if policy.balancing else plain.balancing,
+        persistence=persistence,
+        health_check=_health_check(service, policy, path, protocol),
+        connect_timeout_s=policy.connect_timeout or plain.connect_timeout_s,
+        proxy_protocol=ProxyProtocol(policy.proxy_protocol) if sends else None,
+        max_connections=policy.connection_limit,
+    )
+    return Wish(_named(pool, plain, path), path)
+
+
+def _named(pool: Pool, plain: Pool, path: PathPolicy) -> Pool:
+    """Return the pool under an id that says its policy: a new policy is a new pool."""
+    if pool == plain and path in (PathPolicy.AUTO, PathPolicy.POD):
+        return pool
+    policy = msgspec.json.encode((pool, path))
+    digest = hashlib.sha256(policy).hexdigest()[:8]
+    return msgspec.structs.replace(pool, id=PoolId(f"{plain.id}~{digest}"))
+
+
+def _health_check(
+    service: Service, policy: Policy, path: PathPolicy, protocol: BackendProtocol
+) -> HealthCheck | None:
+    plain = HealthCheck()
+    if policy.health_check is None and path is PathPolicy.LOCAL:
+        # kube-proxy answers here with the number of local endpoints (KEP-1669): 503 when none.
+        port = service.spec.health_check_node_port
+        return (
+            HealthCheck(http_path="/healthz", port=port, expected=((200, 200),)) if port else None
+        )
+    if policy.health_check is None and path is PathPolicy.NODE:
+        return plain if protocol is not BackendProtocol.UDP else None
+    if policy.health_check in (None, "none"):
+        return None
+    is_http = policy.health_check == "http"
+    return HealthCheck(
+        http_path=(policy.health_check_path or "/") if is_http else None,
+        http_host=policy.health_check_host if is_http else None,
+        expected=policy.health_check_codes or plain.expected,
+        port=policy.health_check_port,
+        interval_s=policy.health_check_interval or plain.interval_s,
+        timeout_s=policy.health_check_timeout or plain.timeout_s,
+        healthy_threshold=policy.health_check_healthy_threshold or plain.healthy_threshold,
+        unhealthy_threshold=policy.health_check_unhealthy_threshold or plain.unhealthy_threshold,
+    )
+
+
+def _http_persistence(service: Service, policy: Policy) -> Persistence | None:
+    match policy.persistence:
+        case "cookie":
+            plain = CookiePersistence(name=policy.persistence_cookie or "onehop")
+            ttl = policy.persistence_cookie_ttl
+            http_only = policy.persistence_cookie_http_only
+            return msgspec.structs.replace(
+                plain,
+                path=policy.persistence_cookie_path or plain.path,
+                ttl_s=None if ttl is None else int(ttl),
+                secure=policy.persistence_cookie_secure or False,
+                http_only=plain.http_only if http_only is None else http_only,
+                same_site=policy.persistence_cookie_same_site or "",
+            )
+        case "header":
+            return HeaderPersistence(name=policy.persistence_header or "x-onehop-session")
+        case "source-ip":
+            return _source_ip(service, policy)
+        case "none":
+            return None
+        case _:
+            return _source_ip(service, policy) if _is_client_ip(service) else None
+
+
+def _is_client_ip(service: Service) -> bool:
+    return service.spec.session_affinity == "ClientIP"
+
+
+def _source_ip(service: Service, policy: Policy) -> SourceIpPersistence:
+    config = service.spec.session_affinity_config
+    asked = config.client_ip.timeout_seconds if config and config.client_ip else None
+    timeout = policy.persistence_timeout or asked or SourceIpPersistence().timeout_s
+    return SourceIpPersistence(timeout_s=int(timeout))
