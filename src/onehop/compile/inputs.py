@@ -27,6 +27,7 @@ class Held(msgspec.Struct, frozen=True):
     allocation is a pure function of what was put in, and stable all the same.
     """
 
+    service: ObjectRef
     addresses: tuple[IpAddr, ...]
 
 
@@ -50,6 +51,7 @@ KEPT = Table[ObjectRef, Certificate]("kept")
 
 SERVICE_REFS = Index[ObjectRef, Service, ObjectRef](SERVICES, "ref", lambda ref, _: (ref,))
 HELD_REFS = Index[ObjectRef, Held, ObjectRef](HELD, "ref", lambda ref, _: (ref,))
+ALL_HELD = Index[ObjectRef, Held, tuple[()]](HELD, "all", lambda _ref, _held: (ONLY,))
 NODE_REFS = Index[ObjectRef, Node, ObjectRef](NODES, "ref", lambda ref, _: (ref,))
 INGRESS_REFS = Index[ObjectRef, Ingress, ObjectRef](INGRESSES, "ref", lambda ref, _: (ref,))
 CLASS_DEFAULTS = Index[ObjectRef, IngressClass, tuple[()]](

@@ -118,6 +118,10 @@ class Settled(msgspec.Struct, frozen=True):
     changed: Mapping[str, frozenset[Hashable]]
     problems: frozenset[_CellName]
 
+    def of(self, table: "Derived[K, V]") -> frozenset[K]:
+        """Return the changed keys of one table."""
+        return self.changed.get(table.name, frozenset())  # type: ignore[return-value]  # by name
+
 
 class Sheet:
     """Tables, in the order in which they may read each other, and their present values."""

@@ -11,7 +11,6 @@ from typing import Final
 from onehop.model.address import Cidr, parse_cidr
 from onehop.model.route import RateLimit
 
-
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)")
 _SIZES: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}

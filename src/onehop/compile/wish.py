@@ -69,9 +69,8 @@ def http_wish(
 ) -> Wish:
     """Return the pool that an HTTP route to this port needs.
 
-    Args:
-        policy: the route's own annotations over the Service's.
-        ca_pem: what `backend-tls-ca` names, already read and checked.
+    `policy` is the route's own over the Service's; `ca_pem` is what its `backend-tls-ca` names,
+    already read and checked.
     """
     spoken = policy.backend_protocol or _APP_PROTOCOLS.get((port.app_protocol or "").lower())
     protocol, is_tls = _HTTP_PROTOCOLS[spoken or "http"]
@@ -129,7 +128,8 @@ def _wish(  # noqa: PLR0913, PLR0917  the parts that HTTP and stream wishes do n
         port=port.port,
     )
     path = PathPolicy(policy.path) if policy.path else options.path
-    sends = policy.proxy_protocol not in (None, "none")
+    header = policy.proxy_protocol or "none"
+    is_http = protocol not in (BackendProtocol.TCP, BackendProtocol.UDP)
     pool = msgspec.structs.replace(
         plain,
         protocol=protocol,
@@ -138,8 +138,8 @@ def _wish(  # noqa: PLR0913, PLR0917  the parts that HTTP and stream wishes do n
         persistence=persistence,
         health_check=_health_check(service, policy, path, protocol),
         connect_timeout_s=policy.connect_timeout or plain.connect_timeout_s,
-        proxy_protocol=ProxyProtocol(policy.proxy_protocol) if sends else None,
-        max_connections=policy.connection_limit,
+        proxy_protocol=None if header == "none" else ProxyProtocol(header),
+        max_connections=policy.connection_limit if is_http else None,
     )
     return Wish(_named(pool, plain, path), path)
 

@@ -1,0 +1,83 @@
+"""From what a route names as its backend to the pool it means."""
+
+from typing import Final
+
+from cryptography import x509
+
+from onehop.cluster import Secret
+from onehop.cluster.ingress import ServiceBackend
+from onehop.compile.inputs import ONLY, OPTIONS, SECRETS, SERVICES
+from onehop.compile.options import Options
+from onehop.compile.policy import Policy, parse_policy
+from onehop.compile.sheet import Reader
+from onehop.compile.wish import Wish, find_port, http_wish
+from onehop.model.ident import ObjectRef
+from onehop.model.problem import Problem, Reason
+
+CA_KEY: Final = "ca.crt"
+
+
+def options_of(reader: Reader) -> Options:
+    """Return the operator's options, or the defaults."""
+    return reader.get(OPTIONS, ONLY) or Options()
+
+
+def ca_ref(policy: Policy, namespace: str) -> ObjectRef | None:
+    """Return the Secret that `backend-tls-ca` names, or None."""
+    name = policy.backend_tls_ca
+    return ObjectRef("Secret", namespace, name) if name else None
+
+
+def resolve_backend(
+    reader: Reader, backend: ServiceBackend, policy: Policy, subject: ObjectRef, field: str
+) -> Wish | Problem:
+    """Find the pool that an Ingress backend means, or say why there is none."""
+    ref = ObjectRef("Service", subject.namespace, backend.name)
+    service = reader.get(SERVICES, ref)
+
+    def refuse(reason: Reason, message: str) -> Problem:
+        return Problem(subject=subject, field=field, reason=reason, message=message)
+
+    if service is None:
+        return refuse(
+            Reason.BACKEND_NOT_FOUND,
+            f"{ref} does not exist; requests get 503 until it is created",
+        )
+    if service.spec.type == "ExternalName":
+        return refuse(
+            Reason.UNSUPPORTED,
+            f"{ref} is of type ExternalName, which could name any host, the load balancer included;"
+            " use a Service with EndpointSlices",
+        )
+    port = find_port(service, name=backend.port.name, number=backend.port.number)
+    if port is None:
+        wanted = backend.port.name or backend.port.number
+        have = ", ".join(f"{p.name or '-'}:{p.port}" for p in service.spec.ports or ()) or "none"
+        return refuse(
+            Reason.BACKEND_NOT_FOUND,
+            f"{ref} has no TCP port {wanted!r}; its ports are {have}",
+        )
+    own, _ = parse_policy(ref, service.metadata.annotations)  # its faults are told at the Service
+    merged = policy.over(own)
+    ca_pem: str | None = None
+    secret = ca_ref(merged, subject.namespace)
+    if secret is not None:
+        ca_pem = _ca_pem(reader.get(SECRETS, secret))
+        if ca_pem is None:
+            return refuse(
+                Reason.CERTIFICATE_INVALID,
+                f"{secret} with CA certificates (PEM) under {CA_KEY!r} is needed to verify"
+                " the backend and is not there; requests get 503 rather than go unverified",
+            )
+    return http_wish(service, port, merged, ca_pem=ca_pem, options=options_of(reader))
+
+
+def _ca_pem(secret: Secret | None) -> str | None:
+    pem = (secret.data or {}).get(CA_KEY) if secret is not None else None
+    if pem is None:
+        return None
+    try:
+        x509.load_pem_x509_certificates(pem)
+        return pem.decode("ascii")
+    except ValueError:
+        return None

@@ -1,0 +1,292 @@
+"""The compiler: the tables in their order, and what comes out of them.
+
+options ─┬─ service-intents ── ledger ── placements ─┬─ listeners, vips
+services ┤                                           └─ service-verdicts
+ingresses┼─ ingress-intents ─┬─ checked ── certificates, server-names
+classes  ┘                   ├─ default ── hosts
+                             └─ wishes ── pools
+slices, nodes ── members ─────── wishes ── endpoints        (the endpoint lane)
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from onehop.cluster import (
+    ClusterObject,
+    EndpointSlice,
+    Ingress,
+    IngressClass,
+    Namespace,
+    Node,
+    Secret,
+    Service,
+    ref_of,
+)
+from onehop.compile.allocation import LEDGER, PLACEMENTS
+from onehop.compile.certificate import CERTIFICATES, CHECKED, SERVER_NAMES, TLS_ROUTER
+from onehop.compile.endpoint import ENDPOINTS
+from onehop.compile.host import DEFAULT, HOSTS
+from onehop.compile.ingress import INGRESS_INTENTS, SECRETS_WANTED
+from onehop.compile.inputs import (
+    HELD,
+    HOUR,
+    INGRESS_CLASSES,
+    INGRESSES,
+    KEPT,
+    NAMESPACES,
+    NODES,
+    ONLY,
+    OPTIONS,
+    SECRETS,
+    SERVICES,
+    SLICES,
+    Held,
+)
+from onehop.compile.listener import LISTENERS, VIPS
+from onehop.compile.node import MEMBERS
+from onehop.compile.options import Options
+from onehop.compile.pool import POOLS, WISHES
+from onehop.compile.service import SERVICE_INTENTS
+from onehop.compile.sheet import Derived, Settled, Sheet, Table
+from onehop.compile.verdict import INGRESS_VERDICTS, SERVICE_VERDICTS, Verdict
+from onehop.model.certificate import Certificate
+from onehop.model.ident import ObjectRef
+from onehop.model.model import Change, Model, Row, RowKey, model_of
+from onehop.model.model import Table as ModelTable
+from onehop.model.problem import Problem
+
+_INPUT_OF: Final[dict[type, Table[ObjectRef, Any]]] = {
+    Service: SERVICES,
+    EndpointSlice: SLICES,
+    Node: NODES,
+    Namespace: NAMESPACES,
+    Ingress: INGRESSES,
+    IngressClass: INGRESS_CLASSES,
+    Secret: SECRETS,
+}
+_INPUT_OF_KIND: Final = {kind.__name__: table for kind, table in _INPUT_OF.items()}
+
+_INPUTS: Final[tuple[Table[Any, Any], ...]] = (OPTIONS, HOUR, HELD, KEPT, *_INPUT_OF.values())
+_SERVICE_TABLES: Final[tuple[Table[Any, Any], ...]] = (SERVICE_INTENTS, LEDGER, PLACEMENTS)
+_INGRESS_TABLES: Final[tuple[Table[Any, Any], ...]] = (
+    INGRESS_INTENTS,
+    CHECKED,
+    CERTIFICATES,
+    SERVER_NAMES,
+    DEFAULT,
+    HOSTS,
+)
+_SHARED_TABLES: Final[tuple[Table[Any, Any], ...]] = (
+    WISHES,
+    POOLS,
+    MEMBERS,
+    ENDPOINTS,
+    LISTENERS,
+    VIPS,
+    SERVICE_VERDICTS,
+    INGRESS_VERDICTS,
+)
+_TABLES: Final = (*_INPUTS, *_SERVICE_TABLES, *_INGRESS_TABLES, *_SHARED_TABLES)
+
+
+class _Output(msgspec.Struct, frozen=True):
+    """A derived table whose rows are the Model's; `id_of` names the row of a key, gone or not."""
+
+    table: Derived[Any, Any]
+    model_table: ModelTable
+    id_of: Callable[[Any], str] = str
+
+
+_OUTPUTS: Final = {
+    output.table.name: output
+    for output in (
+        _Output(VIPS, ModelTable.VIP),
+        _Output(CERTIFICATES, ModelTable.CERTIFICATE),
+        _Output(SERVER_NAMES, ModelTable.SERVER_NAME, lambda host: f"{TLS_ROUTER}/{host}"),
+        _Output(POOLS, ModelTable.POOL),
+        _Output(ENDPOINTS, ModelTable.ENDPOINTS),
+        _Output(LISTENERS, ModelTable.LISTENER),
+        _Output(HOSTS, ModelTable.HOST, lambda key: f"{key.router}/{key.hostname}"),
+    )
+}
+_VERDICT_TABLES: Final = (SERVICE_VERDICTS, INGRESS_VERDICTS)
+_ENDPOINT_LANE: Final = frozenset((MEMBERS.name, ENDPOINTS.name))
+
+_Cell: TypeAlias = tuple[str, Any]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became different since the last time.
+
+    Attributes:
+        change: rows of the Model.
+        subjects: objects whose problems or verdict may be different now.
+    """
+
+    change: Change = Change()
+    subjects: frozenset[ObjectRef] = frozenset()
+
+
+class Compiled(msgspec.Struct, frozen=True):
+    """Everything at once: for a first look, for files and for tests."""
+
+    model: Model
+    problems: tuple[Problem, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+class Compiler:
+    """Holds the objects and keeps what follows from them up to date."""
+
+    def __init__(self, options: Options) -> None:
+        self._sheet = Sheet(_TABLES)
+        self._sheet.put(OPTIONS, ONLY, options)
+        self._told: dict[_Cell, tuple[Problem, ...]] = {}
+        self._about: dict[ObjectRef, dict[_Cell, None]] = {}
+
+    def set_options(self, options: Options) -> None:
+        """Replace the operator's options."""
+        self._sheet.put(OPTIONS, ONLY, options)
+
+    def set_hour(self, seconds: int) -> None:
+        """Tell the time, in seconds since the epoch; only its hour matters."""
+        self._sheet.put(HOUR, ONLY, seconds - seconds % 3600)
+
+    def put(self, item: ClusterObject) -> None:
+        """Take in an object that is new or changed."""
+        self._sheet.put(_INPUT_OF[type(item)], ref_of(item), item)
+
+    def remove(self, ref: ObjectRef) -> None:
+        """Take in that an object is gone."""
+        self._sheet.put(_INPUT_OF_KIND[ref.kind], ref, None)
+
+    def hold(self, held: Held) -> None:
+        """Remember addresses a Service has had before this process began."""
+        self._sheet.put(HELD, held.service, held)
+
+    def keep(self, secret: ObjectRef, certificate: Certificate) -> None:
+        """Remember a certificate a Secret has held before this process began."""
+        self._sheet.put(KEPT, secret, certificate)
+
+    def object(self, ref: ObjectRef) -> ClusterObject | None:
+        """Return an object as it was put."""
+        return self._sheet.value(_INPUT_OF_KIND[ref.kind], ref)
+
+    def wanted_secrets(self) -> frozenset[ObjectRef]:
+        """Return the Secrets that something of ours refers to."""
+        return frozenset(self._sheet.entries(SECRETS_WANTED))
+
+    def settle_endpoints(self) -> Outcome:
+        """Bring the members of pools up to date, and nothing else: the fast lane."""
+        return self._outcome(self._sheet.settle(_ENDPOINT_LANE))
+
+    def settle(self) -> Outcome:
+        """Bring everything up to date."""
+        settled = self._sheet.settle()
+        outcome = self._outcome(settled)
+        if self._feed_back(settled):
+            again = self._outcome(self._sheet.settle())
+            outcome = Outcome(outcome.change.then(again.change), outcome.subjects | again.subjects)
+        return outcome
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return every problem there is, sorted."""
+        return tuple(sorted(self._sheet.problems()))
+
+    def problems_of(self, subject: ObjectRef) -> tuple[Problem, ...]:
+        """Return what is wrong with one object, sorted."""
+        cells = self._about.get(subject, {})
+        found = (problem for cell in cells for problem in self._told[cell])
+        return tuple(sorted(problem for problem in found if problem.subject == subject))
+
+    def verdict(self, ref: ObjectRef) -> Verdict | None:
+        """Return what shall be written back to an object, or None if it is not ours."""
+        table = SERVICE_VERDICTS if ref.kind == "Service" else INGRESS_VERDICTS
+        return self._sheet.value(table, ref)
+
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Return what shall be written back to all objects of ours."""
+        return tuple(v for t in _VERDICT_TABLES for _, v in sorted(self._sheet.values(t).items()))
+
+    def held(self) -> tuple[Held, ...]:
+        """Return all addresses given, for the memory that outlives this process."""
+        return tuple(held for _, held in sorted(self._sheet.values(HELD).items()))
+
+    def model(self) -> Model:
+        """Return the whole Model; its cost grows with the cluster."""
+        return model_of(
+            row for output in _OUTPUTS.values() for row in self._sheet.values(output.table).values()
+        )
+
+    def _outcome(self, settled: Settled) -> Outcome:
+        upserts: list[Row] = []
+        removals: list[RowKey] = []
+        subjects: set[ObjectRef] = set()
+        for name, keys in settled.changed.items():
+            output = _OUTPUTS.get(name)
+            if output is None:
+                continue
+            for key in keys:
+                row = self._sheet.value(output.table, key)
+                if row is None:
+                    removals.append(RowKey(output.model_table, output.id_of(key)))
+                else:
+                    upserts.append(row)
+        for table in _VERDICT_TABLES:
+            subjects.update(settled.of(table))
+        for cell in settled.problems:
+            subjects.update(self._retell(cell))
+        return Outcome(Change(tuple(upserts), tuple(removals)), frozenset(subjects))
+
+    def _retell(self, cell: _Cell) -> set[ObjectRef]:
+        """Note a cell's problems by subject; return whom they were and are about."""
+        before = {problem.subject for problem in self._told.pop(cell, ())}
+        problems = self._sheet.problems_of(cell)
+        after = {problem.subject for problem in problems}
+        if problems:
+            self._told[cell] = problems
+        for subject in before - after:
+            cells = self._about[subject]
+            del cells[cell]
+            if not cells:
+                del self._about[subject]
+        for subject in after:
+            self._about.setdefault(subject, {})[cell] = None
+        return before | after
+
+    def _feed_back(self, settled: Settled) -> bool:
+        """Remember what was given, so that the next decision disturbs it least."""
+        for ref in settled.of(PLACEMENTS):
+            placement = self._sheet.value(PLACEMENTS, ref)
+            if placement is not None and placement.addresses:
+                self.hold(Held(ref, placement.addresses))
+        for ref in settled.of(SERVICE_VERDICTS):
+            if self._sheet.value(SERVICE_VERDICTS, ref) is None:
+                self._sheet.put(HELD, ref, None)
+        for ref in settled.of(CHECKED):
+            checked = self._sheet.value(CHECKED, ref)
+            if checked is None or (checked.certificate and not checked.fault):
+                good = checked.certificate if checked else None
+                self._sheet.put(KEPT, ref, good)
+        return self._sheet.has_dirty()
+
+
+def compile_cluster(
+    objects: Iterable[ClusterObject], options: Options, *, hour: int | None = None
+) -> Compiled:
+    """Compile from scratch.
+
+    Args:
+        objects: in any order; of two with the same name the later one counts.
+        options: the operator's.
+        hour: the time in seconds since the epoch, or None to leave expiry unjudged.
+    """
+    compiler = Compiler(options)
+    if hour is not None:
+        compiler.set_hour(hour)
+    for item in objects:
+        compiler.put(item)
+    compiler.settle()
+    return Compiled(compiler.model(), compiler.problems(), compiler.verdicts())

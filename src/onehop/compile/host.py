@@ -1,0 +1,132 @@
+"""Virtual hosts: what all claims on one host name come to.
+
+Precedence is Ingress v1's: an exact host before a wildcard before none; within a host an exact path
+before prefixes, longer prefixes first. The same path claimed twice goes to the older object, and
+the other is told. What no rule of the host takes goes to the oldest `defaultBackend`.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from onehop.compile.certificate import TLS_ROUTER
+from onehop.compile.ingress import (
+    ANY_HOST,
+    CLAIMS_BY_HOST,
+    DEFAULT_CLAIMS,
+    INGRESS_INTENTS,
+    IngressIntent,
+)
+from onehop.compile.inputs import ONLY
+from onehop.compile.rule import Claim
+from onehop.compile.sheet import Cell, Derived, Index, Reader
+from onehop.model.ident import HostId, ObjectRef, RouterId
+from onehop.model.problem import Problem, Reason, Severity
+from onehop.model.route import PathKind, PathMatch, Route, VirtualHost
+
+PLAIN_ROUTER: Final = RouterId("shared-http")
+
+EVERYTHING: Final = PathMatch(PathKind.PREFIX, "/")
+
+
+class HostKey(msgspec.Struct, frozen=True, order=True):
+    """A host on one of the shared VIP's two routers."""
+
+    router: RouterId
+    hostname: str
+
+
+class _Merged(msgspec.Struct, frozen=True):
+    claims: tuple[Claim, ...]
+    problems: tuple[Problem, ...]
+
+
+def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
+    tls = key.router == TLS_ROUTER
+    merged = _merge(reader.where(CLAIMS_BY_HOST, key.hostname), key.hostname)
+    routes = [claim.route(tls=tls) for claim in merged.claims]
+    if key.hostname.startswith("*."):
+        # An Ingress wildcard stands for one label only; deeper names fall to hosts without a rule.
+        routes = [msgspec.structs.replace(route, is_one_label=True) for route in routes]
+        wider = _merge(reader.where(CLAIMS_BY_HOST, ANY_HOST), ANY_HOST)
+        routes += [claim.route(tls=tls) for claim in wider.claims]
+    default = reader.get(DEFAULT, ONLY)
+    if default is not None and not any(_takes_everything(route) for route in routes):
+        routes.append(default.route(tls=tls))
+    host = VirtualHost(
+        id=HostId(f"{key.router}/{key.hostname}"),
+        router=key.router,
+        hostname=key.hostname,
+        routes=tuple(routes),
+    )
+    # Both routers merge the same claims; one telling of who lost is enough.
+    return Cell(host, () if tls else merged.problems)
+
+
+def _takes_everything(route: Route) -> bool:
+    return route.match == EVERYTHING and not route.is_one_label
+
+
+def _merge(intents: Iterable[IngressIntent], hostname: str) -> _Merged:
+    """Return the claims on a host in the order of precedence, each path once."""
+    winners: dict[PathMatch, Claim] = {}
+    problems: list[Problem] = []
+    for intent in sorted(intents, key=lambda intent: intent.age_key):
+        for claim in intent.claims:
+            if claim.hostname != hostname:
+                continue
+            winner = winners.setdefault(claim.plain.match, claim)
+            if winner is not claim:
+                problems.append(_lost(intent.ref, claim, winner))
+    ordered = sorted(winners.values(), key=lambda claim: _precedence(claim.plain.match))
+    return _Merged(tuple(ordered), tuple(problems))
+
+
+def _precedence(match: PathMatch) -> tuple[bool, int, str]:
+    return (match.kind is not PathKind.EXACT, -len(match.value), match.value)
+
+
+def _lost(loser: ObjectRef, claim: Claim, winner: Claim) -> Problem:
+    match = claim.plain.match
+    owner = winner.plain.owner
+    older = "an earlier rule of this Ingress" if owner == loser else f"the older {owner}"
+    return Problem(
+        subject=loser,
+        field=f"spec.rules[host={claim.hostname}].http.paths[path={match.value}]",
+        reason=Reason.CONFLICT,
+        message=f"{match.kind} path {match.value} of host {claim.hostname} belongs to {older};"
+        " this one takes no requests",
+    )
+
+
+def _default(reader: Reader, _only: tuple[()]) -> Cell[Claim]:
+    """Give the shared VIP's left-overs to the oldest Ingress that has a defaultBackend."""
+    rivals = sorted(reader.where(DEFAULT_CLAIMS, ONLY), key=lambda intent: intent.age_key)
+    problems = tuple(
+        Problem(
+            subject=rival.ref,
+            field="spec.defaultBackend",
+            reason=Reason.CONFLICT,
+            message=f"what no rule takes goes to the older {rivals[0].ref}; this defaultBackend"
+            " gets no requests",
+            severity=Severity.WARNING,
+        )
+        for rival in rivals[1:]
+    )
+    return Cell(rivals[0].default, problems)
+
+
+def _keys(_ref: ObjectRef, intent: IngressIntent) -> set[HostKey]:
+    """Return the hosts an Ingress has a say in: on HTTPS only those it has a certificate for."""
+    plain = {HostKey(PLAIN_ROUTER, claim.hostname) for claim in intent.claims}
+    secure = {HostKey(TLS_ROUTER, claim.hostname) for claim in intent.claims if claim.secure}
+    if intent.default is not None:
+        plain.add(HostKey(PLAIN_ROUTER, ANY_HOST))
+        secure.add(HostKey(TLS_ROUTER, ANY_HOST))
+    return plain | secure
+
+
+HOST_KEYS: Final = Index[ObjectRef, IngressIntent, HostKey](INGRESS_INTENTS, "host-key", _keys)
+DEFAULT: Final = Derived[tuple[()], Claim]("default", _default, (DEFAULT_CLAIMS,))
+HOSTS: Final = Derived[HostKey, VirtualHost]("hosts", _compute, (HOST_KEYS,))

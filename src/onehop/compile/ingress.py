@@ -1,0 +1,302 @@
+"""An Ingress: is it ours, and which hosts, paths and certificates does it claim?
+
+A claim is what this object alone asks for; who wins a path that several claim is decided per
+host, in `host`.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from onehop.cluster import Ingress, IngressClass
+from onehop.cluster.ingress import HttpPath, IngressBackend
+from onehop.compile.backend import ca_ref, options_of, resolve_backend
+from onehop.compile.inputs import (
+    CLASS_DEFAULTS,
+    INGRESS_CLASSES,
+    INGRESS_REFS,
+    INGRESSES,
+    ONLY,
+    SERVICES,
+)
+from onehop.compile.options import Options
+from onehop.compile.policy import Policy, parse_policy
+from onehop.compile.rule import Claim, claim_route, tls_problems
+from onehop.compile.sheet import Cell, Derived, Index, Reader
+from onehop.compile.wish import Wish, rung_problems
+from onehop.model.ident import ObjectRef, PoolId
+from onehop.model.problem import Problem, Reason, Severity
+from onehop.model.route import PathKind, PathMatch
+
+CLASS_ANNOTATION: Final = "kubernetes.io/ingress.class"
+ANY_HOST: Final = "*"
+
+_LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_HOST: Final = re.compile(rf"(?=.{{1,253}}$)(\*\.)?{_LABEL}(\.{_LABEL})*")
+_IP_LIKE: Final = re.compile(r"[0-9.]+")
+# RFC 3986 pchar and "/"; an escape must be whole, and must not hide a slash or a NUL.
+_PATH: Final = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%(?!00|2[fF])[0-9A-Fa-f]{2}){0,2047}")
+
+
+class TlsClaim(msgspec.Struct, frozen=True):
+    """A host, and the Secret whose certificate it shall show."""
+
+    hostname: str
+    secret: ObjectRef
+    field: str
+
+
+class IngressIntent(msgspec.Struct, frozen=True, kw_only=True):
+    """What an Ingress of ours asks for.
+
+    Attributes:
+        default: what takes requests that no rule takes, or None.
+        wishes: the pools its routes need.
+    """
+
+    ref: ObjectRef
+    age_key: tuple[str, str, str]
+    claims: tuple[Claim, ...]
+    tls: tuple[TlsClaim, ...]
+    default: Claim | None
+    wishes: tuple[Wish, ...]
+    ca_secrets: tuple[ObjectRef, ...]
+
+
+def is_ours(reader: Reader, ingress: Ingress) -> tuple[bool, tuple[Problem, ...]]:
+    """Tell whether an Ingress is of a class of ours.
+
+    The deprecated annotation wins over `spec.ingressClassName`, as that field's API documentation
+    demands. Without either, the default class decides; of several defaults, the newest one.
+    """
+    options = options_of(reader)
+    annotation = ingress.metadata.annotation(CLASS_ANNOTATION)
+    field = ingress.spec.ingress_class_name
+    name = annotation or field
+    if name:
+        found = reader.get(INGRESS_CLASSES, ObjectRef("IngressClass", "", name))
+        ours = found is not None and found.spec.controller == options.ingress_controller
+        if ours and annotation and field and annotation != field:
+            return True, (_class_disagrees(ingress, annotation, field),)
+        return ours, ()
+    defaults = reader.where(CLASS_DEFAULTS, ONLY)
+    if not defaults:
+        return False, ()
+    return _newest(defaults).spec.controller == options.ingress_controller, ()
+
+
+def _newest(classes: tuple[IngressClass, ...]) -> IngressClass:
+    # `where` orders by name, and max keeps the first of equals: the newest, then the first by name.
+    return max(classes, key=lambda item: item.metadata.creation_timestamp)
+
+
+def _class_disagrees(ingress: Ingress, annotation: str, field: str) -> Problem:
+    return Problem(
+        subject=ObjectRef("Ingress", ingress.metadata.namespace, ingress.metadata.name),
+        field=f"metadata.annotations[{CLASS_ANNOTATION}]",
+        reason=Reason.NOT_UNIQUE,
+        message=f"the annotation says {annotation!r} and spec.ingressClassName {field!r}; the"
+        " annotation counts; remove it",
+        severity=Severity.WARNING,
+    )
+
+
+def _compute(reader: Reader, ref: ObjectRef) -> Cell[IngressIntent]:
+    ingress, options = reader.get(INGRESSES, ref), options_of(reader)
+    if ingress is None or ingress.metadata.deletion_timestamp is not None:
+        return Cell(None)
+    ours, class_problems = is_ours(reader, ingress)
+    if not ours:
+        return Cell(None)
+    policy, problems = parse_policy(ref, ingress.metadata.annotations)
+    builder = _Builder(reader, ingress, ref, policy)
+    claims = tuple(builder.claims())
+    default = builder.default()
+    ca_secret = ca_ref(policy, ref.namespace)
+    intent = IngressIntent(
+        ref=ref,
+        age_key=ingress.metadata.age_key,
+        claims=claims,
+        tls=builder.tls,
+        default=default,
+        wishes=tuple(builder.wishes.values()),
+        ca_secrets=(ca_secret,) if ca_secret else (),
+    )
+    faults = (*class_problems, *problems, *builder.problems, *tls_problems(ref, policy, claims))
+    return Cell(intent, (*faults, *_no_vip(options, ref)))
+
+
+def _no_vip(options: Options, ref: ObjectRef) -> Iterator[Problem]:
+    if not options.shared:
+        yield Problem(
+            subject=ref,
+            reason=Reason.NO_ADDRESS_POOL,
+            message="onehop.yaml has no addresses.shared, so Ingresses are served nowhere; set it",
+        )
+
+
+class _Builder:
+    """Walks one Ingress once, gathering claims, pools and faults."""
+
+    def __init__(self, reader: Reader, ingress: Ingress, ref: ObjectRef, policy: Policy) -> None:
+        self._reader = reader
+        self._ingress = ingress
+        self._ref = ref
+        self._policy = policy
+        self.problems: list[Problem] = []
+        self.wishes: dict[PoolId, Wish] = {}
+        self.tls = tuple(self._tls())
+
+    def claims(self) -> Iterator[Claim]:
+        """Yield a claim for each good path of each good rule."""
+        for number, rule in enumerate(self._ingress.spec.rules or ()):
+            field = f"spec.rules[{number}]"
+            hostname = self._hostname(rule.host, f"{field}.host")
+            if hostname is None:
+                continue
+            if rule.http is None and self._ingress.spec.default_backend is None:
+                self._fault(
+                    f"{field}.http", Reason.INVALID_OBJECT, "a rule without paths takes no request"
+                )
+            for index, path in enumerate(rule.http.paths if rule.http else ()):
+                claim = self._claim(hostname, path, f"{field}.http.paths[{index}]")
+                if claim is not None:
+                    yield claim
+
+    def default(self) -> Claim | None:
+        """Return the claim on what nobody takes, or None."""
+        backend = self._ingress.spec.default_backend
+        if backend is None:
+            return None
+        match = PathMatch(PathKind.PREFIX, "/")
+        return self._to_backend(ANY_HOST, match, backend, "spec.defaultBackend", is_tls=True)
+
+    def _claim(self, hostname: str, path: HttpPath, field: str) -> Claim | None:
+        match = self._match(path, field)
+        if match is None:
+            return None
+        return self._to_backend(
+            hostname, match, path.backend, f"{field}.backend", is_tls=self._has_tls(hostname)
+        )
+
+    def _to_backend(
+        self, hostname: str, match: PathMatch, backend: IngressBackend, field: str, *, is_tls: bool
+    ) -> Claim:
+        pool: PoolId | None = None
+        if backend.service is None:
+            self._fault(
+                field,
+                Reason.UNSUPPORTED,
+                "only Services can be backends; requests get 503",
+            )
+        else:
+            wish = resolve_backend(self._reader, backend.service, self._policy, self._ref, field)
+            if isinstance(wish, Problem):
+                self.problems.append(wish)
+            else:
+                self._add_wish(wish)
+                pool = wish.pool.id
+        return claim_route(
+            self._ref, self._policy, hostname=hostname, match=match, pool=pool, is_tls=is_tls
+        )
+
+    def _add_wish(self, wish: Wish) -> None:
+        if wish.pool.id not in self.wishes:
+            self.wishes[wish.pool.id] = wish
+            service = self._reader.get(SERVICES, wish.pool.service)
+            if service is not None:
+                self.problems.extend(rung_problems(wish, service, self._ref))
+
+    def _match(self, path: HttpPath, field: str) -> PathMatch | None:
+        """Return how a path matches (Ingress v1, "Path types"), or None if it cannot."""
+        text = path.path or ("/" if path.path_type != "Exact" else "")
+        if not _PATH.fullmatch(text) or "//" in text or {".", ".."} & set(text.split("/")):
+            self._fault(
+                f"{field}.path",
+                Reason.INVALID_PATH,
+                f"{text[:80]!a}: a path begins with /, has no query, no //, no . or .. element"
+                " and no escaped slash; requests are normalised so, and it would never match",
+            )
+            return None
+        match path.path_type:
+            case "Exact":
+                return PathMatch(PathKind.EXACT, text)
+            case "Prefix" | "ImplementationSpecific" | None:
+                return PathMatch(PathKind.PREFIX, text.rstrip("/") or "/")
+            case _:
+                self._fault(
+                    f"{field}.pathType",
+                    Reason.INVALID_PATH,
+                    f"{path.path_type[:80]!a}: allowed is Exact | Prefix |"
+                    " ImplementationSpecific (here the same as Prefix)",
+                )
+                return None
+
+    def _hostname(self, text: str, field: str) -> str | None:
+        if not text:
+            return ANY_HOST
+        if _HOST.fullmatch(text) and not _IP_LIKE.fullmatch(text):
+            return text
+        self._fault(
+            field,
+            Reason.INVALID_HOST,
+            f"{text[:80]!a}: a host is a DNS name in lower case, without port, or one with"
+            " *. in front (RFC 1123)",
+        )
+        return None
+
+    def _tls(self) -> Iterator[TlsClaim]:
+        for number, entry in enumerate(self._ingress.spec.tls or ()):
+            field = f"spec.tls[{number}]"
+            hosts = entry.hosts or tuple(r.host for r in self._ingress.spec.rules or ()) or ("",)
+            if not entry.secret_name:
+                self._fault(
+                    f"{field}.secretName",
+                    Reason.CERTIFICATE_NOT_FOUND,
+                    "names no Secret; create one of type kubernetes.io/tls and name it here",
+                )
+                continue
+            secret = ObjectRef("Secret", self._ref.namespace, entry.secret_name)
+            for host in dict.fromkeys(hosts):
+                hostname = self._hostname(host, f"{field}.hosts")
+                if hostname is not None:
+                    yield TlsClaim(hostname, secret, field)
+
+    def _has_tls(self, hostname: str) -> bool:
+        wildcard = f"*.{hostname.partition('.')[2]}"
+        return any(
+            claim.hostname in (hostname, wildcard, ANY_HOST) or hostname == ANY_HOST
+            for claim in self.tls
+        )
+
+    def _fault(self, field: str, reason: Reason, message: str) -> None:
+        self.problems.append(
+            Problem(subject=self._ref, field=field, reason=reason, message=message)
+        )
+
+
+INGRESS_INTENTS: Final = Derived[ObjectRef, IngressIntent](
+    "ingress-intents", _compute, (INGRESS_REFS,)
+)
+INGRESS_WISHES: Final = Index[ObjectRef, IngressIntent, PoolId](
+    INGRESS_INTENTS, "pool", lambda _, intent: [wish.pool.id for wish in intent.wishes]
+)
+CLAIMS_BY_HOST: Final = Index[ObjectRef, IngressIntent, str](
+    INGRESS_INTENTS, "host", lambda _, intent: {claim.hostname for claim in intent.claims}
+)
+DEFAULT_CLAIMS: Final = Index[ObjectRef, IngressIntent, tuple[()]](
+    INGRESS_INTENTS, "default", lambda _, intent: (ONLY,) if intent.default else ()
+)
+TLS_BY_HOST: Final = Index[ObjectRef, IngressIntent, str](
+    INGRESS_INTENTS, "tls-host", lambda _, intent: {claim.hostname for claim in intent.tls}
+)
+SECRETS_WANTED: Final = Index[ObjectRef, IngressIntent, ObjectRef](
+    INGRESS_INTENTS,
+    "secret",
+    lambda _, intent: {*(claim.secret for claim in intent.tls), *intent.ca_secrets},
+)
+TLS_SECRETS: Final = Index[ObjectRef, IngressIntent, ObjectRef](
+    INGRESS_INTENTS, "tls-secret", lambda _, intent: {claim.secret for claim in intent.tls}
+)

@@ -1,0 +1,56 @@
+"""Listeners and VIPs: the shared ones of Ingresses, and each Service's own."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from onehop.compile.allocation import PLACED_ADDRESSES, PLACED_LISTENERS
+from onehop.compile.backend import options_of
+from onehop.compile.certificate import TLS_ROUTER
+from onehop.compile.host import PLAIN_ROUTER
+from onehop.compile.inputs import OPTIONS
+from onehop.compile.options import Options
+from onehop.compile.sheet import Cell, Derived, Index, Reader
+from onehop.model.address import IpAddr
+from onehop.model.ident import ListenerId
+from onehop.model.listener import ForwardHttp, Listener, Vip
+
+
+def shared_listeners(options: Options) -> Iterator[Listener]:
+    """Yield the HTTP and HTTPS listeners of the shared VIP, of each of its families."""
+    for address in options.shared:
+        for name, port, router, tls in (
+            ("http", options.http_port, PLAIN_ROUTER, False),
+            ("https", options.https_port, TLS_ROUTER, True),
+        ):
+            yield Listener(
+                id=ListenerId(f"{name}@{address}"),
+                owner=None,
+                address=address,
+                port=port,
+                handler=ForwardHttp(router=router, tls=tls, trusted_hops=options.trusted_hops),
+                accepts_proxy_protocol=options.shared_accepts_proxy_protocol,
+            )
+
+
+def _listener(reader: Reader, listener: ListenerId) -> Cell[Listener]:
+    placement = reader.any(PLACED_LISTENERS, listener)
+    listeners = placement.listeners if placement else shared_listeners(options_of(reader))
+    return Cell(next((item for item in listeners if item.id == listener), None))
+
+
+def _vip(reader: Reader, address: IpAddr) -> Cell[Vip]:
+    placements = reader.where(PLACED_ADDRESSES, address)
+    owners = {p.listeners[0].owner for p in placements}
+    return Cell(Vip(address=address, owners=tuple(sorted(o for o in owners if o is not None))))
+
+
+SHARED_LISTENERS: Final = Index[tuple[()], Options, ListenerId](
+    OPTIONS, "listener", lambda _, options: [item.id for item in shared_listeners(options)]
+)
+SHARED_ADDRESSES: Final = Index[tuple[()], Options, IpAddr](
+    OPTIONS, "address", lambda _, options: options.shared
+)
+LISTENERS: Final = Derived[ListenerId, Listener](
+    "listeners", _listener, (PLACED_LISTENERS, SHARED_LISTENERS)
+)
+VIPS: Final = Derived[IpAddr, Vip]("vips", _vip, (PLACED_ADDRESSES, SHARED_ADDRESSES))

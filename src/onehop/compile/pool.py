@@ -1,0 +1,31 @@
+"""Pools: one for each distinct wish, however many routes and listeners share it."""
+
+from typing import Final
+
+from onehop.compile.ingress import INGRESS_WISHES
+from onehop.compile.service import SERVICE_WISHES
+from onehop.compile.sheet import Cell, Derived, Index, Reader
+from onehop.compile.wish import Wish
+from onehop.model.ident import PoolId
+from onehop.model.pool import Pool
+
+
+def _wish(reader: Reader, pool: PoolId) -> Cell[Wish]:
+    # The id carries a hash of the wish, so everybody who asks for the id asks for the same.
+    service = reader.any(SERVICE_WISHES, pool)
+    if service is not None:
+        return Cell(next(p.wish for p in service.ports if p.wish.pool.id == pool))
+    ingress = reader.any(INGRESS_WISHES, pool)
+    if ingress is not None:
+        return Cell(next(wish for wish in ingress.wishes if wish.pool.id == pool))
+    return Cell(None)
+
+
+def _pool(reader: Reader, pool: PoolId) -> Cell[Pool]:
+    wish = reader.get(WISHES, pool)
+    return Cell(wish.pool if wish else None)
+
+
+WISHES: Final = Derived[PoolId, Wish]("wishes", _wish, (SERVICE_WISHES, INGRESS_WISHES))
+WISH_IDS: Final = Index[PoolId, Wish, PoolId](WISHES, "id", lambda pool, _: (pool,))
+POOLS: Final = Derived[PoolId, Pool]("pools", _pool, (WISH_IDS,))

@@ -1,0 +1,134 @@
+"""From one path of an object and its policy to the routes that serve it."""
+
+from typing import Final
+
+import msgspec
+
+from onehop.compile.policy import Policy
+from onehop.model.ident import ObjectRef, PoolId
+from onehop.model.problem import Problem, Reason, Severity
+from onehop.model.route import (
+    Action,
+    Forward,
+    Guard,
+    HeaderEdit,
+    PathMatch,
+    PoolShare,
+    Redirect,
+    Respond,
+    Retry,
+    Route,
+)
+
+BACKEND_MISSING: Final = Respond(status=503, body="the backend of this route is missing\n")
+HTTP_CODE_KEEPING_THE_METHOD: Final = 308  # RFC 9110 section 15.4.9
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A host and path that one object asks for.
+
+    Attributes:
+        plain: the route on the HTTP listener.
+        secure: the route on the HTTPS listener; None where the host has no TLS by this object, but
+            another object may give it TLS: then `plain` serves there too.
+    """
+
+    hostname: str
+    plain: Route
+    secure: Route | None
+
+    def route(self, *, tls: bool) -> Route:
+        """Return the route for a listener."""
+        return self.secure if tls and self.secure is not None else self.plain
+
+
+def claim_route(  # noqa: PLR0913  what a path is made of, by name
+    owner: ObjectRef,
+    policy: Policy,
+    *,
+    hostname: str,
+    match: PathMatch,
+    pool: PoolId | None,
+    is_tls: bool,
+) -> Claim:
+    """Return the claim on a host and path; without a pool its requests are answered 503."""
+    action: Action = _forward(policy, pool) if pool is not None else BACKEND_MISSING
+    plain = Route(
+        id=f"{owner}:{hostname}:{match.kind}:{match.value}",
+        owner=owner,
+        match=match,
+        action=action,
+        guard=_guard(policy),
+        request_headers=HeaderEdit(
+            set=policy.request_headers_set or (),
+            add=policy.request_headers_add or (),
+            remove=policy.request_headers_remove or (),
+        ),
+        response_headers=_response_headers(policy, ()),
+    )
+    if not is_tls:
+        return Claim(hostname, plain, None)
+    hsts = (("strict-transport-security", policy.hsts),) if policy.hsts else ()
+    secure = msgspec.structs.replace(plain, response_headers=_response_headers(policy, hsts))
+    if policy.ssl_redirect:
+        redirect = Redirect(code=HTTP_CODE_KEEPING_THE_METHOD, scheme="https")
+        plain = msgspec.structs.replace(plain, action=redirect)
+    return Claim(hostname, plain, secure)
+
+
+def tls_problems(
+    owner: ObjectRef, policy: Policy, claims: tuple[Claim, ...]
+) -> tuple[Problem, ...]:
+    """Say which hosts cannot have the HTTPS that annotations count on."""
+    wanted = {"ssl-redirect": policy.ssl_redirect, "hsts": policy.hsts}
+    asked = [name for name, value in wanted.items() if value]
+    hosts = sorted({claim.hostname for claim in claims if claim.secure is None})
+    if not asked or not hosts:
+        return ()
+    return tuple(
+        Problem(
+            subject=owner,
+            field=f"metadata.annotations[onehop.dev/{name}]",
+            reason=Reason.INVALID_ANNOTATION,
+            message=f"onehop.dev/{name}: {', '.join(hosts)} has no TLS in this Ingress; add the"
+            " host to spec.tls. Until then it is served by plain HTTP",
+            severity=Severity.WARNING,
+        )
+        for name in asked
+    )
+
+
+def _forward(policy: Policy, pool: PoolId) -> Forward:
+    plain = Forward(pools=(PoolShare(pool),))
+    retry = Retry(
+        attempts=plain.retry.attempts if policy.retries is None else policy.retries,
+        codes=policy.retry_on or (),
+        per_try_timeout_s=policy.retry_timeout,
+    )
+    return Forward(
+        pools=plain.pools,
+        rewrite_prefix=policy.rewrite_path,
+        timeout_s=policy.request_timeout,
+        idle_timeout_s=policy.idle_timeout or plain.idle_timeout_s,
+        retry=retry,
+    )
+
+
+def _guard(policy: Policy) -> Guard:
+    limit = policy.rate_limit
+    if limit is not None and policy.rate_limit_burst is not None:
+        limit = msgspec.structs.replace(limit, burst=policy.rate_limit_burst)
+    return Guard(
+        allow=policy.allow_sources or (),
+        deny=policy.deny_sources or (),
+        body_limit_bytes=policy.body_limit,
+        rate_limit=limit,
+    )
+
+
+def _response_headers(policy: Policy, always: tuple[tuple[str, str], ...]) -> HeaderEdit:
+    return HeaderEdit(
+        set=(*(policy.response_headers_set or ()), *always),
+        add=policy.response_headers_add or (),
+        remove=policy.response_headers_remove or (),
+    )
