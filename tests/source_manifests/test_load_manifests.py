@@ -1,6 +1,8 @@
 """What a folder of manifests says when it is read once."""
 
 import base64
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from onehop.base.errors import ConfigError
 from onehop.cluster import ClusterObject, Ingress, Node, Secret, Service, ref_of
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Reason, Severity
-from onehop.source.manifests_folder import load_manifests
+from onehop.source.manifests_folder import Folder, load_manifests, merge, read_folder
 
 SERVICE = """
 apiVersion: v1
@@ -320,3 +322,26 @@ def test_links_are_followed_and_loops_of_them_end(tmp_path: Path) -> None:
 
     assert isinstance(item, Node)
     assert problems == ()
+
+
+def test_a_folder_that_may_not_be_listed_keeps_its_objects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`lost+found` of a volume is reported and harms nothing; what was known below stays."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.yaml").write_text(SERVICE)
+    before = read_folder(tmp_path, Folder(), now_ns=0)
+    scandir = os.scandir
+
+    def refuse(path: Path) -> object:
+        if path == tmp_path / "sub":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    after = merge(entry.file for entry in read_folder(tmp_path, before, now_ns=0).entries.values())
+
+    assert list(after.objects) == [ObjectRef("Service", "shop", "web")]
+    (problem,) = after.problems
+    assert problem.subject.name == "sub/"
+    assert "Permission denied" in problem.message

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -25,6 +25,9 @@ SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 _RACY_NS: Final = 100_000_000
 """A file touched this recently is opened again: file times advance in ticks of several
 milliseconds, so a second write within a tick would not show (git calls that "racily clean")."""
+
+Identity: TypeAlias = tuple[int, int]
+"""Device and inode number."""
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -54,12 +57,14 @@ class Folder(msgspec.Struct, frozen=True):
 
     Attributes:
         entries: by path below the folder.
-        roots: the identities of the folder and of every directory that a symlink leads to; a watch
-            on the folder has to be set up anew when they change.
+        identity: device and inode of the folder; None before the first reading.
+        roots: the same of the folder and of every directory that a symlink leads to; a watch on
+            the folder has to be set up anew when they change.
     """
 
     entries: Mapping[str, FileEntry] = {}
-    roots: frozenset[tuple[int, int]] = frozenset()
+    identity: Identity | None = None
+    roots: frozenset[Identity] = frozenset()
 
 
 class Merged(msgspec.Struct, frozen=True):
@@ -100,7 +105,7 @@ def read_folder(directory: Path, previous: Folder, *, now_ns: int) -> Folder:
         held = {key: entry for key, entry in previous.entries.items() if key.startswith(name)}
         closed = FileEntry(None, None, unreadable(name, f"cannot be listed: {why}"))
         entries |= {**held, name: closed}
-    return Folder(dict(sorted(entries.items())), frozenset(walk.roots))
+    return Folder(dict(sorted(entries.items())), walk.identity, frozenset(walk.roots))
 
 
 def merge(files: Iterable[ManifestFile]) -> Merged:
@@ -124,14 +129,16 @@ class _Walk:
     """Finds the manifests below a folder, each directory once however many links lead to it.
 
     Attributes:
+        identity: of the folder itself, where the walk began.
         roots: see `Folder.roots`.
         unlisted: directories that may not be listed (`lost+found/`), and why.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._seen: set[tuple[int, int]] = set()
-        self.roots: set[tuple[int, int]] = set()
+        self._seen: set[Identity] = set()
+        self.identity: Identity | None = None
+        self.roots: set[Identity] = set()
         self.unlisted: dict[str, str] = {}
 
     def files(self, directory: Path) -> Iterator[str]:
@@ -145,6 +152,7 @@ class _Walk:
         if identity in self._seen:
             return
         self._seen.add(identity)
+        self.identity = self.identity or identity
         if directory == self._directory or directory.is_symlink():
             self.roots.add(identity)
         with os.scandir(directory) as found:
