@@ -57,3 +57,7 @@ class Source(Protocol):
         reported as `Deleted` once its absence is certain.
         """
         ...
+
+    async def secrets_settled(self) -> None:
+        """Wait until every Secret wanted now has been reported, be it there or not."""
+        ...

@@ -1,0 +1,154 @@
+"""The operator's file, `onehop.yaml`: its keys are a contract with users.
+
+This module says what they are; `configfile` reads them and finds what is wrong.
+"""
+
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from onehop.compile.options import PathPolicy
+
+Port: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Percent: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=100)]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Section(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
+):
+    pass
+
+
+class ClusterConfig(_Section, frozen=True):
+    """Where objects come from: one of kubeconfig (the default), inCluster, manifests.
+
+    Attributes:
+        namespace: where the Lease for the one writer of status lives.
+        allow_loopback: whether manifests may name 127.0.0.0/8 and ::1 as backends.
+    """
+
+    name: str = "default"
+    kubeconfig: str | None = None
+    context: str | None = None
+    in_cluster: bool = False
+    manifests: str | None = None
+    allow_loopback: bool = False
+    namespace: str = "onehop-system"
+
+
+class ClassesConfig(_Section, frozen=True):
+    """Which objects are ours."""
+
+    ingress: str = "onehop.dev/ingress"
+    gateway: str = "onehop.dev/gateway-controller"
+    service: str = "onehop.dev/lb"
+    default_service: bool = False
+
+
+class PoolConfig(_Section, frozen=True):
+    """A named set of addresses: CIDRs, single addresses, or ranges with a dash."""
+
+    name: str
+    cidrs: tuple[str, ...]
+
+
+class BindConfig(_Section, frozen=True):
+    """Who owns the VIPs: an interface of this host, or somebody else (`none: true`)."""
+
+    interface: str | None = None
+    none: bool = False
+
+
+class AddressesConfig(_Section, frozen=True):
+    """The addresses of the load balancer; `shared` is one, or one of each family."""
+
+    pools: tuple[PoolConfig, ...] = ()
+    shared: str | tuple[str, ...] = ()
+    bind: BindConfig = BindConfig()
+
+
+class PortsConfig(_Section, frozen=True):
+    """Ports of the shared VIP."""
+
+    http: Port = 80
+    https: Port = 443
+
+
+class HttpConfig(_Section, frozen=True):
+    """How clients reach the shared VIP.
+
+    Attributes:
+        trusted_hops: proxies in front of us whose X-Forwarded-For is believed.
+        accept_proxy_protocol: every connection begins with a PROXY header.
+    """
+
+    trusted_hops: Count = 0
+    accept_proxy_protocol: bool = False
+
+
+class EnvoyConfig(_Section, frozen=True):
+    """The embedded Envoy.
+
+    Attributes:
+        concurrency: worker threads; None is one for each processor.
+        access_log: a file, or `-` for standard output; None writes none.
+        max_heap_mi_b: above 95 % of it Envoy sheds load; None sets no bound.
+    """
+
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=256)] | None = None
+    access_log: str | None = None
+    max_connections: Annotated[int, msgspec.Meta(ge=1)] = 50_000
+    max_heap_mi_b: Annotated[int, msgspec.Meta(ge=64)] | None = None
+
+
+class DataPlaneConfig(_Section, frozen=True):
+    """What carries the traffic."""
+
+    driver: str = "envoy"
+    envoy: EnvoyConfig = EnvoyConfig()
+
+
+class DeletionBudget(_Section, frozen=True):
+    """How much may vanish from one table within a minute without a confirmation.
+
+    The larger of the two counts: small clusters may lose everything, large ones a share.
+    """
+
+    percent: Percent = 30
+    rows: Count = 20
+
+
+class SafetyConfig(_Section, frozen=True):
+    """Guards against lists that lie."""
+
+    deletion_budget: DeletionBudget = DeletionBudget()
+
+
+class ListenConfig(_Section, frozen=True):
+    """What onehop itself listens on: `address:port`; nothing beyond loopback unless said here."""
+
+    metrics: str = "127.0.0.1:9080"
+
+
+class LogConfig(_Section, frozen=True):
+    """Log lines: level, and JSON or not (by default where stderr is no terminal)."""
+
+    level: str = "info"
+    json: bool | None = None
+
+
+class Config(_Section, frozen=True):
+    """The whole file."""
+
+    cluster: ClusterConfig = ClusterConfig()
+    classes: ClassesConfig = ClassesConfig()
+    addresses: AddressesConfig = AddressesConfig()
+    ports: PortsConfig = PortsConfig()
+    http: HttpConfig = HttpConfig()
+    data_plane: DataPlaneConfig = DataPlaneConfig()
+    path: PathPolicy = PathPolicy.AUTO
+    safety: SafetyConfig = SafetyConfig()
+    state: str = "/var/lib/onehop"
+    listen: ListenConfig = ListenConfig()
+    log: LogConfig = LogConfig()

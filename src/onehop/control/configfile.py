@@ -1,0 +1,204 @@
+"""Reading `onehop.yaml`, and saying exactly what is wrong with it.
+
+An error names the path of the key, what stands there and what may stand there.
+"""
+
+import ipaddress
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import yaml
+
+from onehop.base.errors import ConfigError
+from onehop.compile.options import AddressPool, Options
+from onehop.control.config import Config, PoolConfig
+from onehop.model.address import IpAddr, is_ipv6, parse_ip
+from onehop.telemetry.log import LEVELS
+
+_DRIVERS: Final = ("envoy",)
+_RANGES: Final = "192.0.2.0/28, 192.0.2.10-192.0.2.50 or 192.0.2.7"
+
+
+def load_config(path: Path) -> Config:
+    """Read and check the file.
+
+    Raises:
+        ConfigError: it cannot be read, is not YAML, or a key is wrong; the message names the key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as err:
+        raise ConfigError(f"{path}: cannot be read: {err}") from err
+    return parse_config(text, name=str(path))
+
+
+def parse_config(text: str, *, name: str) -> Config:
+    """Check the text of a configuration file; JSON is YAML too.
+
+    Raises:
+        ConfigError: see `load_config`.
+    """
+    try:
+        raw = yaml.load(text, Loader=yaml.CSafeLoader)
+    except yaml.YAMLError as err:
+        raise ConfigError(f"{name}: not YAML: {err}") from err
+    try:
+        config = msgspec.convert({} if raw is None else raw, Config)
+    except msgspec.ValidationError as err:
+        raise ConfigError(f"{name}: {_in_words(err, raw)}") from err
+    check_config(config, name=name)
+    return config
+
+
+def check_config(config: Config, *, name: str) -> None:
+    """Check what types cannot say.
+
+    Raises:
+        ConfigError: the first fault found, with the path of its key.
+    """
+
+    def fail(key: str, message: str) -> None:
+        raise ConfigError(f"{name}: {key}: {message}")
+
+    cluster = config.cluster
+    sources = {"kubeconfig": cluster.kubeconfig, "manifests": cluster.manifests}
+    chosen = [key for key, value in sources.items() if value]
+    chosen += ["inCluster"] if cluster.in_cluster else []
+    if len(chosen) > 1:
+        fail("cluster", f"{' and '.join(chosen)} exclude each other; keep one")
+    if cluster.allow_loopback and not cluster.manifests:
+        fail(
+            "cluster.allowLoopback", "only with cluster.manifests: a cluster's tenants could use it"
+        )
+    if config.data_plane.driver not in _DRIVERS:
+        fail("dataPlane.driver", f"{config.data_plane.driver!r}; allowed is {' | '.join(_DRIVERS)}")
+    if config.log.level not in LEVELS:
+        fail("log.level", f"{config.log.level!r}; allowed is {' | '.join(LEVELS)}")
+    bind = config.addresses.bind
+    if bind.interface and bind.none:
+        fail("addresses.bind", "interface and none exclude each other; keep one")
+    if config.ports.http == config.ports.https:
+        fail("ports.https", f"{config.ports.https} is ports.http already")
+    parse_listen(config.listen.metrics, name=name)
+    compile_options(config, name=name)
+
+
+def compile_options(config: Config, *, name: str = "config") -> Options:
+    """Return the part of the configuration that compiling depends on.
+
+    Raises:
+        ConfigError: an address or a range is not one.
+    """
+    shared = config.addresses.shared
+    texts = (shared,) if isinstance(shared, str) else shared
+    return Options(
+        ingress_controller=config.classes.ingress,
+        service_class=config.classes.service,
+        is_default_service_class=config.classes.default_service,
+        address_pools=tuple(
+            AddressPool(
+                name=pool.name,
+                ranges=tuple(
+                    _range(text, f"{name}: addresses.pools[{number}].cidrs[{index}]")
+                    for index, text in enumerate(pool.cidrs)
+                ),
+            )
+            for number, pool in enumerate(config.addresses.pools)
+        ),
+        shared=_shared(texts, f"{name}: addresses.shared"),
+        http_port=config.ports.http,
+        https_port=config.ports.https,
+        path=config.path,
+        allows_loopback=config.cluster.allow_loopback,
+        writes_back=config.cluster.manifests is None,
+        trusted_hops=config.http.trusted_hops,
+        shared_accepts_proxy_protocol=config.http.accept_proxy_protocol,
+    )
+
+
+def parse_listen(text: str, *, name: str) -> tuple[str, int]:
+    """Return address and port of `127.0.0.1:9080` or `[::1]:9080`.
+
+    Raises:
+        ConfigError: it is not of that form.
+    """
+    host, colon, port = text.rpartition(":")
+    address = parse_ip(host.strip("[]"))
+    if not colon or address is None or not port.isascii() or not port.isdigit():
+        raise ConfigError(
+            f"{name}: listen.metrics: {text!r}; allowed is ADDRESS:PORT, such as 127.0.0.1:9080"
+        )
+    return address, int(port)
+
+
+def _shared(texts: tuple[str, ...], key: str) -> tuple[IpAddr, ...]:
+    parsed = tuple(parse_ip(text) for text in texts)
+    addresses = tuple(address for address in parsed if address is not None)
+    families = {is_ipv6(address) for address in addresses}
+    if len(addresses) != len(texts) or len(families) != len(texts):
+        raise ConfigError(f"{key}: {', '.join(texts)!r}; allowed is one IP address of each family")
+    return addresses
+
+
+def _range(text: str, key: str) -> tuple[IpAddr, IpAddr]:
+    first, dash, last = (part.strip() for part in text.partition("-"))
+    try:
+        if not dash:
+            network = ipaddress.ip_network(text)
+            return IpAddr(str(network[0])), IpAddr(str(network[-1]))
+        low, high = ipaddress.ip_address(first), ipaddress.ip_address(last)
+    except ValueError as err:
+        raise ConfigError(f"{key}: {text!r}: {err}; allowed is {_RANGES}") from err
+    if low.version != high.version or int(low) > int(high):
+        raise ConfigError(
+            f"{key}: {text!r}: runs backwards or mixes families; allowed is {_RANGES}"
+        )
+    return IpAddr(str(low)), IpAddr(str(high))
+
+
+def _in_words(err: msgspec.ValidationError, raw: Any) -> str:
+    """Turn `Object contains unknown field `x` - at `$.a`` into `a.x: ...` with what is allowed."""
+    message, _, place = str(err).partition(" - at ")
+    path = place.strip("`").removeprefix("$").removeprefix(".")
+    unknown = "Object contains unknown field "
+    if message.startswith(unknown):
+        key = message.removeprefix(unknown).strip("`")
+        known = ", ".join(_known_keys(path))
+        return f"{f'{path}.' if path else ''}{key}: no such key; allowed here are {known}"
+    if message.startswith("Invalid enum value"):
+        message = f"allowed is {' | '.join(_field_words(path))}"
+    return f"{path or 'the file'}: {message}, not {_value_at(raw, path)!r}"
+
+
+def _field_words(path: str) -> tuple[str, ...]:
+    kind: Any = Config
+    for part in path.split("."):
+        kind = _field_type(kind, part)
+    return tuple(kind)
+
+
+def _known_keys(path: str) -> tuple[str, ...]:
+    kind: Any = Config
+    for part in filter(None, path.replace("[...]", "").replace("[", ".").split(".")):
+        kind = PoolConfig if part.startswith("pools") else _field_type(kind, part)
+    return tuple(sorted(kind.__struct_encode_fields__))
+
+
+def _field_type(kind: Any, key: str) -> Any:
+    if key.rstrip("]").isdigit():
+        return kind
+    for field in msgspec.structs.fields(kind):
+        if field.encode_name == key:
+            return field.type
+    return kind
+
+
+def _value_at(raw: Any, path: str) -> Any:
+    value = raw
+    for part in filter(None, path.replace("[", ".").replace("]", "").split(".")):
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list) and part.isdigit():
+            value = value[int(part)]
+    return value

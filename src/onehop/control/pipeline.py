@@ -1,0 +1,240 @@
+"""One change's way through the program.
+
+    source ──changed──▶ compiler ──fast lane──────────────▶ driver.set_endpoints   (same loop tick)
+                           └────▶ pending ──gate──plan────▶ driver.apply           (one at a time)
+
+There is no queue. What the source says goes into the compiler at once; pool members leave for the
+data plane before `changed` returns. Everything else is settled when the last apply has ended: what
+came meanwhile is one change by then, so a burst costs one apply and a single edit waits for nobody.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from onehop.base.errors import TransientError
+from onehop.compile.compiler import Compiler, Outcome
+from onehop.compile.inputs import Held
+from onehop.control.binding import Binding
+from onehop.control.gate import Gate
+from onehop.control.memory import Remembered
+from onehop.control.served import Served
+from onehop.driver import Driver, Receipt
+from onehop.model.endpoint import PoolEndpoints
+from onehop.model.ident import ObjectRef
+from onehop.model.model import Change, RowKey, Table, key_of
+from onehop.model.pool import Pool
+from onehop.model.problem import Problem
+from onehop.plan import make_plan
+from onehop.source import Batch, Deleted, Source
+from onehop.telemetry.metrics import Metrics
+
+QUIET_S: Final = 0.002
+"""How long the source must be silent before an edit is settled: objects of one `apply` come in one
+watch event each, a fraction of a millisecond apart."""
+
+UNFILLED_S: Final = 0.05
+"""How long an edit may wait for the endpoints of a pool that is new: EndpointSlices come by another
+watch than the Ingress that needs them, and a route before its endpoints answers 503."""
+
+SECRETS_TIMEOUT_S: Final = 10.0
+APPLY_TIMEOUT_S: Final = 60.0
+_BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+log = structlog.get_logger(__name__)
+
+
+class Pipeline:
+    """A `source.Sink` that brings what it is told to one data plane."""
+
+    def __init__(
+        self,
+        *,
+        compiler: Compiler,
+        source: Source,
+        driver: Driver,
+        binding: Binding,
+        gate: Gate,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.compiler = compiler
+        self.served = Served()
+        self.source_problems: tuple[Problem, ...] = ()
+        self.refused: dict[RowKey, str] = {}
+        self.is_complete = asyncio.Event()
+        self.is_served = asyncio.Event()
+        self.on_reported: Callable[[frozenset[ObjectRef]], None] = lambda _subjects: None
+        self._source = source
+        self._driver = driver
+        self._binding = binding
+        self._gate = gate
+        self._metrics = metrics
+        self._clock = clock
+        self._pending = Change()
+        self._subjects: frozenset[ObjectRef] = frozenset()
+        self._work = asyncio.Event()
+        self._changed_at = clock()
+
+    # -- the Sink ---------------------------------------------------------------------------------
+
+    def changed(self, batch: Batch) -> None:
+        """Take in what changed; members of pools leave for the data plane before this returns."""
+        for change in batch.changes:
+            if isinstance(change, Deleted):
+                self.compiler.remove(change.ref)
+            else:
+                self.compiler.put(change)
+        if batch.problems is not None:
+            self.source_problems = batch.problems
+        if self.is_served.is_set():
+            self._send_endpoints(self.compiler.settle_endpoints())
+        self._changed_at = self._clock()
+        self._work.set()
+
+    def complete(self) -> None:
+        """Begin to serve what the source says: every list has been read."""
+        self.is_complete.set()
+        self._work.set()
+
+    # -- the two lanes ----------------------------------------------------------------------------
+
+    def _send_endpoints(self, outcome: Outcome) -> None:
+        change = self._gate.admit(outcome.change, self.served, now_s=self._clock())
+        known = {
+            row.pool: row
+            for row in change.upserts
+            if isinstance(row, PoolEndpoints) and RowKey(Table.ENDPOINTS, row.pool) in self.served
+        }
+        for row in known.values():
+            self._driver.set_endpoints(row)
+        self.served.take(Change(tuple(known.values())))
+        self._metrics.endpoint_updates.inc(len(known))
+        # Pools that are not there yet go with the edit that makes them.
+        later = Change(tuple(row for row in change.upserts if row.id not in known), change.removals)
+        self._pending = self._pending.then(later)
+        self._subjects |= outcome.subjects
+
+    async def restore(self, remembered: Remembered) -> None:
+        """Serve what was served before this process began, until the source is complete.
+
+        Raises:
+            DriverUnavailable: the data plane does not come up.
+        """
+        for held in remembered.held:
+            self.compiler.hold(held)
+        if remembered.rows:
+            await self._carry_out(Change(remembered.rows))
+            log.info("last_known_good_served", rows=len(remembered.rows))
+
+    async def run(self) -> None:
+        """Keep the data plane at what the compiler says, from `complete` until cancelled."""
+        await self.is_complete.wait()
+        await self._read_secrets()
+        self._settle()
+        self._pending = self.served.change_to(self.compiler.model())
+        failures = 0
+        while True:
+            change = self._gate.admit(self._pending, self.served, now_s=self._clock())
+            subjects, self._subjects, self._pending = self._subjects, frozenset(), Change()
+            try:
+                await self._carry_out(change)
+            except (TransientError, TimeoutError) as err:
+                wait_s = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
+                failures += 1
+                self._metrics.applies.labels("failed").inc()
+                log.warning("apply_failed", error=str(err), retry_in_s=wait_s)
+                self._pending = change.then(self._pending)
+                self._subjects |= subjects
+                await asyncio.sleep(wait_s)
+                self._settle()
+                continue
+            failures = 0
+            self.is_served.set()
+            self.on_reported(subjects)
+            await self._next_edit()
+
+    async def _read_secrets(self) -> None:
+        """Wait for the Secrets that the first look refers to, but not for ever."""
+        self._settle()
+        try:
+            async with asyncio.timeout(SECRETS_TIMEOUT_S):
+                await self._source.secrets_settled()
+        except TimeoutError:
+            log.warning("secrets_not_read", waited_s=SECRETS_TIMEOUT_S)
+
+    def confirm(self) -> int:
+        """Let go what the gate keeps back; return how many removals that are."""
+        change = self._gate.confirm()
+        self._pending = self._pending.then(change)
+        self._work.set()
+        return len(change.upserts) + len(change.removals)
+
+    async def _next_edit(self) -> None:
+        """Wait until the source has said something, and settle it."""
+        await self._work.wait()
+        began = self._clock()
+        while (wait_s := self._unready_s(began)) > 0:
+            await asyncio.sleep(wait_s)
+        self._work.clear()
+        self._settle()
+        while self._is_unfilled() and (left_s := began + UNFILLED_S - self._clock()) > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await self._work.wait()
+            self._work.clear()
+            self._settle()
+
+    def _unready_s(self, began: float) -> float:
+        """Return how long to wait for the source to fall silent; never beyond `UNFILLED_S`."""
+        now = self._clock()
+        return min(self._changed_at + QUIET_S - now, began + UNFILLED_S - now)
+
+    def _is_unfilled(self) -> bool:
+        """Tell whether the pending change brings a pool that has no endpoints yet."""
+        pools = {row.id for row in self._pending.upserts if isinstance(row, Pool)}
+        return any(
+            isinstance(row, PoolEndpoints) and not row.endpoints and row.pool in pools
+            for row in self._pending.upserts
+        )
+
+    def _settle(self) -> None:
+        began = self._clock()
+        outcome = self.compiler.settle()
+        self._pending = self._pending.then(outcome.change)
+        self._subjects |= outcome.subjects
+        self._source.want_secrets(self.compiler.wanted_secrets())
+        self._metrics.settle_seconds.observe(self._clock() - began)
+
+    async def _carry_out(self, change: Change) -> None:
+        if not change:
+            return
+        async with asyncio.timeout(APPLY_TIMEOUT_S):
+            await self._binding.prepare(change)
+            # The fast lane may speak of the new pools from here on: the driver takes them in
+            # before its first await.
+            self.served.take(change)
+            receipt = await self._driver.apply(make_plan(change))
+            await self._binding.release(change)
+        self._note(change, receipt)
+
+    def _note(self, change: Change, receipt: Receipt) -> None:
+        for key in (*map(key_of, change.upserts), *change.removals):
+            self.refused.pop(key, None)
+        for refusal in receipt.refused:
+            self.refused[refusal.key] = refusal.reason
+            log.error("row_refused", row=str(refusal.key.id), reason=refusal.reason)
+        self._metrics.applies.labels("done").inc()
+        self._metrics.apply_seconds.observe(receipt.duration_s)
+        log.info(
+            "applied",
+            upserts=len(change.upserts),
+            removals=len(change.removals),
+            refused=len(receipt.refused),
+            withheld=self._gate.withheld.total(),
+            duration_ms=round(receipt.duration_s * 1000, 1),
+        )
