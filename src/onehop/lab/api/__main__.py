@@ -1,7 +1,7 @@
 """`python -m onehop.lab.api`: serve manifests to kubectl, until Ctrl-C."""
 
 import asyncio
-import datetime
+import datetime as dt
 import signal
 import sys
 import tempfile
@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 
-from onehop.lab.api import Refused, Store, load, manifests, self_signed, serve
+from onehop.lab.api import Refused, Settings, Store, load, manifests, self_signed, serve
 
 
-def main(
+def main(  # noqa: PLR0913, PLR0917  the flags of a command line
     load_from: Annotated[
         list[Path] | None,
         typer.Option("--load", exists=True, help="A YAML or JSON file, or a folder of them."),
@@ -39,22 +39,19 @@ def main(
     typer.echo(f"loaded {number} objects")
     with tempfile.TemporaryDirectory(prefix="onehop-lab-") as folder:
         path = kubeconfig or Path(folder) / "kubeconfig"
-        asyncio.run(_serve(store, host, port, token, path, with_tls=tls))
+        certificate = self_signed(hosts=(host, "localhost"), now=dt.datetime.now(dt.UTC))
+        settings = Settings(token=token, tls=certificate if tls else None)
+        asyncio.run(_serve(store, (host, port), settings, path))
 
 
 async def _serve(
-    store: Store, host: str, port: int, token: str, kubeconfig: Path, *, with_tls: bool
+    store: Store, address: tuple[str, int], settings: Settings, kubeconfig: Path
 ) -> None:
-    tls = (
-        self_signed(hosts=(host, "localhost"), now=datetime.datetime.now(datetime.UTC))
-        if with_tls
-        else None
-    )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with serve(store, host, port, token=token, tls=tls) as server:
+    async with serve(store, *address, settings) as server:
         kubeconfig.write_text(server.kubeconfig())  # noqa: ASYNC240  once, before anybody waits
         typer.echo("This is not Kubernetes: it is onehop's in-memory API for tests and the lab.")
         typer.echo(f"url: {server.url}")

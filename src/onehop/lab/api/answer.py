@@ -8,11 +8,13 @@ from datetime import datetime
 import msgspec
 
 from onehop.lab.api.call import Call, Target, table_style
+from onehop.lab.api.option import WriteOptions
 from onehop.lab.api.page import ListQuery, Page, WatchQuery
+from onehop.lab.api.patching import PatchType
 from onehop.lab.api.printing import table
 from onehop.lab.api.refusal import Json, Refused, bad_request, no_such_path
 from onehop.lab.api.selector import Selection, parse_selection
-from onehop.lab.api.store import PatchType, Store, WriteOptions
+from onehop.lab.api.store import Store
 from onehop.lab.api.stored import Stored
 
 

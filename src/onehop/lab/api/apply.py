@@ -24,6 +24,7 @@ from onehop.lab.api.fieldset import (
 )
 from onehop.lab.api.refusal import Json, Refused
 from onehop.lab.api.resource import Merging, Resource
+from onehop.lab.api.write import stamp
 
 BEFORE_FIRST_APPLY = "before-first-apply"
 
@@ -50,39 +51,51 @@ class _Share(msgspec.Struct, frozen=True):
     fields: FieldSet
 
 
-def apply(
-    live: Json | None, wish: Json, *, resource: Resource, writer: Writer, force: bool, now: datetime
-) -> Json:
+class Wish(msgspec.Struct, frozen=True):
+    """One server-side apply.
+
+    Attributes:
+        obj: what the manager wants, whole.
+        writer: whose apply it is.
+        force: take over fields that other managers own with other values.
+        now: the time its managedFields entry shows.
+    """
+
+    obj: Json
+    writer: Writer
+    force: bool
+    now: datetime
+
+
+def apply(live: Json | None, wish: Wish, resource: Resource) -> Json:
     """Return the object after a server-side apply, its managedFields included.
 
     Args:
         live: the object as it is, None when the apply creates it.
-        wish: what the manager applies.
+        wish: what is applied.
         resource: says how lists and maps merge.
-        writer: whose apply it is.
-        force: take over fields that other managers own with other values.
-        now: time of the managedFields entry.
 
     Raises:
         Refused: 409 with a cause for each field in conflict.
     """
     merging = resource.merging
-    wanted = leaves(wish, merging)
+    writer = wish.writer
+    wanted = leaves(wish.obj, merging)
     had = leaves(live or {}, merging)
     shares = _shares_of(live, had, writer)
     mine = next((share for share in shares if share.writer == writer), None)
     others = [share for share in shares if share is not mine]
     disputed = {path for path, value in wanted.items() if path in had and had[path] != value}
-    if not force:
+    if not wish.force:
         _refuse_conflicts(disputed, others)
-    merged = _merge(live or {}, wish, merging, ())
+    merged = _merge(live or {}, wish.obj, merging, ())
     kept = frozenset().union(*(share.fields for share in others))
     given_up = (mine.fields if mine else frozenset()) - frozenset(wanted) - kept
     for path in sorted(given_up, key=len):  # an item before its keys, which find it
         _remove(merged, path, merging)
     others = [_without(share, frozenset(disputed)) for share in others]
     unchanged = mine is not None and mine.fields == frozenset(wanted) and not disputed
-    time = mine.time if mine and unchanged else _stamp(now)
+    time = mine.time if mine and unchanged else stamp(wish.now)
     return _with_shares(merged, [*others, _Share(writer, time, frozenset(wanted))])
 
 
@@ -106,7 +119,7 @@ def track(old: Json, new: Json, *, resource: Resource, writer: Writer, now: date
     mine = next((share for share in shares if share.writer == writer), None)
     others = [_without(share, changed | removed) for share in shares if share is not mine]
     fields = ((mine.fields if mine else frozenset()) - removed) | changed
-    return _with_shares(new, [*others, _Share(writer, _stamp(now), fields)])
+    return _with_shares(new, [*others, _Share(writer, stamp(now), fields)])
 
 
 def _shares_of(live: Json | None, had: dict[Path, Any], writer: Writer) -> list[_Share]:
@@ -259,7 +272,3 @@ def _remove(obj: Json, path: Path, merging: Merging) -> None:
         if container[step]:
             return
         del container[step]
-
-
-def _stamp(now: datetime) -> str:
-    return now.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -10,6 +10,7 @@ import msgspec
 import yaml
 
 from onehop.lab.api.printing import TableStyle
+from onehop.lab.api.protobuf import decode_protobuf
 from onehop.lab.api.refusal import Refused, bad_request, no_such_path
 from onehop.lab.api.resource import Registry, Resource
 
@@ -58,9 +59,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         return self.user_agent.partition("/")[0]
 
     def content(self) -> Any:
-        """Return the decoded body; refuse with 400 or 415 what is neither JSON nor YAML."""
+        """Return the decoded body; refuse with 400 or 415 what cannot be understood."""
         if "protobuf" in self.content_type:
-            raise Refused(415, "UnsupportedMediaType", "this server does not speak protobuf")
+            return decode_protobuf(self.body)
         try:
             return msgspec.json.decode(self.body)
         except msgspec.DecodeError as error:
@@ -99,13 +100,14 @@ def parse_target(path: str, registry: Registry) -> Target:
             pass
         case _:
             raise no_such_path()
+    namespace = ""
     match rest:
-        case ["namespaces", name, "status" | "finalize" as subresource]:
-            namespace, plural, tail = "", "namespaces", [name, subresource]
+        case ["namespaces", name, "status"]:
+            plural, tail = "namespaces", [name, "status"]
         case ["namespaces", namespace, plural, *tail]:
             pass
         case [plural, *tail]:
-            namespace = ""
+            pass
         case _:
             raise no_such_path()
     resource = registry.at(group, version, plural)

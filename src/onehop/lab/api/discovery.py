@@ -22,8 +22,8 @@ REVIEWS = Resource(
 
 VERSION: Json = {
     "major": "1",
-    "minor": "33",
-    "gitVersion": "v1.33.0+onehop-lab-is-not-kubernetes",
+    "minor": "32",
+    "gitVersion": "v1.32.0+onehop-lab-is-not-kubernetes",
     "gitCommit": "",
     "gitTreeState": "",
     "buildDate": "",

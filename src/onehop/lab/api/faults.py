@@ -17,7 +17,7 @@ from typing import TypeAlias, assert_never
 
 import msgspec
 
-from onehop.lab.api.refusal import Json
+from onehop.lab.api.refusal import Json, Refused, expired
 
 EVERYTHING = "*"
 EVENT = "event"
@@ -116,6 +116,20 @@ Fault: TypeAlias = (
     | CutWatches
     | Slow
 )
+
+
+def refusal_of(fault: ServerError | Throttled | Gone) -> Refused:
+    """Return the refusal that a fault amounts to."""
+    match fault:
+        case ServerError(code=code):
+            return Refused(code, "InternalError", "Internal error occurred: a fault of the lab")
+        case Throttled(retry_after_s=wait):
+            message = "Too many requests, please try again later."
+            return Refused(429, "TooManyRequests", message, retry_after_s=wait)
+        case Gone():
+            return expired("too old resource version: a fault of the lab")
+        case _:
+            assert_never(fault)
 
 
 class Armed(msgspec.Struct, frozen=True, kw_only=True):

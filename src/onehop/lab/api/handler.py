@@ -9,7 +9,7 @@ from typing import assert_never
 import msgspec
 from aiohttp import web
 
-from onehop.lab.api.access import USER, Access, Allows, review
+from onehop.lab.api.access import USER, Access, Allows, anything, review
 from onehop.lab.api.answer import (
     Answer,
     answer_write,
@@ -37,21 +37,22 @@ from onehop.lab.api.faults import (
     StaleList,
     Throttled,
     Truncated,
+    refusal_of,
 )
 from onehop.lab.api.fixed import LAB, fixed_answer, is_health, lab_answer
 from onehop.lab.api.page import Page
-from onehop.lab.api.refusal import Refused, bad_request, expired, not_allowed
+from onehop.lab.api.refusal import Refused, bad_request, not_allowed
 from onehop.lab.api.request_log import RequestLog, Seen
 from onehop.lab.api.resource import Resource
 from onehop.lab.api.store import Store
 from onehop.lab.api.stream import (
     WRITE_TIMEOUT_S,
     Stream,
-    abort,
     error_stream,
     open_stream,
     stream_options,
 )
+from onehop.lab.api.tls import ServerTls
 
 READ_TIMEOUT_S = 30.0
 _REVIEW_PATH = f"/apis/{REVIEWS.api_version}/{REVIEWS.plural}"
@@ -63,13 +64,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         token: the bearer token every request must carry; "" for none.
+        tls: serve HTTPS with it; None for plain HTTP.
         allows: the rule that decides who may do what.
         bookmark_period_s: between two bookmarks of a watch; the real server's is a minute.
     """
 
-    token: str
-    allows: Allows
-    bookmark_period_s: float
+    token: str = ""
+    tls: ServerTls | None = None
+    allows: Allows = anything
+    bookmark_period_s: float = 60.0
 
 
 class Handler:
@@ -141,31 +144,19 @@ class Handler:
     ) -> web.StreamResponse:
         """Answer a request as the fault that befalls it says."""
         match fault:
-            case ServerError(code=code):
-                raise Refused(code, "InternalError", "Internal error occurred: a fault of the lab")
-            case Throttled(retry_after_s=wait):
-                message = "Too many requests, please try again later."
-                raise Refused(429, "TooManyRequests", message, retry_after_s=wait)
-            case Gone(as_http=as_http):
-                gone = expired("too old resource version: a fault of the lab")
-                if as_http or verb != "watch":
-                    raise gone
-                return await error_stream(request, gone)
+            case Gone(as_http=False) if verb == "watch":
+                return await error_stream(request, refusal_of(fault))
+            case ServerError() | Throttled() | Gone():
+                raise refusal_of(fault)
             case Hang():
-                if verb == "watch":
-                    await open_stream(request)
-                return await _never()
-            case Truncated() if verb == "watch":
-                response = await open_stream(request)
-                await response.write(b'{"type":"ADDED","object":{"kind":')
-                abort(request)
-                return response
+                return await _never(request, verb)
             case Truncated():
-                return await _half(request, self._answer(call, target, verb, None))
+                answer = None if verb == "watch" else self._answer(call, target, verb, None)
+                return await _break_off(request, answer)
             case Slow(delay_s=delay_s):
                 await asyncio.sleep(delay_s)
             case None | EmptyList() | ShortList() | StaleList():
-                pass
+                pass  # the answer is made as ever, from less or from older state
             case Forbidden() | DroppedEvent() | CutWatches():
                 pass  # dealt with before a request comes this far
             case _:
@@ -247,19 +238,28 @@ def _response(answer: Answer) -> web.Response:
     return response
 
 
-async def _half(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-    """Send half of an answer under the length of the whole, and close the connection."""
-    response = web.StreamResponse(status=answer.code, headers={"Content-Type": answer.content_type})
-    response.content_length = len(answer.body)
+async def _break_off(request: web.BaseRequest, answer: Answer | None) -> web.StreamResponse:
+    """Send half of an answer under the length of the whole, or half an event (None), and close."""
+    if answer is None:
+        response = await open_stream(request)
+        half = b'{"type":"ADDED","object":{"kind":'
+    else:
+        response = web.StreamResponse(
+            status=answer.code, headers={"Content-Type": answer.content_type}
+        )
+        response.content_length = len(answer.body)
+        half = answer.body[: len(answer.body) // 2]
     async with asyncio.timeout(WRITE_TIMEOUT_S):
         await response.prepare(request)
-        await response.write(answer.body[: len(answer.body) // 2])
+        await response.write(half)
     if request.transport is not None:
         request.transport.close()  # unlike abort, it lets the half out first
     return response
 
 
-async def _never() -> web.StreamResponse:
+async def _never(request: web.BaseRequest, verb: str) -> web.StreamResponse:
     """Wait until the client gives up: its disconnection cancels the handler."""
+    if verb == "watch":
+        await open_stream(request)
     await asyncio.Event().wait()
     raise AssertionError("nobody sets that event")

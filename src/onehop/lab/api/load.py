@@ -1,6 +1,6 @@
 """Putting whole manifests into a Store, as tests and the lab do.
 
-The short way for those who hold a Store: `put` an object whatever was there, `read` it, `remove` it.
+The short way for those who hold a Store: `put` an object whatever was there, `read`, `remove` it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,9 +9,11 @@ from pathlib import Path
 import yaml
 
 from onehop.lab.api.kind.namespace import NAMESPACE
+from onehop.lab.api.option import WriteOptions
+from onehop.lab.api.patching import PatchType
 from onehop.lab.api.refusal import Json, bad_request
 from onehop.lab.api.resource import Key, Resource
-from onehop.lab.api.store import PatchType, Store, WriteOptions
+from onehop.lab.api.store import Store
 from onehop.lab.api.stored import Stored
 
 _STATUS = WriteOptions(subresource="status")

@@ -9,8 +9,8 @@ from onehop.lab.api.discovery import VERSION
 from onehop.lab.api.refusal import Json, no_such_path
 from onehop.lab.api.resource import Registry, Resource
 
-PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-"""What kubectl before 1.27 insists on for /openapi/v2."""
+PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+"""What old kubectls insist on for /openapi/v2; they ask with an `@`, which is no media type."""
 
 
 def openapi_v2(registry: Registry) -> Json:

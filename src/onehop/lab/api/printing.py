@@ -35,7 +35,7 @@ def since(moment: object, now: datetime) -> str:
     """Return how long ago an API timestamp was, as kubectl says it."""
     if not isinstance(moment, str):
         return "<unknown>"
-    then = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    then = datetime.fromisoformat(moment)
     return human_duration(int((now - then.astimezone(UTC)).total_seconds()))
 
 
@@ -82,7 +82,6 @@ def table(
     metadata: Json,
     style: TableStyle,
     now: datetime,
-    with_columns: bool = True,
 ) -> Json:
     """Return objects as a `Table`.
 
@@ -92,7 +91,6 @@ def table(
         metadata: of the list they come from.
         style: what the client asked for.
         now: for ages.
-        with_columns: a watch names its columns in its first event only.
     """
     columns = resource.columns or PLAIN_COLUMNS
     definitions = [
@@ -109,7 +107,7 @@ def table(
         "kind": "Table",
         "apiVersion": f"meta.k8s.io/{style.version}",
         "metadata": metadata,
-        "columnDefinitions": definitions if with_columns else None,
+        "columnDefinitions": definitions,
         "rows": [_row(resource, each, columns, style, now) for each in stored],
     }
 

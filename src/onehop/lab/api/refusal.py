@@ -1,8 +1,8 @@
 """What the API refuses, and how it says so.
 
 A refusal is an exception inside this package and a `Status` object on the wire, with the texts of
-the real API server (apimachinery `pkg/api/errors/errors.go`, `pkg/util/validation/field/errors.go`):
-people and programs match on them.
+the real API server, because people and programs match on them: apimachinery
+`pkg/api/errors/errors.go` and `pkg/util/validation/field/errors.go`.
 """
 
 from collections.abc import Iterable, Sequence

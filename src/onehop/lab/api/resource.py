@@ -163,7 +163,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """The name of the resource whatever its version: `services`, `ingresses.networking.k8s.io`."""
+        """The name whatever the version: `services`, `ingresses.networking.k8s.io`."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property

@@ -7,17 +7,15 @@ writes of all resources, as etcd's does; it is every object's resourceVersion.
 import random
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
-import msgspec
-
 from onehop.lab.api.allocation import Allocation
-from onehop.lab.api.apply import Writer, apply, track
+from onehop.lab.api.apply import Wish, Writer, apply, track
 from onehop.lab.api.history import Change, Collection, EventType, Watch
 from onehop.lab.api.kind import builtin_resources
 from onehop.lab.api.kind.crd import CRD, custom_resources
 from onehop.lab.api.kind.namespace import NAMESPACE, terminating
+from onehop.lab.api.option import PLAIN, Deleted, WriteOptions
 from onehop.lab.api.page import (
     ListQuery,
     Page,
@@ -29,7 +27,7 @@ from onehop.lab.api.page import (
     snapshot_of,
     too_large,
 )
-from onehop.lab.api.patch import json_patch, merge_patch
+from onehop.lab.api.patching import PatchType, patch_object
 from onehop.lab.api.refusal import (
     Json,
     Refused,
@@ -42,7 +40,6 @@ from onehop.lab.api.refusal import (
 from onehop.lab.api.resource import Key, Registry, Resource, World
 from onehop.lab.api.selector import Selection
 from onehop.lab.api.stored import Stored, encode_stored
-from onehop.lab.api.strategic import strategic_patch
 from onehop.lab.api.write import (
     check_preconditions,
     created,
@@ -53,45 +50,6 @@ from onehop.lab.api.write import (
 )
 
 FIRST_NAMESPACES = ("default", "kube-system")
-
-
-class PatchType(StrEnum):
-    """The kinds of patch, by their media type."""
-
-    JSON = "application/json-patch+json"
-    MERGE = "application/merge-patch+json"
-    STRATEGIC = "application/strategic-merge-patch+json"
-    APPLY = "application/apply-patch+yaml"
-
-
-class WriteOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a write is meant.
-
-    Attributes:
-        dry_run: check and answer, but write nothing.
-        manager: whose name managedFields shows.
-        force: an apply takes over fields in conflict.
-        subresource: "" or `status`.
-        uid: the object must have it, or 409; "" for any.
-        resource_version: the object must be at it, or 409; "" for any.
-    """
-
-    dry_run: bool = False
-    manager: str = "unknown"
-    force: bool = False
-    subresource: str = ""
-    uid: str = ""
-    resource_version: str = ""
-
-
-PLAIN = WriteOptions()
-
-
-class Deleted(msgspec.Struct, frozen=True):
-    """What a delete did: `is_gone` is False while finalizers hold the object."""
-
-    stored: Stored
-    is_gone: bool
 
 
 class Store:
@@ -229,21 +187,7 @@ class Store:
         if kind is PatchType.APPLY:
             return self._apply(resource, key, body, options)
         old = self.get(resource, key)
-        base = old.object(resource)
-        match kind:
-            case PatchType.JSON:
-                patched = json_patch(base, body)
-            case PatchType.MERGE:
-                patched = merge_patch(base, body)
-            case PatchType.STRATEGIC:
-                if resource.is_custom:
-                    raise Refused(
-                        415,
-                        "UnsupportedMediaType",
-                        "the body of the request was in an unknown format - accepted media types "
-                        f"include: {PatchType.JSON}, {PatchType.MERGE}, {PatchType.APPLY}",
-                    )
-                patched = strategic_patch(base, body, resource.merging)
+        patched = patch_object(old.object(resource), kind, body, resource)
         new = normal_form(patched, resource, key[0])
         return self._replace(resource, old, new, options, operation="Update")
 
@@ -344,17 +288,14 @@ class Store:
         if wish["metadata"].get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
         wish["metadata"].setdefault("name", key[1])
-        wish = _within(wish, resource, options.subresource)
         old = self.collection(resource).get(key)
         if old is None and options.subresource:
             raise not_found(key[1], plural=resource.plural, group=resource.group)
+        writer = Writer(options.manager, "Apply", resource.api_version, options.subresource)
         merged = apply(
             old.decode() if old else None,
-            wish,
-            resource=resource,
-            writer=Writer(options.manager, "Apply", resource.api_version, options.subresource),
-            force=options.force,
-            now=self.now(),
+            Wish(_within(wish, resource, options.subresource), writer, options.force, self.now()),
+            resource,
         )
         if old is None:
             return self._create(resource, key[0], merged, options)

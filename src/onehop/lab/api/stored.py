@@ -78,7 +78,8 @@ def encode_stored(key: Key, obj: Json, revision: int) -> Stored:
 
     Args:
         key: namespace and name.
-        obj: the object in its storage version, without kind and apiVersion; its `metadata.resourceVersion` is set in place.
+        obj: the object in its storage version, without kind and apiVersion; its
+            `metadata.resourceVersion` is set in place.
         revision: its resourceVersion.
     """
     metadata = cast("Json", obj["metadata"])  # every write has made sure of it

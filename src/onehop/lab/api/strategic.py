@@ -22,27 +22,29 @@ def strategic_patch(target: Json, patch: Json, merging: Merging) -> Json:
 def _merge_map(target: Json, patch: Json, merging: Merging, path: tuple[str, ...]) -> Json:
     match patch.get("$patch"):
         case "replace":
-            return _plain(patch)
+            return _plain_map(patch)
         case "delete":
             return {}
         case None | "merge":
-            merged = dict(target)
+            kept = patch.get("$retainKeys", target)
+            merged = {name: each for name, each in target.items() if name in kept}
         case other:
             raise bad_request(f"unknown $patch directive {other!r} at {'.'.join(path)}")
-    if "$retainKeys" in patch:
-        merged = {name: each for name, each in merged.items() if name in patch["$retainKeys"]}
     for name, value in patch.items():
         if name.startswith(_DELETE_FROM):
             field = name.removeprefix(_DELETE_FROM)
             merged[field] = [each for each in merged.get(field, []) if each not in value]
         elif not name.startswith("$"):
             _merge_field(merged, name, value, merging, (*path, name))
-    for name, order in patch.items():
-        if name.startswith(_ORDER):
-            field = name.removeprefix(_ORDER)
-            if isinstance(merged.get(field), list):
-                merged[field] = _ordered(merged[field], order, merging, (*path, field))
+    _put_in_order(merged, patch, merging, path)
     return merged
+
+
+def _put_in_order(merged: Json, patch: Json, merging: Merging, path: tuple[str, ...]) -> None:
+    for name, order in patch.items():
+        field = name.removeprefix(_ORDER)
+        if name != field and isinstance(merged.get(field), list):
+            merged[field] = _ordered(merged[field], order, merging, (*path, field))
 
 
 def _merge_field(
@@ -115,12 +117,16 @@ def _plain(value: Any) -> Any:
     """Return the value without directives and nulls."""
     match value:
         case dict():
-            return {
-                name: _plain(each)
-                for name, each in value.items()
-                if not name.startswith("$") and each is not None
-            }
+            return _plain_map(value)
         case list():
             return [_plain(each) for each in value]
         case _:
             return value
+
+
+def _plain_map(value: Json) -> Json:
+    return {
+        name: _plain(each)
+        for name, each in value.items()
+        if not name.startswith("$") and each is not None
+    }

@@ -159,8 +159,9 @@ class Stream:
             metadata={"resourceVersion": str(change.revision)},
             style=self._options.style,
             now=self._store.now(),
-            with_columns=not self._named_columns,
         )
+        if self._named_columns:
+            shown["columnDefinitions"] = None
         self._named_columns = True
         return event_line(event, msgspec.json.encode(shown))
 

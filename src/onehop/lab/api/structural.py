@@ -116,9 +116,9 @@ def _walk(schema: Json, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
 
 
 def _has_type(value: Any, schema: Json) -> bool:
+    kind: str | None = schema.get("type")
     if schema.get("x-kubernetes-int-or-string"):
         return isinstance(value, int | str) and not isinstance(value, bool)
-    kind = schema.get("type")
     if kind is None:
         return True
     if isinstance(value, bool):

@@ -3,7 +3,7 @@
 The keys are for a server that holds nothing worth stealing; they live as long as it does.
 """
 
-import datetime
+import datetime as dt
 import ipaddress
 import ssl
 import tempfile
@@ -38,7 +38,7 @@ class ServerTls(msgspec.Struct, frozen=True):
 
 
 def self_signed(
-    *, hosts: tuple[str, ...] = ("127.0.0.1", "::1", "localhost"), now: datetime.datetime
+    *, hosts: tuple[str, ...] = ("127.0.0.1", "::1", "localhost"), now: dt.datetime
 ) -> ServerTls:
     """Return a fresh certificate for addresses and names, good for a year."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -49,8 +49,8 @@ def self_signed(
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=365))
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=365))
         .add_extension(
             x509.SubjectAlternativeName([_alternative(each) for each in hosts]), critical=False
         )

@@ -52,7 +52,7 @@ def normal_form(obj: Any, resource: Resource, namespace: str) -> Json:
             raise bad_request(
                 f"the {field} in the data ({told}) does not match the expected {field} ({expected})"
             )
-    metadata = dict(obj.get("metadata") or {})
+    metadata = _without_empty(obj.get("metadata") or {})
     if resource.namespaced:
         if metadata.get("namespace", namespace) != namespace:
             raise bad_request(
@@ -62,7 +62,7 @@ def normal_form(obj: Any, resource: Resource, namespace: str) -> Json:
         metadata["namespace"] = namespace
     elif metadata.pop("namespace", None):
         raise bad_request("namespace is not allowed on an object of the cluster")
-    plain: Json = {"metadata": _without_nulls(metadata)}
+    plain: Json = {"metadata": metadata}
     for name, value in obj.items():
         if value is not None and name not in ("kind", "apiVersion", "metadata"):
             plain[name] = value
@@ -130,7 +130,7 @@ def marked_deleted(old: Json, world: World) -> Json:
         "deletionGracePeriodSeconds": 0,
     }
     if "generation" in metadata:  # BeforeDelete counts it as a change of the wish
-        metadata["generation"] += 1
+        metadata["generation"] = old["metadata"]["generation"] + 1
     return {**old, "metadata": metadata}
 
 
@@ -209,5 +209,6 @@ def _metadata_faults(new: Json, old: Json | None) -> list[FieldFault]:
     return []
 
 
-def _without_nulls(obj: Json) -> Json:
-    return {name: value for name, value in obj.items() if value is not None}
+def _without_empty(metadata: Json) -> Json:
+    """Return metadata without nulls, empty maps and empty lists: Go's `omitempty`."""
+    return {name: value for name, value in metadata.items() if value not in (None, {}, [])}

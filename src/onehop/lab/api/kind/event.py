@@ -54,7 +54,14 @@ def _object(obj: Json, _now: datetime) -> str:
 
 
 def _source(obj: Json, _now: datetime) -> str:
-    return part(obj, "source").get("component") or obj.get("reportingComponent", "")
+    return str(part(obj, "source").get("component") or obj.get("reportingComponent", ""))
+
+
+def _respelt(column: Column) -> Column:
+    def cell(obj: Json, now: datetime) -> object:
+        return column.cell(_to_core(obj), now)
+
+    return msgspec.structs.replace(column, cell=cell)
 
 
 CORE_EVENT = Resource(
@@ -100,12 +107,7 @@ EVENT = msgspec.structs.replace(
     ),
     empty=b'{"eventTime":null,"regarding":{},"deprecatedSource":{},'
     b'"deprecatedFirstTimestamp":null,"deprecatedLastTimestamp":null}',
-    columns=tuple(
-        msgspec.structs.replace(
-            column, cell=lambda obj, now, cell=column.cell: cell(_to_core(obj), now)
-        )
-        for column in CORE_EVENT.columns
-    ),
+    columns=tuple(_respelt(column) for column in CORE_EVENT.columns),
     conversion=Conversion(to_storage=_to_core, from_storage=_from_core),
     stored_as="events",
 )

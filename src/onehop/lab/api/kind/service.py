@@ -71,9 +71,10 @@ def _default_status(status: Json) -> Json:
 
 def needs_node_ports(spec: Json) -> bool:
     """Return whether each port of the Service gets a node port."""
-    if spec["type"] == "LoadBalancer":
+    kind: str = spec["type"]
+    if kind == "LoadBalancer":
         return spec.get("allocateLoadBalancerNodePorts", True) is not False
-    return spec["type"] == "NodePort"
+    return kind == "NodePort"
 
 
 def needs_health_check_port(spec: Json) -> bool:
@@ -106,7 +107,7 @@ def _default_fields(spec: Json) -> None:
 
 
 def _keep_allocated(spec: Json, old: Json) -> None:
-    """Take over what was allocated and the author's update does not repeat (patchAllocatedValues)."""
+    """Take over what was allocated and the update leaves out (Go: patchAllocatedValues)."""
     if "ExternalName" not in (spec["type"], old.get("type")):
         for name in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
             if name in old and not spec.get(name):
@@ -127,7 +128,7 @@ def _keep_allocated(spec: Json, old: Json) -> None:
 
 
 def _drop_of_other_types(spec: Json, old: Json) -> None:
-    """Drop what the old type had, the new one cannot have, and the author left (dropTypeDependentFields)."""
+    """Drop what only the old type can have and the update left (Go: dropTypeDependentFields)."""
 
     def drop(name: str) -> None:
         if spec.get(name) == old.get(name):

@@ -99,6 +99,16 @@ def _policy_faults(spec: Json) -> Iterator[FieldFault]:
     if not isinstance(timeout, int) or not 0 < timeout <= 86400:  # noqa: PLR2004  one day
         field = "spec.sessionAffinityConfig.clientIP.timeoutSeconds"
         yield invalid(field, timeout, "must be greater than 0 and less than 86400")
+    yield from _traffic_faults(spec)
+    yield from _address_faults(spec)
+    if spec["type"] == "ExternalName":
+        if not spec.get("externalName"):
+            yield required("spec.externalName")
+        if spec.get("clusterIP"):
+            yield forbidden("spec.clusterIPs", "may not be set for ExternalName services")
+
+
+def _traffic_faults(spec: Json) -> Iterator[FieldFault]:
     policy = spec.get("externalTrafficPolicy")
     is_external = spec["type"] in ("NodePort", "LoadBalancer") or items(spec, "externalIPs")
     if policy and not is_external:
@@ -109,6 +119,9 @@ def _policy_faults(spec: Json) -> Iterator[FieldFault]:
     internal = spec.get("internalTrafficPolicy", "Cluster")
     if internal not in ("Cluster", "Local"):
         yield unsupported("spec.internalTrafficPolicy", internal, ("Cluster", "Local"))
+
+
+def _address_faults(spec: Json) -> Iterator[FieldFault]:
     for index, family in enumerate(items(spec, "ipFamilies")):
         if family not in ("IPv4", "IPv6"):
             yield unsupported(f"spec.ipFamilies[{index}]", family, ("IPv4", "IPv6"))
@@ -117,11 +130,6 @@ def _policy_faults(spec: Json) -> Iterator[FieldFault]:
             yield from address_faults(f"spec.clusterIPs[{index}]", address)
     for index, address in enumerate(items(spec, "externalIPs")):
         yield from address_faults(f"spec.externalIPs[{index}]", address)
-    if spec["type"] == "ExternalName":
-        if not spec.get("externalName"):
-            yield required("spec.externalName")
-        if spec.get("clusterIP"):
-            yield forbidden("spec.clusterIPs", "may not be set for ExternalName services")
 
 
 def _load_balancer_faults(spec: Json) -> Iterator[FieldFault]:
