@@ -28,10 +28,15 @@ class Page(msgspec.Struct, frozen=True):
 class _ListMeta(
     msgspec.Struct,
     frozen=True,
-    rename={"resource_version": "resourceVersion", "next_token": "continue"},
+    rename={
+        "resource_version": "resourceVersion",
+        "next_token": "continue",
+        "remaining": "remainingItemCount",
+    },
 ):
     resource_version: str = ""
     next_token: str = ""
+    remaining: int | None = None
 
 
 class _ListBody(msgspec.Struct, frozen=True):
@@ -57,6 +62,10 @@ def decode_page(body: bytes, *, kind: str) -> Page:
         raise KubeUnavailable(f"list {kind}: the answer is a {answer.kind[:40] or 'nameless'!r}")
     if not answer.metadata.resource_version:
         raise KubeUnavailable(f"list {kind}: the answer has no resourceVersion")
+    if answer.metadata.remaining and not answer.metadata.next_token:
+        raise KubeUnavailable(
+            f"list {kind}: {answer.metadata.remaining} objects are to follow, but not from where"
+        )
     # `"items": null` is how a Go server may encode an empty slice.
     return Page(
         items=answer.items or (),

@@ -1,0 +1,154 @@
+"""A Kubernetes API as a source: one reflector for each kind, and one for each wanted Secret."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from random import Random
+from typing import Final
+
+from onehop.cluster import (
+    EndpointSlice,
+    Ingress,
+    IngressClass,
+    Kind,
+    Namespace,
+    Node,
+    Secret,
+    Service,
+)
+from onehop.cluster.kind import ClusterObject
+from onehop.kube import Client, Collection, Selection, collection_of
+from onehop.model.ident import ObjectRef
+from onehop.source.counts import ReflectorCounts
+from onehop.source.identity import ClusterIdentity
+from onehop.source.patience import KubernetesOptions, ReflectorTimes
+from onehop.source.reflector import Reflector, Scope
+from onehop.source.secrets import WantedSecrets
+from onehop.source.slim import Slimmer
+from onehop.source.source import Sink
+from onehop.source.surroundings import Surroundings
+from onehop.source.trouble import LIST, Troubles
+
+PAGE_LIMITS: Final[Mapping[type[ClusterObject], int]] = {
+    Service: 500,
+    EndpointSlice: 100,
+    Node: 100,
+    Ingress: 250,
+    IngressClass: 500,
+    Namespace: 500,
+}
+"""What is read in full, and how much of it at once. A slice of a hundred endpoints is 25 kB and a
+node with its images 15 kB, so a page stays below 3 MB and 10 ms of decoding."""
+
+LISTS_AT_ONCE: Final = 16
+
+
+class KubernetesSource:
+    """Implements `Source` over a Kubernetes API.
+
+    Attributes:
+        counts: what the reflectors of each kind have been doing.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        options: KubernetesOptions,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        random: Random | None = None,
+    ) -> None:
+        self.counts: Mapping[Kind, ReflectorCounts] = {
+            Kind(collection_of(struct).kind): ReflectorCounts() for struct in (*PAGE_LIMITS, Secret)
+        }
+        self._client = client
+        self._options = options
+        self._clock = clock
+        self._sleep = sleep
+        self._random = random or Random()  # noqa: S311  nothing secret depends on it
+        self._unlisted: set[type[ClusterObject]] = set(PAGE_LIMITS)
+        self._around: Surroundings | None = None
+        self._secrets = WantedSecrets(self._secret_reflector, self._forget)
+
+    async def run(self, sink: Sink) -> None:
+        """Feed the sink until cancelled; what the world does wrong is retried, never raised."""
+        self._around = Surroundings(
+            client=self._client,
+            sink=sink,
+            identity=ClusterIdentity(self._client),
+            troubles=Troubles(sink),
+            slimmer=Slimmer(),
+            clock=self._clock,
+            sleep=self._sleep,
+            random=self._random,
+            lists=asyncio.Semaphore(LISTS_AT_ONCE),
+            limits=self._options.limits,
+        )
+        async with asyncio.TaskGroup() as group:
+            for struct, page_limit in PAGE_LIMITS.items():
+                reflector = self._kind_reflector(struct, page_limit)
+                group.create_task(reflector.run(), name=f"reflect {struct.__name__}")
+            group.create_task(self._secrets.run(group), name="wanted secrets")
+
+    def want_secrets(self, wanted: frozenset[ObjectRef]) -> None:
+        """Read these Secrets, and no others, from now on."""
+        self._secrets.want(wanted)
+
+    @property
+    def unsettled_secrets(self) -> frozenset[ObjectRef]:
+        """Wanted Secrets about which the API has not answered yet."""
+        return self._secrets.unsettled
+
+    async def secrets_settled(self) -> None:
+        """Wait until the API has answered for each wanted Secret: there, absent or forbidden."""
+        await self._secrets.settled()
+
+    def _kind_reflector(self, struct: type[ClusterObject], page_limit: int) -> Reflector:
+        collection: Collection[ClusterObject] = collection_of(struct)
+        return self._reflector(
+            Scope(
+                collection=collection,
+                selection=Selection(),
+                subject=ObjectRef(LIST, "", collection.kind),
+                page_limit=page_limit,
+            ),
+            self._options.times,
+            partial(self._listed, struct),
+        )
+
+    def _secret_reflector(self, ref: ObjectRef, answered: Callable[[], None]) -> Reflector:
+        collection: Collection[ClusterObject] = collection_of(Secret)
+        return self._reflector(
+            Scope(
+                collection=collection,
+                selection=Selection(namespace=ref.namespace, name=ref.name),
+                subject=ref,
+                absent=ref,
+            ),
+            self._options.secrets,
+            answered,
+        )
+
+    def _reflector(
+        self, scope: Scope, times: ReflectorTimes, answered: Callable[[], None]
+    ) -> Reflector:
+        assert self._around is not None  # noqa: S101  reflectors are made by `run` only
+        return Reflector(
+            scope,
+            self._around,
+            times=times,
+            counts=self.counts[Kind(scope.collection.kind)],
+            answered=answered,
+        )
+
+    def _listed(self, struct: type[ClusterObject]) -> None:
+        self.counts[Kind(collection_of(struct).kind)].is_listed = True
+        self._unlisted.discard(struct)
+        if not self._unlisted and self._around is not None:
+            self._around.sink.complete()
+
+    def _forget(self, ref: ObjectRef) -> None:
+        if self._around is not None:
+            self._around.troubles.put(ref, ())
