@@ -8,7 +8,7 @@ classes  ┘                   ├─ default ── hosts
 slices, nodes ── members ─────── wishes ── endpoints        (the endpoint lane)
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -213,6 +213,10 @@ class Compiler:
     def held(self) -> tuple[Held, ...]:
         """Return all addresses given, for the memory that outlives this process."""
         return tuple(held for _, held in sorted(self._sheet.values(HELD).items()))
+
+    def kept(self) -> Mapping[ObjectRef, Certificate]:
+        """Return the last good certificate of each Secret in use, for the same memory."""
+        return dict(sorted(self._sheet.values(KEPT).items()))
 
     def model(self) -> Model:
         """Return the whole Model; its cost grows with the cluster."""

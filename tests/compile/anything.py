@@ -1,0 +1,357 @@
+"""Strategies for cluster objects out of small name spaces, so that they collide."""
+
+from collections.abc import Mapping
+
+from hypothesis import strategies as st
+
+from onehop.cluster import EndpointSlice, Ingress, IngressClass, Namespace, Node, Secret, Service
+from onehop.cluster.ingress import (
+    HttpPath,
+    HttpRule,
+    IngressBackend,
+    IngressClassSpec,
+    IngressRule,
+    IngressSpec,
+    IngressTls,
+    ResourceBackend,
+    ServiceBackend,
+    ServiceBackendPort,
+)
+from onehop.cluster.meta import Meta
+from onehop.cluster.node import NodeAddress, NodeSpec, NodeStatus, Taint
+from onehop.cluster.service import (
+    AffinityConfig,
+    ClientIpConfig,
+    IngressAddress,
+    LoadBalancerStatus,
+    ServicePort,
+    ServiceSpec,
+    ServiceStatus,
+)
+from onehop.cluster.slice import (
+    SERVICE_NAME,
+    EndpointConditions,
+    SliceEndpoint,
+    SliceMeta,
+    SlicePort,
+)
+from onehop.compile.certificate import read_certificate
+from onehop.compile.ingress import CLASS_ANNOTATION
+from onehop.compile.inputs import Held
+from onehop.compile.node import AUTOSCALER_TAINT, EXCLUDE_LABEL, ZONE_LABEL
+from onehop.compile.options import AddressPool, Options, PathPolicy
+from onehop.compile.policy import ANNOTATIONS
+from onehop.compile.service import FINALIZER, SOURCE_RANGES_ANNOTATION
+from onehop.model.address import IpAddr
+from onehop.model.certificate import Certificate
+from onehop.model.ident import ObjectRef
+from tests.compile.pem import BEGIN, END, chain_pem, key_pem
+
+NAMESPACES = st.sampled_from(("a", "b"))
+SERVICE_NAMES = st.sampled_from(("web", "api"))
+HOSTS = st.sampled_from(("", "x.test", "y.test", "*.test", "a.x.test", "*.x.test", "Bad_Host"))
+SECRET_NAMES = st.sampled_from(("tls1", "tls2", "ca"))
+NODE_NAMES = st.sampled_from(("n1", "n2"))
+VIPS = st.sampled_from(("203.0.113.10", "203.0.113.11", "203.0.113.12", "2001:db8::1", "192.0.2.9"))
+TIMES = st.sampled_from(("", "2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z"))
+DELETION = st.sampled_from((None, None, None, None, "2024-02-01T00:00:00Z"))
+
+
+def annotations_for(kind: str, *names: str) -> st.SearchStrategy[Mapping[str, str]]:
+    """Few annotations at once, most of them good; of all there are unless some are named."""
+    known = names or tuple(n for n, known in ANNOTATIONS.items() if kind in known.on)
+    good = {f"onehop.dev/{name}": ANNOTATIONS[name].example for name in known}
+    keys = st.sampled_from((*good, "onehop.dev/no-such", "example.com/other"))
+    return st.lists(st.tuples(keys, st.booleans()), max_size=2, unique_by=lambda pair: pair[0]).map(
+        lambda pairs: {key: "\n" if bad else good.get(key, "x") for key, bad in pairs}
+    )
+
+
+def meta(
+    names: st.SearchStrategy[str], annotations: st.SearchStrategy[Mapping[str, str]]
+) -> st.SearchStrategy[Meta]:
+    """Metadata of a namespaced object."""
+    return st.builds(
+        Meta,
+        name=names,
+        namespace=NAMESPACES,
+        resource_version=st.sampled_from(("1", "2")),
+        creation_timestamp=TIMES,
+        deletion_timestamp=DELETION,
+        annotations=annotations,
+        finalizers=st.sampled_from((None, (FINALIZER,), (FINALIZER,))),
+    )
+
+
+SERVICE_PORTS = st.lists(
+    st.builds(
+        ServicePort,
+        port=st.sampled_from((80, 53)),
+        name=st.sampled_from(("http", "dns")),
+        protocol=st.sampled_from(("TCP", "UDP", "SCTP")),
+        app_protocol=st.sampled_from((None, "http", "kubernetes.io/h2c", "unheard-of")),
+        node_port=st.sampled_from((0, 30080, 30053)),
+    ),
+    max_size=3,
+    unique_by=lambda port: (port.port, port.protocol),
+).map(tuple)
+
+_SHARING = st.sampled_from(
+    (
+        {},
+        {},
+        {"onehop.dev/share-address": "one"},
+        {"onehop.dev/address-pool": "second"},
+        {"onehop.dev/addresses": "203.0.113.11"},
+        {"onehop.dev/addresses": "203.0.113.11,2001:db8::1"},
+        {"onehop.dev/share-address": "one", "onehop.dev/addresses": "203.0.113.10"},
+    )
+)
+
+
+def merged(*annotations: Mapping[str, str]) -> Mapping[str, str]:
+    """Return all annotations in one mapping."""
+    return {key: text for some in annotations for key, text in some.items()}
+
+
+def status_of(ips: list[str]) -> ServiceStatus:
+    """Return a Service's status with these addresses."""
+    entries = tuple(IngressAddress(ip=ip) for ip in ips)
+    return ServiceStatus(LoadBalancerStatus(entries or None))
+
+
+_SERVICE_ANNOTATIONS = st.builds(
+    merged,
+    annotations_for("Service"),
+    _SHARING,
+    st.sampled_from(({}, {SOURCE_RANGES_ANNOTATION: "10.0.0.0/8, nonsense"})),
+)
+
+SERVICES = st.builds(
+    Service,
+    metadata=meta(SERVICE_NAMES, _SERVICE_ANNOTATIONS),
+    spec=st.builds(
+        ServiceSpec,
+        type=st.sampled_from(("LoadBalancer", "LoadBalancer", "ClusterIP", "ExternalName")),
+        ports=st.none() | SERVICE_PORTS,
+        load_balancer_class=st.sampled_from((None, "onehop.dev/lb", "onehop.dev/lb", "other")),
+        load_balancer_ip=st.none() | VIPS | st.just("nonsense"),
+        load_balancer_source_ranges=st.sampled_from((None, ("10.0.0.0/8",), ("x",), ("x", "::/0"))),
+        external_traffic_policy=st.sampled_from(("Cluster", "Local")),
+        health_check_node_port=st.sampled_from((0, 32000)),
+        session_affinity=st.sampled_from(("None", "ClientIP")),
+        session_affinity_config=st.sampled_from((None, AffinityConfig(ClientIpConfig(60)))),
+        ip_families=st.sampled_from((None, ("IPv4",), ("IPv6",), ("IPv4", "IPv6"))),
+        ip_family_policy=st.sampled_from((None, "PreferDualStack", "RequireDualStack")),
+    ),
+    status=st.lists(VIPS, max_size=2, unique=True).map(status_of),
+)
+
+_SLICE_ENDPOINTS = st.builds(
+    SliceEndpoint,
+    addresses=st.sampled_from(
+        (
+            ("10.0.0.1",),
+            ("10.0.0.2", "10.0.0.3"),
+            ("2001:db8:1::1",),
+            (),
+            ("127.0.0.1",),
+            ("203.0.113.10",),
+            ("not-an-address",),
+        )
+    ),
+    conditions=st.builds(
+        EndpointConditions,
+        ready=st.sampled_from((None, True, False)),
+        serving=st.sampled_from((None, True, False)),
+        terminating=st.sampled_from((None, True, False)),
+    ),
+    node_name=st.none() | NODE_NAMES,
+    zone=st.sampled_from((None, "z1")),
+)
+
+SLICES = st.builds(
+    EndpointSlice,
+    metadata=st.builds(
+        SliceMeta,
+        name=st.sampled_from(("s1", "s2", "s3")),
+        namespace=NAMESPACES,
+        labels=st.none() | SERVICE_NAMES.map(lambda name: {SERVICE_NAME: name}),
+    ),
+    address_type=st.sampled_from(("IPv4", "IPv6", "FQDN")),
+    endpoints=st.none() | st.lists(_SLICE_ENDPOINTS, max_size=3).map(tuple),
+    ports=st.none()
+    | st.lists(
+        st.builds(
+            SlicePort,
+            name=st.sampled_from((None, "http", "dns")),
+            protocol=st.sampled_from((None, "TCP", "UDP")),
+            port=st.sampled_from((None, 8080, 5353)),
+        ),
+        max_size=2,
+    ).map(tuple),
+)
+
+NODES = st.builds(
+    Node,
+    metadata=st.builds(
+        Meta,
+        name=NODE_NAMES,
+        deletion_timestamp=DELETION,
+        labels=st.sampled_from(
+            (None, {ZONE_LABEL: "z1"}, {EXCLUDE_LABEL: ""}, {EXCLUDE_LABEL: "false"})
+        ),
+    ),
+    spec=st.builds(NodeSpec, taints=st.sampled_from((None, (Taint(AUTOSCALER_TAINT),)))),
+    status=st.builds(
+        NodeStatus,
+        addresses=st.sampled_from(
+            (
+                None,
+                (NodeAddress("InternalIP", "192.168.0.1"), NodeAddress("ExternalIP", "192.0.2.1")),
+                (NodeAddress("InternalIP", "192.168.0.2"), NodeAddress("InternalIP", "2001:db8::")),
+                (NodeAddress("ExternalIP", "192.0.2.2"),),
+                (NodeAddress("InternalIP", "127.0.0.1"),),
+            )
+        ),
+    ),
+)
+
+CLASSES = st.builds(
+    IngressClass,
+    metadata=st.builds(
+        Meta,
+        name=st.sampled_from(("ours", "theirs")),
+        creation_timestamp=TIMES,
+        annotations=st.sampled_from(
+            (None, {"ingressclass.kubernetes.io/is-default-class": "true"})
+        ),
+    ),
+    spec=st.builds(
+        IngressClassSpec, controller=st.sampled_from(("onehop.dev/ingress", "example.com/other"))
+    ),
+)
+
+_BACKENDS = st.builds(
+    IngressBackend,
+    service=st.none()
+    | st.builds(
+        ServiceBackend,
+        name=SERVICE_NAMES,
+        port=st.sampled_from(
+            (ServiceBackendPort(name="http"), ServiceBackendPort(number=80), ServiceBackendPort())
+        ),
+    ),
+    resource=st.sampled_from((None, ResourceBackend("Bucket", "b"))),
+)
+_PATHS = st.builds(
+    HttpPath,
+    backend=_BACKENDS,
+    path=st.sampled_from(("", "/", "/a", "/a/", "/a/b", "bad", "/../x")),
+    path_type=st.sampled_from(("Exact", "Prefix", "Prefix", "ImplementationSpecific", None, "Odd")),
+)
+_RULES = st.builds(
+    IngressRule,
+    host=HOSTS,
+    http=st.none() | st.builds(HttpRule, paths=st.lists(_PATHS, max_size=2).map(tuple)),
+)
+_INGRESS_ANNOTATIONS = st.builds(
+    merged,
+    annotations_for("Ingress")
+    | annotations_for("Ingress", "path", "ssl-redirect", "hsts", "backend-protocol")
+    | st.just({"onehop.dev/backend-protocol": "https", "onehop.dev/backend-tls-ca": "ca"}),
+    st.sampled_from(({}, {}, *({CLASS_ANNOTATION: name} for name in ("", "ours", "theirs")))),
+)
+
+INGRESSES = st.builds(
+    Ingress,
+    metadata=meta(st.sampled_from(("one", "two")), _INGRESS_ANNOTATIONS),
+    spec=st.builds(
+        IngressSpec,
+        ingress_class_name=st.sampled_from((None, "ours", "ours", "theirs", "absent")),
+        default_backend=st.none() | _BACKENDS,
+        rules=st.none() | st.lists(_RULES, max_size=3).map(tuple),
+        tls=st.none()
+        | st.lists(
+            st.builds(
+                IngressTls,
+                hosts=st.none() | st.lists(HOSTS, max_size=2).map(tuple),
+                secret_name=SECRET_NAMES | st.just(""),
+            ),
+            max_size=2,
+        ).map(tuple),
+    ),
+)
+
+EARLY_END = BEGIN.replace(month=6)
+GOOD = {"tls.crt": chain_pem("x.test"), "tls.key": key_pem("x.test")}
+SECRETS = st.builds(
+    Secret,
+    metadata=st.builds(Meta, name=SECRET_NAMES, namespace=NAMESPACES),
+    type=st.sampled_from(("kubernetes.io/tls", "kubernetes.io/tls", "Opaque")),
+    data=st.sampled_from(
+        (
+            None,
+            {},
+            GOOD,
+            {"tls.crt": chain_pem("x.test", end=EARLY_END), "tls.key": key_pem("x.test")},
+            {"tls.crt": chain_pem("*.test"), "tls.key": key_pem("*.test")},
+            {"tls.crt": chain_pem("x.test"), "tls.key": key_pem("y.test")},
+            {"tls.crt": b"junk", "tls.key": b"junk"},
+            {"tls.crt": chain_pem("x.test"), "tls.key": b"junk"},
+            {"ca.crt": chain_pem("ca.test")},
+            {"ca.crt": b"junk"},
+        )
+    ),
+)
+SECRET_REFS = st.builds(ObjectRef, st.just("Secret"), NAMESPACES, SECRET_NAMES)
+
+HELD = st.lists(
+    st.builds(
+        Held,
+        service=st.builds(ObjectRef, st.just("Service"), NAMESPACES, SERVICE_NAMES),
+        addresses=st.lists(VIPS.map(IpAddr), max_size=2).map(tuple),
+    ),
+    max_size=3,
+)
+
+
+def certificate_of(ref: ObjectRef) -> Certificate:
+    """Return what a Secret may have held once."""
+    metadata = Meta(name=ref.name, namespace=ref.namespace)
+    secret = Secret(metadata=metadata, type="kubernetes.io/tls", data=GOOD)
+    certificate = read_certificate(ref, secret)
+    assert isinstance(certificate, Certificate)
+    return certificate
+
+
+NAMESPACE_OBJECTS = st.builds(Namespace, metadata=st.builds(Meta, name=NAMESPACES))
+
+OBJECTS = SERVICES | SLICES | NODES | INGRESSES | INGRESSES | CLASSES | SECRETS | NAMESPACE_OBJECTS
+
+FIRST = AddressPool(name="first", ranges=((IpAddr("203.0.113.10"), IpAddr("203.0.113.11")),))
+SECOND = AddressPool(
+    name="second",
+    ranges=(
+        (IpAddr("203.0.113.12"), IpAddr("203.0.113.12")),
+        (IpAddr("2001:db8::1"), IpAddr("2001:db8::2")),
+    ),
+)
+
+OPTIONS = st.builds(
+    Options,
+    is_default_service_class=st.booleans(),
+    address_pools=st.sampled_from(((FIRST, SECOND), (FIRST, SECOND), (FIRST,), ())),
+    shared=st.sampled_from(
+        ((IpAddr("192.0.2.80"),), (IpAddr("203.0.113.10"), IpAddr("2001:db8::2")), ())
+    ),
+    http_port=st.sampled_from((80, 8080)),
+    path=st.sampled_from(PathPolicy),
+    allows_loopback=st.booleans(),
+    writes_back=st.booleans(),
+    trusted_hops=st.sampled_from((0, 1)),
+)
+
+HOURS = st.sampled_from(
+    tuple(int(day.timestamp()) for day in (BEGIN, EARLY_END.replace(month=7), END))
+)
