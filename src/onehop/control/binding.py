@@ -46,3 +46,7 @@ class Binding:
             if key.table is Table.VIP:
                 self._refused.pop(IpAddr(key.id), None)
                 await self._binder.unbind(IpAddr(key.id))
+
+    async def run(self) -> None:
+        """Put bound addresses back whenever they vanish, until cancelled."""
+        await self._binder.keep_bound()

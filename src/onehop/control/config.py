@@ -139,7 +139,12 @@ class LogConfig(_Section, frozen=True):
 
 
 class Config(_Section, frozen=True):
-    """The whole file."""
+    """The whole file.
+
+    Attributes:
+        state: directory of the last known good, the lock and the sockets; None is
+            /var/lib/onehop for root, and $XDG_STATE_HOME/onehop for anybody else.
+    """
 
     cluster: ClusterConfig = ClusterConfig()
     classes: ClassesConfig = ClassesConfig()
@@ -149,6 +154,6 @@ class Config(_Section, frozen=True):
     data_plane: DataPlaneConfig = DataPlaneConfig()
     path: PathPolicy = PathPolicy.AUTO
     safety: SafetyConfig = SafetyConfig()
-    state: str = "/var/lib/onehop"
+    state: str | None = None
     listen: ListenConfig = ListenConfig()
     log: LogConfig = LogConfig()

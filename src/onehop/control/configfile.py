@@ -4,6 +4,7 @@ An error names the path of the key, what stands there and what may stand there.
 """
 
 import ipaddress
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -115,6 +116,16 @@ def compile_options(config: Config, *, name: str = "config") -> Options:
         trusted_hops=config.http.trusted_hops,
         shared_accepts_proxy_protocol=config.http.accept_proxy_protocol,
     )
+
+
+def state_directory(config: Config) -> Path:
+    """Return where this process keeps what outlives it."""
+    if config.state is not None:
+        return Path(config.state).absolute()
+    if os.geteuid() == 0:
+        return Path("/var/lib/onehop")
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "onehop"
 
 
 def parse_listen(text: str, *, name: str) -> tuple[str, int]:

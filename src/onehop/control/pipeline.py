@@ -17,8 +17,8 @@ from typing import Final
 import structlog
 
 from onehop.base.errors import TransientError
+from onehop.base.latest import Latest
 from onehop.compile.compiler import Compiler, Outcome
-from onehop.compile.inputs import Held
 from onehop.control.binding import Binding
 from onehop.control.gate import Gate
 from onehop.control.memory import Remembered
@@ -51,7 +51,7 @@ log = structlog.get_logger(__name__)
 class Pipeline:
     """A `source.Sink` that brings what it is told to one data plane."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the stages it joins, by name
         self,
         *,
         compiler: Compiler,
@@ -68,6 +68,7 @@ class Pipeline:
         self.refused: dict[RowKey, str] = {}
         self.is_complete = asyncio.Event()
         self.is_served = asyncio.Event()
+        self.applied = Latest[int]()
         self.on_reported: Callable[[frozenset[ObjectRef]], None] = lambda _subjects: None
         self._source = source
         self._driver = driver
@@ -112,7 +113,9 @@ class Pipeline:
         }
         for row in known.values():
             self._driver.set_endpoints(row)
-        self.served.take(Change(tuple(known.values())))
+        if known:
+            self.served.take(Change(tuple(known.values())))
+            self.applied.put(self.applied.revision + 1)
         self._metrics.endpoint_updates.inc(len(known))
         # Pools that are not there yet go with the edit that makes them.
         later = Change(tuple(row for row in change.upserts if row.id not in known), change.removals)
@@ -155,6 +158,8 @@ class Pipeline:
                 continue
             failures = 0
             self.is_served.set()
+            if change:
+                self.applied.put(self.applied.revision + 1)
             self.on_reported(subjects)
             await self._next_edit()
 
@@ -166,6 +171,10 @@ class Pipeline:
                 await self._source.secrets_settled()
         except TimeoutError:
             log.warning("secrets_not_read", waited_s=SECRETS_TIMEOUT_S)
+
+    def look_again(self) -> None:
+        """Settle once more: something other than the source has told the compiler news."""
+        self._work.set()
 
     def confirm(self) -> int:
         """Let go what the gate keeps back; return how many removals that are."""

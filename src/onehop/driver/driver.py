@@ -57,6 +57,10 @@ class Driver(Protocol):
         """What this data plane can do."""
         ...
 
+    def describe(self) -> dict[str, str]:
+        """Return what an operator wants to know of it now: connected, version, restarts, ..."""
+        ...
+
     def running(self) -> AbstractAsyncContextManager[None]:
         """Start the data plane, or connect to it; leaving the context stops what was started.
 

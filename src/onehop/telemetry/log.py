@@ -20,9 +20,9 @@ def configure_logging(*, level: str = "info", as_json: bool | None = None) -> No
         as_json = not sys.stderr.isatty()
     number = logging.getLevelNamesMapping()[level.upper()]
     finish: list[Any] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [_tracebacks(), structlog.processors.JSONRenderer()]
         if as_json
-        else [structlog.dev.ConsoleRenderer()]
+        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     )
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -36,6 +36,13 @@ def configure_logging(*, level: str = "info", as_json: bool | None = None) -> No
         cache_logger_on_first_use=False,
     )
     _adopt_library_logs(shared, finish)
+
+
+def _tracebacks() -> Any:
+    """Return a processor for exceptions that leaves local variables out: they may be secrets."""
+    return structlog.processors.ExceptionRenderer(
+        structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    )
 
 
 def _adopt_library_logs(shared: list[Any], finish: list[Any]) -> None:

@@ -1,0 +1,189 @@
+"""The commands, their flags, and what their ends mean."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+import msgspec
+import typer
+
+import onehop
+from onehop.base.errors import ConfigError, RejectedError, TransientError
+from onehop.cli import check as check_command
+from onehop.cli import demo as demo_command
+from onehop.cli import render as render_command
+from onehop.cli import run as run_command
+from onehop.cli import status as status_command
+from onehop.control.config import Config
+from onehop.control.configfile import check_config, load_config
+
+FAILED: Final = 1
+WRONG_USE: Final = 2
+DEFAULT_CONFIG: Final = Path("/etc/onehop/onehop.yaml")
+
+app = typer.Typer(
+    name="onehop",
+    help="An external load balancer for Kubernetes that goes straight to the Pods.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigOption: TypeAlias = Annotated[
+    Path | None, typer.Option("--config", "-c", help=f"onehop.yaml; {DEFAULT_CONFIG} if it exists")
+]
+ManifestsOption: TypeAlias = Annotated[
+    Path | None, typer.Option(help="read objects from the YAML files of a folder, not a cluster")
+]
+KubeconfigOption: TypeAlias = Annotated[
+    Path | None, typer.Option(help="the cluster's kubeconfig; as kubectl finds it by default")
+]
+StateOption: TypeAlias = Annotated[
+    Path | None, typer.Option(help="directory of the last known good and the sockets")
+]
+OutputOption: TypeAlias = Annotated[
+    Literal["text", "json"], typer.Option("--output", "-o", help="for people or for programs")
+]
+
+
+@app.command()
+def run(
+    config: ConfigOption = None,
+    manifests: ManifestsOption = None,
+    kubeconfig: KubeconfigOption = None,
+    state: StateOption = None,
+) -> None:
+    """Serve, until SIGTERM or Ctrl-C."""
+    settings = read_config(config, manifests=manifests, kubeconfig=kubeconfig, state=state)
+    _end(run_command.serve(settings))
+
+
+@app.command()
+def demo(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="end after the sample requests")] = False,
+) -> None:
+    """Serve a sample shop on loopback, with sample requests, until Ctrl-C."""
+    _end(demo_command.demo(once=once))
+
+
+@app.command()
+def render(
+    config: ConfigOption = None,
+    manifests: ManifestsOption = None,
+    kubeconfig: KubeconfigOption = None,
+    what: Annotated[
+        Literal["data-plane", "model", "problems"], typer.Argument(help="which stage to print")
+    ] = "data-plane",
+) -> None:
+    """Print what the data plane would get, as YAML; private keys are left out."""
+    settings = read_config(config, manifests=manifests, kubeconfig=kubeconfig)
+    _end(render_command.render(settings, what))
+
+
+@app.command()
+def plan(
+    config: ConfigOption = None,
+    manifests: ManifestsOption = None,
+    kubeconfig: KubeconfigOption = None,
+    state: StateOption = None,
+) -> None:
+    """Print what would change, against what is served now (the last known good)."""
+    settings = read_config(config, manifests=manifests, kubeconfig=kubeconfig, state=state)
+    _end(render_command.plan(settings))
+
+
+@app.command()
+def status(
+    config: ConfigOption = None, state: StateOption = None, output: OutputOption = "text"
+) -> None:
+    """Print the state of the onehop that runs here; exits 1 if it is not ready."""
+    _end(status_command.status(read_config(config, state=state), as_json=output == "json"))
+
+
+@app.command()
+def confirm(config: ConfigOption = None, state: StateOption = None) -> None:
+    """Let go what the deletion budget keeps back (see `onehop status`)."""
+    _end(status_command.confirm(read_config(config, state=state)))
+
+
+@app.command()
+def check(
+    config: ConfigOption = None,
+    manifests: ManifestsOption = None,
+    kubeconfig: KubeconfigOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """Look for what would keep onehop from working here: rights, ports, addresses, objects."""
+    settings = read_config(config, manifests=manifests, kubeconfig=kubeconfig)
+    _end(check_command.check(settings, as_json=output == "json"))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"onehop {onehop.__version__}")
+
+
+def read_config(
+    path: Path | None,
+    *,
+    manifests: Path | None = None,
+    kubeconfig: Path | None = None,
+    state: Path | None = None,
+) -> Config:
+    """Return the configuration with the flags over it.
+
+    Raises:
+        ConfigError: see `load_config`.
+    """
+    if path is None and DEFAULT_CONFIG.exists():
+        path = DEFAULT_CONFIG
+    config = load_config(path) if path is not None else Config()
+    cluster = config.cluster
+    if manifests is not None:
+        cluster = msgspec.structs.replace(
+            cluster, manifests=str(manifests), kubeconfig=None, in_cluster=False
+        )
+    if kubeconfig is not None:
+        cluster = msgspec.structs.replace(
+            cluster, kubeconfig=str(kubeconfig), manifests=None, in_cluster=False
+        )
+    config = msgspec.structs.replace(
+        config, cluster=cluster, state=str(state) if state is not None else config.state
+    )
+    check_config(config, name=str(path) if path is not None else "flags")
+    return config
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except ConfigError as err:
+        _say(err)
+        sys.exit(WRONG_USE)
+
+
+def _end(work: Coroutine[Any, Any, bool]) -> None:
+    """Run a command to its end; False, or a world that would not, is exit code 1."""
+    try:
+        succeeded = asyncio.run(work)
+    except* ConfigError as group:
+        _say(*group.exceptions)
+        raise typer.Exit(WRONG_USE) from None
+    except* (TransientError, RejectedError) as group:
+        _say(*group.exceptions)
+        raise typer.Exit(FAILED) from None
+    if not succeeded:
+        raise typer.Exit(FAILED)
+
+
+def _say(*errors: BaseException) -> None:
+    for error in errors:
+        if isinstance(error, BaseExceptionGroup):
+            _say(*error.exceptions)
+        else:
+            typer.echo(f"onehop: {error}", err=True)

@@ -1,0 +1,73 @@
+"""One look at a source, for commands that show and end: render, plan, check."""
+
+import asyncio
+import time
+
+from onehop.base.errors import TransientError
+from onehop.compile.compiler import Compiled, Compiler
+from onehop.control.config import Config
+from onehop.control.configfile import compile_options, state_directory
+from onehop.control.memory import Memory
+from onehop.control.sources import Origin, open_source
+from onehop.model.problem import Problem
+from onehop.source import Batch, Deleted
+
+
+class _Look:
+    """A Sink that only takes in."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        self.is_complete = asyncio.Event()
+        self.problems: tuple[Problem, ...] = ()
+        self._compiler = compiler
+
+    def changed(self, batch: Batch) -> None:
+        for change in batch.changes:
+            if isinstance(change, Deleted):
+                self._compiler.remove(change.ref)
+            else:
+                self._compiler.put(change)
+        if batch.problems is not None:
+            self.problems = batch.problems
+
+    def complete(self) -> None:
+        self.is_complete.set()
+
+
+async def compile_once(config: Config, *, timeout_s: float = 30.0) -> Compiled:
+    """Read everything there is once and compile it; nothing is written anywhere.
+
+    Addresses given to Services are those that a program with this configuration would give: its
+    memory is read as well.
+
+    Raises:
+        ConfigError: see `open_source`.
+        TransientError: the source was not read in time.
+    """
+    compiler = Compiler(compile_options(config))
+    compiler.set_hour(int(time.time()))
+    for held in Memory(state_directory(config)).load().held:
+        compiler.hold(held)
+    look = _Look(compiler)
+    async with open_source(config) as origin:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await _read(origin, compiler, look)
+        except TimeoutError as err:
+            faults = "; ".join(map(str, look.problems)) or "no answer"
+            raise TransientError(
+                f"{origin.name} was not read in {timeout_s:g} s: {faults}"
+            ) from err
+    problems = tuple(sorted((*look.problems, *compiler.problems())))
+    return Compiled(compiler.model(), problems, compiler.verdicts())
+
+
+async def _read(origin: Origin, compiler: Compiler, look: _Look) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(origin.source.run(look))
+        await look.is_complete.wait()
+        compiler.settle()
+        origin.source.want_secrets(compiler.wanted_secrets())
+        await origin.source.secrets_settled()
+        compiler.settle()
+        reading.cancel()

@@ -1,0 +1,56 @@
+"""What the running program says of itself: to health checks, scrapes and `onehop status`."""
+
+from typing import Protocol
+
+import msgspec
+
+from onehop.model.problem import Problem
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A row the data plane would not take."""
+
+    row: str
+    reason: str
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The state at one moment.
+
+    Attributes:
+        served: rows the data plane has been given, by table.
+        withheld: removals beyond the deletion budget that wait for `onehop confirm`, by table.
+        data_plane: what the driver says of itself.
+    """
+
+    version: str
+    driver: str
+    source: str
+    is_synced: bool
+    is_ready: bool
+    is_leader: bool
+    served: dict[str, int]
+    withheld: dict[str, int]
+    refused: tuple[Refused, ...]
+    problems: tuple[Problem, ...]
+    data_plane: dict[str, str]
+
+
+class Overview(Protocol):
+    """The running program, as its faces see it."""
+
+    def is_ready(self) -> bool:
+        """Tell whether all lists have been read and the data plane has taken the outcome."""
+        ...
+
+    def snapshot(self) -> Snapshot:
+        """Return the present state."""
+        ...
+
+    def render_metrics(self) -> bytes:
+        """Return all series in Prometheus' text format."""
+        ...
+
+    def confirm(self) -> int:
+        """Let go what the deletion gate keeps back; return how many removals that are."""
+        ...

@@ -1,0 +1,182 @@
+"""What would keep onehop from working here, found before it matters."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from onehop.base.errors import ConfigError, OnehopError, TransientError
+from onehop.control.config import Config
+from onehop.control.configfile import compile_options, parse_listen, state_directory
+from onehop.control.once import compile_once
+from onehop.control.planes import data_plane_version
+from onehop.control.sources import open_source
+from onehop.kube import Client, Right
+
+_TIMEOUT_S: Final = 20.0
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of one check.
+
+    Attributes:
+        advice: what to do; empty when there is nothing to do.
+    """
+
+    check: str
+    is_good: bool
+    said: str
+    advice: str = ""
+
+
+def needed_rights(config: Config) -> tuple[Right, ...]:
+    """Return every right the program uses, as deploy/rbac.yaml grants them."""
+    read = {
+        "": ("services", "nodes", "namespaces"),
+        "discovery.k8s.io": ("endpointslices",),
+        "networking.k8s.io": ("ingresses", "ingressclasses"),
+    }
+    rights = [
+        Right(verb=verb, group=group, resource=resource)
+        for group, resources in read.items()
+        for resource in resources
+        for verb in ("list", "watch", "get")
+    ]
+    rights += [Right(verb=verb, resource="secrets") for verb in ("get", "list", "watch")]
+    rights += [
+        Right(verb="patch", resource="services"),
+        Right(verb="patch", resource="services", subresource="status"),
+        Right(verb="patch", group="networking.k8s.io", resource="ingresses", subresource="status"),
+    ]
+    rights += [
+        Right(verb=verb, group="events.k8s.io", resource="events") for verb in ("create", "patch")
+    ]
+    lease = {"group": "coordination.k8s.io", "resource": "leases"}
+    namespace = config.cluster.namespace
+    rights += [
+        Right(verb=verb, namespace=namespace, **lease) for verb in ("get", "create", "update")
+    ]
+    return tuple(rights)
+
+
+async def preflight(config: Config) -> AsyncGenerator[Finding]:
+    """Yield the findings, the cheap ones first; nothing is changed anywhere."""
+    yield await _data_plane(config)
+    yield _state(config)
+    for finding in _ports(config):
+        yield finding
+    yield _interface(config)
+    async for finding in _source(config):
+        yield finding
+
+
+async def _data_plane(config: Config) -> Finding:
+    try:
+        version = await data_plane_version(config)
+    except OnehopError as err:
+        return Finding(
+            check="data plane", is_good=False, said=str(err), advice="reinstall onehop's packages"
+        )
+    return Finding(check="data plane", is_good=True, said=version)
+
+
+def _state(config: Config) -> Finding:
+    directory = state_directory(config)
+    probe = directory / ".write-check"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as err:
+        return Finding(
+            check="state directory",
+            is_good=False,
+            said=f"{directory}: {err.strerror}",
+            advice="set `state` to a directory this user may write to",
+        )
+    return Finding(check="state directory", is_good=True, said=str(directory))
+
+
+def _ports(config: Config) -> Iterator[Finding]:
+    host, port = parse_listen(config.listen.metrics, name="config")
+    yield _port("metrics", host, port)
+    for address in compile_options(config).shared:
+        for number in (config.ports.http, config.ports.https):
+            yield _port("shared VIP", address, number)
+
+
+def _port(what: str, address: str, port: int) -> Finding:
+    check = f"{what} {address}:{port}"
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with contextlib.closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_IP, _IP_FREEBIND, 1)  # the VIP may not be bound yet
+        try:
+            probe.bind((address, port))
+        except OSError as err:
+            advice = {
+                errno.EADDRINUSE: "stop what listens there (ss -ltnp), or choose another port",
+                errno.EACCES: "run as root, or grant CAP_NET_BIND_SERVICE, or use a high port",
+            }.get(err.errno or 0, "choose an address of this host")
+            return Finding(check=check, is_good=False, said=err.strerror or "?", advice=advice)
+    return Finding(check=check, is_good=True, said="free")
+
+
+_IP_FREEBIND: Final = 15  # linux/in.h; the socket module does not name it
+
+
+def _interface(config: Config) -> Finding:
+    name = config.addresses.bind.interface
+    if name is None:
+        said = "somebody else owns the VIPs (addresses.bind)"
+        return Finding(check="interface", is_good=True, said=said)
+    if not Path("/sys/class/net", name).exists():
+        have = ", ".join(sorted(path.name for path in Path("/sys/class/net").iterdir()))
+        return Finding(
+            check="interface", is_good=False, said=f"{name} is not there", advice=f"use of {have}"
+        )
+    return Finding(check="interface", is_good=True, said=name)
+
+
+async def _source(config: Config) -> AsyncGenerator[Finding]:
+    try:
+        async with open_source(config) as origin:
+            if origin.client is not None:
+                async for finding in _rights(origin.client, config):
+                    yield finding
+    except OnehopError as err:
+        yield Finding(
+            check="source", is_good=False, said=str(err), advice="check cluster.kubeconfig"
+        )
+        return
+    try:
+        compiled = await compile_once(config, timeout_s=_TIMEOUT_S)
+    except (TransientError, ConfigError) as err:
+        yield Finding(check="objects", is_good=False, said=str(err), advice="see the line above")
+        return
+    said = f"{len(compiled.model.hosts)} hosts, {len(compiled.model.listeners)} listeners"
+    yield Finding(check="objects", is_good=not compiled.problems, said=said)
+    for problem in compiled.problems:
+        yield Finding(check=str(problem.subject), is_good=False, said=problem.message)
+
+
+async def _rights(client: Client, config: Config) -> AsyncGenerator[Finding]:
+    async with asyncio.timeout(_TIMEOUT_S):
+        version = await client.server_version()
+        missing = [r for r in needed_rights(config) if not await client.can_i(r)]
+    yield Finding(check="API server", is_good=True, said=version)
+    said = "all there" if not missing else "missing: " + ", ".join(_names(missing))
+    advice = "kubectl apply -f deploy/rbac.yaml" if missing else ""
+    yield Finding(check="rights", is_good=not missing, said=said, advice=advice)
+
+
+def _names(rights: Iterable[Right]) -> Iterator[str]:
+    for right in rights:
+        subresource = f"/{right.subresource}" if right.subresource else ""
+        yield f"{right.verb} {right.resource}{subresource}"

@@ -1,0 +1,213 @@
+"""The whole program: everything that runs, and how it ends.
+
+One TaskGroup holds all tasks. What the world does wrong each of them deals with by itself; what
+raises here is our own fault or the operator's, and ends the program with everybody told.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Generator, Mapping
+from pathlib import Path
+from typing import Final
+
+import structlog
+from prometheus_client import Gauge
+
+import onehop
+from onehop.base.errors import ConfigError
+from onehop.compile.compiler import Compiler
+from onehop.control.binding import Binding
+from onehop.control.config import Config
+from onehop.control.configfile import compile_options, state_directory
+from onehop.control.gate import Budget, Gate
+from onehop.control.memory import Memory, Remembered
+from onehop.control.overview import Refused, Snapshot
+from onehop.control.pipeline import Pipeline
+from onehop.control.planes import make_binder, make_driver
+from onehop.control.sources import Origin, open_source
+from onehop.control.writeback import WriteBack
+from onehop.driver import Driver
+from onehop.model.problem import Problem
+from onehop.telemetry.metrics import Metrics
+
+HOUR_S: Final = 3600.0
+SAVE_AFTER_S: Final = 1.0
+SAVE_AT_MOST_EVERY_S: Final = 10.0
+_LAG_TICK_S: Final = 0.05
+_LAG_WINDOW_S: Final = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+class Program:
+    """A load balancer that runs; what its faces ask is answered from here (`Overview`)."""
+
+    def __init__(self, config: Config, origin: Origin, driver: Driver) -> None:
+        self._config = config
+        self._origin = origin
+        self._driver = driver
+        self._memory = Memory(state_directory(config))
+        self._metrics = Metrics(version=onehop.__version__, driver=driver.name)
+        budget = config.safety.deletion_budget
+        self._gate = Gate(Budget(budget.percent, budget.rows))
+        self._binding = Binding(make_binder(config))
+        self._compiler = Compiler(compile_options(config))
+        self._pipeline = Pipeline(
+            compiler=self._compiler,
+            source=origin.source,
+            driver=driver,
+            binding=self._binding,
+            gate=self._gate,
+            metrics=self._metrics,
+        )
+        self._write_back = WriteBack.for_origin(config, origin, self._pipeline)
+        self._worst_lag_s = 0.0
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        self._compiler.set_hour(int(time.time()))
+        async with self._driver.running(), asyncio.TaskGroup() as tasks:
+            await self._pipeline.restore(self._memory.load())
+            tasks.create_task(self._origin.source.run(self._pipeline))
+            tasks.create_task(self._pipeline.run())
+            tasks.create_task(self._binding.run())
+            tasks.create_task(self._write_back.run())
+            tasks.create_task(self._save())
+            tasks.create_task(self._tell_the_hour())
+            tasks.create_task(self._watch_lag())
+
+    async def wait_ready(self) -> None:
+        """Wait until the first plan from the source is acknowledged."""
+        await self._pipeline.is_served.wait()
+
+    # -- Overview ---------------------------------------------------------------------------------
+
+    def is_ready(self) -> bool:
+        """Tell whether all lists have been read and the data plane has acknowledged the outcome."""
+        return self._pipeline.is_served.is_set()
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return everything that is wrong: with objects, the source, the addresses."""
+        return (
+            *self._pipeline.source_problems,
+            *self._binding.problems(),
+            *self._compiler.problems(),
+        )
+
+    def snapshot(self) -> Snapshot:
+        """Return the present state."""
+        return Snapshot(
+            version=onehop.__version__,
+            driver=self._driver.name,
+            source=self._origin.name,
+            is_synced=self._pipeline.is_complete.is_set(),
+            is_ready=self.is_ready(),
+            is_leader=self._write_back.is_leader(),
+            served={str(table): n for table, n in self._pipeline.served.counts.items() if n},
+            withheld={str(table): count for table, count in self._gate.withheld.items()},
+            refused=tuple(
+                Refused(f"{key.table} {key.id}", reason)
+                for key, reason in sorted(self._pipeline.refused.items())
+            ),
+            problems=self.problems(),
+            data_plane=self._driver.describe(),
+        )
+
+    def render_metrics(self) -> bytes:
+        """Return all series in Prometheus' text format."""
+        metrics, pipeline = self._metrics, self._pipeline
+        for table, count in pipeline.served.counts.items():
+            metrics.served.labels(table).set(count)
+        _set_counts(metrics.withheld, Counter(str(t) for t in self._gate.withheld.elements()))
+        _set_counts(metrics.refused, Counter(key.table for key in pipeline.refused))
+        _set_counts(metrics.problems, Counter(problem.reason for problem in self.problems()))
+        metrics.is_synced.set(pipeline.is_complete.is_set())
+        metrics.is_leader.set(self._write_back.is_leader())
+        metrics.loop_lag_seconds.set(self._worst_lag_s)
+        return metrics.render()
+
+    def confirm(self) -> int:
+        """Let go what the deletion gate keeps back; return how many removals that are."""
+        return self._pipeline.confirm()
+
+    # -- small tasks ------------------------------------------------------------------------------
+
+    async def _save(self) -> None:
+        """Keep what is served on disk, a moment after it changed."""
+        saved = 0
+        while True:
+            saved, _ = await self._pipeline.applied.newer(saved)
+            await asyncio.sleep(SAVE_AFTER_S)
+            remembered = Remembered(self._pipeline.served.rows(), self._compiler.held())
+            try:
+                await self._memory.save(remembered)
+            except OSError as err:
+                log.error("last_known_good_not_saved", error=str(err))  # noqa: TRY400  the world's
+            await asyncio.sleep(SAVE_AT_MOST_EVERY_S - SAVE_AFTER_S)
+
+    async def _tell_the_hour(self) -> None:
+        while True:
+            await asyncio.sleep(HOUR_S - time.time() % HOUR_S)
+            self._compiler.set_hour(int(time.time()))
+            self._pipeline.look_again()
+
+    async def _watch_lag(self) -> None:
+        """Measure how late the event loop is: what blocks it delays every change."""
+        loop = asyncio.get_running_loop()
+        window_ends = loop.time() + _LAG_WINDOW_S
+        worst = 0.0
+        while True:
+            asked = loop.time()
+            await asyncio.sleep(_LAG_TICK_S)
+            worst = max(worst, loop.time() - asked - _LAG_TICK_S)
+            self._worst_lag_s = max(worst, self._worst_lag_s)
+            if loop.time() >= window_ends:
+                self._worst_lag_s, worst = worst, 0.0
+                window_ends = loop.time() + _LAG_WINDOW_S
+
+
+@contextlib.asynccontextmanager
+async def open_program(config: Config) -> AsyncGenerator[Program]:
+    """Make a program of a configuration, ready to `run`.
+
+    Raises:
+        ConfigError: something in the configuration cannot work on this machine.
+    """
+    with _only_one(state_directory(config)):
+        async with open_source(config) as origin:
+            yield Program(config, origin, make_driver(config))
+
+
+@contextlib.contextmanager
+def _only_one(state: Path) -> Generator[None]:
+    """Hold the state directory: two programs on one would overwrite each other's memory.
+
+    Raises:
+        ConfigError: another one holds it, or it cannot be made.
+    """
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as err:
+        raise ConfigError(
+            f"state: {state}: {err.strerror}; choose a directory this user may write to"
+        ) from err
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as err:
+        os.close(descriptor)
+        raise ConfigError(f"state: {state} is in use by another onehop") from err
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _set_counts(gauge: Gauge, counts: Mapping[str, int]) -> None:
+    gauge.clear()
+    for label, count in counts.items():
+        gauge.labels(label).set(count)

@@ -1,0 +1,51 @@
+"""Which source a configuration means."""
+
+import contextlib
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from onehop.base.errors import ConfigError
+from onehop.control.config import Config
+from onehop.kube import Access, Client, connect
+from onehop.source import Source
+from onehop.source.kubernetes import KubernetesSource
+from onehop.source.manifests import ManifestSource
+from onehop.source.patience import KubernetesOptions
+
+
+class Origin:
+    """A source, and the client to write back with where there is one."""
+
+    def __init__(self, name: str, source: Source, client: Client | None) -> None:
+        self.name = name
+        self.source = source
+        self.client = client
+
+
+@contextlib.asynccontextmanager
+async def open_source(config: Config) -> AsyncGenerator[Origin]:
+    """Open the source of a configuration.
+
+    Raises:
+        ConfigError: the folder or the kubeconfig is not there, or makes no sense.
+    """
+    cluster = config.cluster
+    if cluster.manifests is not None:
+        folder = _existing(Path(cluster.manifests))
+        yield Origin(f"manifests {folder}", ManifestSource(folder), None)
+        return
+    access = Access(
+        kubeconfig=cluster.kubeconfig or "",
+        context=cluster.context or "",
+        in_cluster=cluster.in_cluster,
+    )
+    async with connect(access) as client:
+        yield Origin(
+            f"cluster {cluster.name}", KubernetesSource(client, KubernetesOptions()), client
+        )
+
+
+def _existing(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise ConfigError(f"cluster.manifests: {folder} is not a directory")
+    return folder

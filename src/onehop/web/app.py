@@ -1,0 +1,50 @@
+"""The two small HTTP applications: one to look, one to act."""
+
+import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from onehop.control.overview import Overview
+
+
+def make_public_app(overview: Overview) -> Starlette:
+    """Return the application for scrapes and health checks: it tells no object's name."""
+
+    async def healthz(_request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_request: Request) -> Response:
+        if overview.is_ready():
+            return PlainTextResponse("ok\n")
+        return PlainTextResponse("not ready: lists or the first acknowledgement are missing\n", 503)
+
+    async def metrics(_request: Request) -> Response:
+        return Response(overview.render_metrics(), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", metrics),
+        ]
+    )
+
+
+def make_control_app(overview: Overview) -> Starlette:
+    """Return the application behind the control socket: `onehop status` and `onehop confirm`."""
+
+    async def status(_request: Request) -> Response:
+        body = msgspec.json.encode(overview.snapshot())
+        return Response(body, media_type="application/json")
+
+    async def confirm(_request: Request) -> Response:
+        return Response(
+            msgspec.json.encode({"confirmed": overview.confirm()}), media_type="application/json"
+        )
+
+    return Starlette(
+        routes=[Route("/status", status), Route("/confirm", confirm, methods=["POST"])]
+    )

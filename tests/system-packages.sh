@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Debian packages that tests use. As an ordinary user nothing is installed: tests/run.sh then says
+# what it leaves out.
+set -euo pipefail
+packages=()
+command -v ip >/dev/null || packages+=(iproute2)
+command -v nft >/dev/null || packages+=(nftables)
+command -v kubectl >/dev/null || packages+=(kubernetes-client)
+command -v setpriv >/dev/null || packages+=(util-linux)
+[ ${#packages[@]} -eq 0 ] && exit 0
+if [ "$(id -u)" -ne 0 ]; then
+    echo "not installed here, because that needs root: ${packages[*]}"
+    exit 0
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get -qq update
+apt-get -qq -y install --no-install-recommends "${packages[@]}" >/dev/null
