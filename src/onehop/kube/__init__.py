@@ -8,20 +8,26 @@ from onehop.kube.client import Change, Client, Right, WatchPatience, connect
 from onehop.kube.collection import Collection, Selection, collection_of
 from onehop.kube.credentials import Access
 from onehop.kube.event import Event, Head, Progress, Removed, Unreadable, Written
+from onehop.kube.lease import Candidacy, Election, ElectionTimes, Leadership, Timekeeping
 from onehop.kube.page import Page
 
 __all__ = [
     "Access",
+    "Candidacy",
     "Change",
     "Client",
     "Collection",
+    "Election",
+    "ElectionTimes",
     "Event",
     "Head",
+    "Leadership",
     "Page",
     "Progress",
     "Removed",
     "Right",
     "Selection",
+    "Timekeeping",
     "Unreadable",
     "WatchPatience",
     "Written",

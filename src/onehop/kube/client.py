@@ -83,6 +83,9 @@ class _Review(msgspec.Struct, frozen=True):
     status: _ReviewStatus
 
 
+PATIENT: Final = WatchPatience()
+
+
 class Client:
     """An API server."""
 
@@ -136,7 +139,7 @@ class Client:
         selection: Selection = EVERYTHING,
         *,
         resource_version: str,
-        patience: WatchPatience = WatchPatience(),  # noqa: B008  frozen
+        patience: WatchPatience = PATIENT,
     ) -> AsyncGenerator[tuple[Event[T], ...]]:
         """Yield what changes after `resource_version`: all events at hand, each time some arrive.
 
