@@ -34,14 +34,14 @@ def make_binder(config: Config) -> AddressBinder:
     return NoBinder() if interface is None else InterfaceBinder(interface)
 
 
-def render_data_plane(config: Config, model: Model) -> Any:
+def render_data_plane(model: Model) -> Any:
     """Return what the data plane would get for a Model, as plain values without private keys."""
     from onehop.driver.envoy.render import render_config
 
     return render_config(model)
 
 
-async def data_plane_version(config: Config) -> str:
+async def data_plane_version() -> str:
     """Return which program carries the traffic.
 
     Raises:

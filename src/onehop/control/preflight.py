@@ -66,7 +66,7 @@ def needed_rights(config: Config) -> tuple[Right, ...]:
 
 async def preflight(config: Config) -> AsyncGenerator[Finding]:
     """Yield the findings, the cheap ones first; nothing is changed anywhere."""
-    yield await _data_plane(config)
+    yield await _data_plane()
     yield _state(config)
     for finding in _ports(config):
         yield finding
@@ -75,9 +75,9 @@ async def preflight(config: Config) -> AsyncGenerator[Finding]:
         yield finding
 
 
-async def _data_plane(config: Config) -> Finding:
+async def _data_plane() -> Finding:
     try:
-        version = await data_plane_version(config)
+        version = await data_plane_version()
     except OnehopError as err:
         return Finding(
             check="data plane", is_good=False, said=str(err), advice="reinstall onehop's packages"

@@ -15,6 +15,7 @@ import msgspec
 from watchfiles import awatch
 from watchfiles._rust_notify import WatchfilesRustInternalError  # documented, exported nowhere else
 
+from onehop.base.latest import Latest
 from onehop.cluster.kind import ClusterObject, Kind
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Severity
@@ -42,6 +43,7 @@ class ManifestSource:
         self._held_because = ""
         self._unwatched_because = ""
         self._wanted: frozenset[ObjectRef] = frozenset()
+        self._told_wishes = Latest[frozenset[ObjectRef]]()
         self._look_again = asyncio.Event()
         self._watch_anew = asyncio.Event()
 
@@ -55,14 +57,16 @@ class ManifestSource:
                 await self._look_again.wait()
                 self._look_again.clear()
                 await self._read()
+                wishes = self._certain_wishes()
                 merged = merge(entry.file for entry in self._folder.entries.values())
                 batch = told.news(
                     merged.objects,
                     self._folder_problems() + merged.problems,
-                    self._certain_wishes(),
+                    wishes,
                 )
                 if batch is not None:
                     sink.changed(batch)
+                self._told_wishes.put(wishes)
                 if not is_complete and self._folder.identity is not None:
                     is_complete = True
                     sink.complete()
@@ -71,6 +75,12 @@ class ManifestSource:
         """Tell these Secrets, and no others, from now on."""
         self._wanted = wanted
         self._look_again.set()
+
+    async def secrets_settled(self) -> None:
+        """Wait until every Secret wanted now has been reported, be it there or not."""
+        seen = 0
+        while self._told_wishes.peek() != self._wanted:
+            seen, _ = await self._told_wishes.newer(seen)
 
     def _certain_wishes(self) -> frozenset[ObjectRef]:
         """Return the wanted Secrets; none while nobody knows whether they are there."""
