@@ -63,7 +63,8 @@ def host_resource(router: RouterId, hostname: str) -> str:
 def render_host(host: VirtualHost, persistence_of: PersistenceOf) -> Any:
     """Return the VirtualHost. Its domain matches with any port; see `router`."""
     return VirtualHostMessage(
-        name=host.hostname,
+        # Envoy removes a host by this name when the *resource* of this name goes.
+        name=host_resource(host.router, host.hostname),
         domains=[host.hostname],
         routes=[message for route in host.routes for message in _routes(route, persistence_of)],
     )
