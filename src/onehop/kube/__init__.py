@@ -4,7 +4,7 @@ Enters: kubeconfig or service account, HTTP. Leaves: decoded structs, and the fa
 `onehop.base.errors`. `source`, `status`, `acme` and `control` import it; it knows no policy.
 """
 
-from onehop.kube.client import Change, Client, Right, WatchPatience, connect
+from onehop.kube.client import CallPatience, Change, Client, Right, WatchPatience, connect
 from onehop.kube.collection import Collection, Selection, collection_of
 from onehop.kube.credentials import Access
 from onehop.kube.event import Event, Head, Progress, Removed, Unreadable, Written
@@ -13,6 +13,7 @@ from onehop.kube.page import Page
 
 __all__ = [
     "Access",
+    "CallPatience",
     "Candidacy",
     "Change",
     "Client",

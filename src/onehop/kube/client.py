@@ -22,14 +22,24 @@ from onehop.kube.transport import Request, Transport
 
 T = TypeVar("T")
 
-CALL_TIMEOUT_S: Final = 15.0
-LIST_PAGE_TIMEOUT_S: Final = 60.0
-"""The API server itself gives up after a minute (`--request-timeout`)."""
 READ_BYTES: Final = 1024 * 1024
 """At most this much of a watch is decoded at once: about 5 ms of the event loop."""
 FIELD_MANAGER: Final = "onehop"
 
 Json: TypeAlias = Mapping[str, Any]
+
+
+class CallPatience(msgspec.Struct, frozen=True, kw_only=True):
+    """How long an answer may take, to its last byte.
+
+    Attributes:
+        page_s: for a page of a list; the API server itself gives up after a minute
+            (`--request-timeout`).
+        call_s: for everything else but watches.
+    """
+
+    page_s: float = 60.0
+    call_s: float = 15.0
 
 
 class WatchPatience(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,13 +94,15 @@ class _Review(msgspec.Struct, frozen=True):
 
 
 PATIENT: Final = WatchPatience()
+PATIENT_CALLS: Final = CallPatience()
 
 
 class Client:
     """An API server."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, patience: CallPatience = PATIENT_CALLS) -> None:
         self._transport = transport
+        self._patience = patience
 
     async def pages(
         self,
@@ -121,7 +133,7 @@ class Client:
         taken_at = ""
         while True:
             request = Request(doing=doing, method="GET", path=path, query=query)
-            body = await self._transport.call(request, timeout_s=LIST_PAGE_TIMEOUT_S)
+            body = await self._transport.call(request, timeout_s=self._patience.page_s)
             page = decode_page(body, kind=collection.kind)
             if taken_at not in {"", page.resource_version}:
                 raise KubeUnavailable(
@@ -240,7 +252,7 @@ class Client:
             method="DELETE",
             path=collection.path(namespace, name),
         )
-        await self._transport.call(request, timeout_s=CALL_TIMEOUT_S)
+        await self._transport.call(request, timeout_s=self._patience.call_s)
 
     async def server_version(self) -> str:
         """Return the server's `gitVersion`, as in v1.36.2."""
@@ -263,7 +275,7 @@ class Client:
         return (await self._answer(request, _Review)).status.allowed
 
     async def _answer(self, request: Request, struct: type[T]) -> T:
-        body = await self._transport.call(request, timeout_s=CALL_TIMEOUT_S)
+        body = await self._transport.call(request, timeout_s=self._patience.call_s)
         try:
             return msgspec.json.decode(body, type=struct)
         except msgspec.DecodeError as error:
@@ -271,7 +283,7 @@ class Client:
 
 
 @asynccontextmanager
-async def connect(access: Access) -> AsyncGenerator[Client]:
+async def connect(access: Access, patience: CallPatience = PATIENT_CALLS) -> AsyncGenerator[Client]:
     """Hold a client for the API server that `access` means; the first request connects.
 
     Raises:
@@ -279,7 +291,7 @@ async def connect(access: Access) -> AsyncGenerator[Client]:
     """
     transport = Transport(await Credentials.load(find_loader(access)))
     try:
-        yield Client(transport)
+        yield Client(transport, patience)
     finally:
         await transport.close()
 

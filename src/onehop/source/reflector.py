@@ -38,6 +38,9 @@ HANDED_ON_AT_ONCE: Final = 200
 """A list reaches the sink in batches of so many objects; others get their turn in between."""
 
 
+WORTH_SAYING: Final = 2
+"""One failure may be a server that restarts; two in a row are said to the operator."""
+
 NOTHING: Final[frozenset[Key]] = frozenset()
 
 
@@ -91,6 +94,7 @@ class Reflector:
         self._judge = Judge(scope.collection, around)
         self._retry = Backoff(times.retry, around.random.random)
         self._refused = Backoff(times.refused, around.random.random)
+        self._failures = 0
         self._must_list = True
         self._is_listed = False
         self._list_at = 0.0
@@ -101,7 +105,7 @@ class Reflector:
         """List and watch until cancelled."""
         while True:
             try:
-                if self._must_list:
+                if self._is_list_due():
                     await self._list()
                 wait_s = await self._watch()
             except OnehopError as error:
@@ -116,7 +120,9 @@ class Reflector:
                 self._must_list = True
                 return self._retry.next_s()
             case TransientError():
-                self._report(failed=trouble.failed(self._scope.subject, error))
+                self._failures += 1
+                if self._failures >= WORTH_SAYING:
+                    self._report(failed=trouble.failed(self._scope.subject, error))
                 return self._retry.next_s(error.retry_after_s)
             case _:
                 self._must_list = True
@@ -258,12 +264,10 @@ class Reflector:
                 self._report(failed=None)
                 if self._is_list_due():
                     return "relist"
-        self._is_list_due()
         return "ended"
 
     def _is_list_due(self) -> bool:
-        self._must_list = self._around.clock() >= self._list_at
-        return self._must_list
+        return self._must_list or self._around.clock() >= self._list_at
 
     def _heard(self) -> None:
         self._counts.heard_at = self._around.clock()
@@ -271,6 +275,8 @@ class Reflector:
     # Saying what is wrong.
 
     def _report(self, *, failed: Problem | None) -> None:
+        if failed is None:
+            self._failures = 0
         unreadable = tuple(
             trouble.unreadable(self._ledger.ref(key), text)
             for key, text in self._ledger.unreadable.items()
