@@ -171,6 +171,12 @@ class World:
         self.cluster.server.cut_watches()
         await eventually(lambda: all(self._turns(kind) > before[kind] for kind in READ_IN_FULL))
 
+    async def pass_time_until(self, claim: Callable[[], bool], step_s: float) -> None:
+        """Let time pass in steps until a claim holds."""
+        async with asyncio.timeout(DEADLINE_S):
+            while not claim():
+                await self.pass_time(step_s)
+
     async def in_step(self, *kinds: Kind) -> None:
         """Wait until the sink says what the API says."""
         await eventually(
