@@ -66,8 +66,6 @@ def _print(snapshot: Snapshot) -> None:
             f"[yellow]kept back[/yellow] removals beyond the deletion budget:"
             f" {_counts(snapshot.withheld)}; if they are meant: onehop confirm"
         )
-    for refused in snapshot.refused:
-        console.print(f"[red]refused[/red] {refused.row}: {refused.reason}", soft_wrap=True)
     for problem in snapshot.problems:
         console.print(f"{problem.severity}: {problem}", soft_wrap=True, markup=False)
 

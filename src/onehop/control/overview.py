@@ -7,13 +7,6 @@ import msgspec
 from onehop.model.problem import Problem
 
 
-class Refused(msgspec.Struct, frozen=True):
-    """A row the data plane would not take."""
-
-    row: str
-    reason: str
-
-
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The state at one moment.
 
@@ -31,7 +24,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     is_leader: bool
     served: dict[str, int]
     withheld: dict[str, int]
-    refused: tuple[Refused, ...]
     problems: tuple[Problem, ...]
     data_plane: dict[str, str]
 

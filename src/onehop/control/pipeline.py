@@ -18,15 +18,18 @@ import structlog
 
 from onehop.base.errors import TransientError
 from onehop.base.latest import Latest
+from onehop.cluster import ref_of
 from onehop.compile.compiler import Compiler, Outcome
 from onehop.control.binding import Binding
 from onehop.control.gate import Gate
 from onehop.control.memory import Remembered
+from onehop.control.refusals import Refusals
 from onehop.control.served import Served
+from onehop.control.writeback import WriteBack
 from onehop.driver import Driver, Receipt
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import ObjectRef
-from onehop.model.model import Change, RowKey, Table, key_of
+from onehop.model.model import Change, RowKey, Table
 from onehop.model.pool import Pool
 from onehop.model.problem import Problem
 from onehop.plan import make_plan
@@ -59,21 +62,24 @@ class Pipeline:
         driver: Driver,
         binding: Binding,
         gate: Gate,
+        served: Served,
+        refusals: Refusals,
+        write_back: WriteBack,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.compiler = compiler
-        self.served = Served()
+        self.served = served
         self.source_problems: tuple[Problem, ...] = ()
-        self.refused: dict[RowKey, str] = {}
         self.is_complete = asyncio.Event()
         self.is_served = asyncio.Event()
         self.applied = Latest[int]()
-        self.on_reported: Callable[[frozenset[ObjectRef]], None] = lambda _subjects: None
         self._source = source
         self._driver = driver
         self._binding = binding
         self._gate = gate
+        self._refusals = refusals
+        self._write_back = write_back
         self._metrics = metrics
         self._clock = clock
         self._pending = Change()
@@ -90,6 +96,7 @@ class Pipeline:
                 self.compiler.remove(change.ref)
             else:
                 self.compiler.put(change)
+                self._write_back.seen(ref_of(change))
         if batch.problems is not None:
             self.source_problems = batch.problems
         if self.is_served.is_set():
@@ -143,7 +150,7 @@ class Pipeline:
         failures = 0
         while True:
             change = self._gate.admit(self._pending, self.served, now_s=self._clock())
-            subjects, self._subjects, self._pending = self._subjects, frozenset(), Change()
+            subjects, self._pending = self._take_subjects(), Change()
             try:
                 await self._carry_out(change)
             except (TransientError, TimeoutError) as err:
@@ -157,10 +164,11 @@ class Pipeline:
                 self._settle()
                 continue
             failures = 0
+            subjects |= self._take_subjects()
             self.is_served.set()
             if change:
                 self.applied.put(self.applied.revision + 1)
-            self.on_reported(subjects)
+            self._write_back.reported(subjects)
             await self._next_edit()
 
     async def _read_secrets(self) -> None:
@@ -175,6 +183,10 @@ class Pipeline:
     def look_again(self) -> None:
         """Settle once more: something other than the source has told the compiler news."""
         self._work.set()
+
+    def _take_subjects(self) -> frozenset[ObjectRef]:
+        subjects, self._subjects = self._subjects, frozenset()
+        return subjects
 
     def confirm(self) -> int:
         """Let go what the gate keeps back; return how many removals that are."""
@@ -232,11 +244,9 @@ class Pipeline:
         self._note(change, receipt)
 
     def _note(self, change: Change, receipt: Receipt) -> None:
-        for key in (*map(key_of, change.upserts), *change.removals):
-            self.refused.pop(key, None)
+        self._subjects |= self._refusals.note(change, receipt)
         for refusal in receipt.refused:
-            self.refused[refusal.key] = refusal.reason
-            log.error("row_refused", row=str(refusal.key.id), reason=refusal.reason)
+            log.error("row_refused", row=refusal.key.id, reason=refusal.reason)
         self._metrics.applies.labels("done").inc()
         self._metrics.apply_seconds.observe(receipt.duration_s)
         log.info(

@@ -53,13 +53,11 @@ def needed_rights(config: Config) -> tuple[Right, ...]:
         Right(verb="patch", resource="services", subresource="status"),
         Right(verb="patch", group="networking.k8s.io", resource="ingresses", subresource="status"),
     ]
-    rights += [
-        Right(verb=verb, group="events.k8s.io", resource="events") for verb in ("create", "patch")
-    ]
+    rights += [Right(verb=verb, resource="events") for verb in ("create", "get", "patch")]
     lease = {"group": "coordination.k8s.io", "resource": "leases"}
     namespace = config.cluster.namespace
     rights += [
-        Right(verb=verb, namespace=namespace, **lease) for verb in ("get", "create", "update")
+        Right(verb=verb, namespace=namespace, **lease) for verb in ("get", "create", "patch")
     ]
     return tuple(rights)
 

@@ -25,11 +25,13 @@ from onehop.control.config import Config
 from onehop.control.configfile import compile_options, state_directory
 from onehop.control.gate import Budget, Gate
 from onehop.control.memory import Memory, Remembered
-from onehop.control.overview import Refused, Snapshot
+from onehop.control.overview import Snapshot
 from onehop.control.pipeline import Pipeline
 from onehop.control.planes import make_binder, make_driver
+from onehop.control.refusals import Refusals
+from onehop.control.served import Served
 from onehop.control.sources import Origin, open_source
-from onehop.control.writeback import WriteBack
+from onehop.control.writeback import ClusterWriteBack, NoWriteBack, WriteBack
 from onehop.driver import Driver
 from onehop.model.problem import Problem
 from onehop.telemetry.metrics import Metrics
@@ -56,16 +58,37 @@ class Program:
         self._gate = Gate(Budget(budget.percent, budget.rows))
         self._binding = Binding(make_binder(config))
         self._compiler = Compiler(compile_options(config))
+        self._served = Served()
+        self._refusals = Refusals()
+        self._write_back = self._make_write_back()
         self._pipeline = Pipeline(
             compiler=self._compiler,
             source=origin.source,
             driver=driver,
             binding=self._binding,
             gate=self._gate,
+            served=self._served,
+            refusals=self._refusals,
+            write_back=self._write_back,
             metrics=self._metrics,
         )
-        self._write_back = WriteBack.for_origin(config, origin, self._pipeline)
         self._worst_lag_s = 0.0
+
+    def _make_write_back(self) -> WriteBack:
+        client = self._origin.client
+        if client is None:
+            return NoWriteBack()
+        return ClusterWriteBack(
+            client,
+            self._config,
+            compiler=self._compiler,
+            served=self._served,
+            problems_of=lambda ref: (
+                *self._compiler.problems_of(ref),
+                *(problem for problem in self._binding.problems() if problem.subject == ref),
+            ),
+            refusals=self._refusals,
+        )
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -95,6 +118,8 @@ class Program:
         return (
             *self._pipeline.source_problems,
             *self._binding.problems(),
+            *self._refusals.problems(),
+            *self._write_back.problems(),
             *self._compiler.problems(),
         )
 
@@ -107,25 +132,21 @@ class Program:
             is_synced=self._pipeline.is_complete.is_set(),
             is_ready=self.is_ready(),
             is_leader=self._write_back.is_leader(),
-            served={str(table): n for table, n in self._pipeline.served.counts.items() if n},
+            served={str(table): n for table, n in self._served.counts.items() if n},
             withheld={str(table): count for table, count in self._gate.withheld.items()},
-            refused=tuple(
-                Refused(f"{key.table} {key.id}", reason)
-                for key, reason in sorted(self._pipeline.refused.items())
-            ),
             problems=self.problems(),
             data_plane=self._driver.describe(),
         )
 
     def render_metrics(self) -> bytes:
         """Return all series in Prometheus' text format."""
-        metrics, pipeline = self._metrics, self._pipeline
-        for table, count in pipeline.served.counts.items():
+        metrics = self._metrics
+        for table, count in self._served.counts.items():
             metrics.served.labels(table).set(count)
         _set_counts(metrics.withheld, Counter(str(t) for t in self._gate.withheld.elements()))
-        _set_counts(metrics.refused, Counter(key.table for key in pipeline.refused))
+        _set_counts(metrics.refused, Counter(key.table for key in self._refusals.rows()))
         _set_counts(metrics.problems, Counter(problem.reason for problem in self.problems()))
-        metrics.is_synced.set(pipeline.is_complete.is_set())
+        metrics.is_synced.set(self._pipeline.is_complete.is_set())
         metrics.is_leader.set(self._write_back.is_leader())
         metrics.loop_lag_seconds.set(self._worst_lag_s)
         return metrics.render()
@@ -142,7 +163,7 @@ class Program:
         while True:
             saved, _ = await self._pipeline.applied.newer(saved)
             await asyncio.sleep(SAVE_AFTER_S)
-            remembered = Remembered(self._pipeline.served.rows(), self._compiler.held())
+            remembered = Remembered(self._served.rows(), self._compiler.held())
             try:
                 await self._memory.save(remembered)
             except OSError as err:

@@ -3,6 +3,8 @@
 from collections import Counter
 
 from onehop.model.endpoint import PoolEndpoints
+from onehop.model.ident import ListenerId, ObjectRef
+from onehop.model.listener import Listener
 from onehop.model.model import Change, Model, Row, RowKey, Table, key_of, model_of
 
 
@@ -11,6 +13,7 @@ class Served:
 
     def __init__(self) -> None:
         self._rows: dict[RowKey, Row] = {}
+        self._listeners_of: dict[ObjectRef, set[ListenerId]] = {}
         self.counts: Counter[Table] = Counter()
 
     def __contains__(self, key: RowKey) -> bool:
@@ -29,6 +32,15 @@ class Served:
         row = self._rows.get(RowKey(Table.ENDPOINTS, pool))
         return row if isinstance(row, PoolEndpoints) else None
 
+    def listener(self, name: ListenerId) -> Listener | None:
+        """Return a listener, or None if it is not served."""
+        row = self._rows.get(RowKey(Table.LISTENER, name))
+        return row if isinstance(row, Listener) else None
+
+    def listeners_of(self, owner: ObjectRef) -> frozenset[ListenerId]:
+        """Return the listeners that are served for one object."""
+        return frozenset(self._listeners_of.get(owner, ()))
+
     def take(self, change: Change) -> None:
         """Become what the change makes of this."""
         for row in change.upserts:
@@ -36,9 +48,18 @@ class Served:
             if key not in self._rows:
                 self.counts[key.table] += 1
             self._rows[key] = row
+            if isinstance(row, Listener) and row.owner is not None:
+                self._listeners_of.setdefault(row.owner, set()).add(row.id)
         for key in change.removals:
-            if self._rows.pop(key, None) is not None:
-                self.counts[key.table] -= 1
+            gone = self._rows.pop(key, None)
+            if gone is None:
+                continue
+            self.counts[key.table] -= 1
+            if isinstance(gone, Listener) and gone.owner is not None:
+                names = self._listeners_of[gone.owner]
+                names.discard(gone.id)
+                if not names:
+                    del self._listeners_of[gone.owner]
 
     def change_to(self, want: Model) -> Change:
         """Return what leads from here to `want`; its cost grows with both."""

@@ -1,25 +1,176 @@
-"""Writing back to the cluster, where there is one and while we are the leader."""
+"""Writing back to the cluster: by one leader, from what the data plane has acknowledged."""
 
 import asyncio
-from typing import Self
+import os
+import random
+import socket
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
 
+import structlog
+
+from onehop.compile.compiler import Compiler
+from onehop.compile.verdict import ServiceVerdict
 from onehop.control.config import Config
-from onehop.control.pipeline import Pipeline
-from onehop.control.sources import Origin
+from onehop.control.refusals import Refusals
+from onehop.control.served import Served
+from onehop.kube import Client
+from onehop.kube.lease import Candidacy, Election
+from onehop.model.ident import ListenerId, ObjectRef
+from onehop.model.listener import ForwardHttp
+from onehop.model.model import RowKey, Table
+from onehop.model.problem import Problem
+from onehop.status import Report, StatusWriter, WriterMetrics, WriterPorts
+
+LEASE_NAME = "onehop"
+
+log = structlog.get_logger(__name__)
 
 
-class WriteBack:
-    """Nothing to write to: a folder of manifests has no status."""
-
-    @classmethod
-    def for_origin(cls, config: Config, origin: Origin, pipeline: Pipeline) -> Self:
-        """Return what writes back to an origin."""
-        return cls()
+class WriteBack(Protocol):
+    """Who is told what became of objects."""
 
     def is_leader(self) -> bool:
-        """Tell whether this process is the one that writes."""
-        return True
+        """Tell whether this process is the one that acts for all."""
+        ...
+
+    def seen(self, ref: ObjectRef) -> None:
+        """Take note that the source has brought a new form of an object."""
+        ...
+
+    def reported(self, subjects: frozenset[ObjectRef]) -> None:
+        """Take note that the data plane has answered for what these objects ask for."""
+        ...
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return what is wrong with writing itself."""
+        ...
 
     async def run(self) -> None:
         """Write until cancelled."""
+        ...
+
+
+class NoWriteBack:
+    """Where nothing can be written: a folder of manifests has no status."""
+
+    def is_leader(self) -> bool:
+        """Tell that nobody else acts for this one."""
+        return True
+
+    def seen(self, ref: ObjectRef) -> None:
+        """Pass over it."""
+
+    def reported(self, subjects: frozenset[ObjectRef]) -> None:
+        """Pass over it."""
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return nothing."""
+        return ()
+
+    async def run(self) -> None:
+        """Wait."""
         await asyncio.Event().wait()
+
+
+class ClusterWriteBack:
+    """Finalizers, status and events in a cluster, while the Lease is ours."""
+
+    def __init__(  # noqa: PLR0913  where it looks, by name
+        self,
+        client: Client,
+        config: Config,
+        *,
+        compiler: Compiler,
+        served: Served,
+        problems_of: Callable[[ObjectRef], tuple[Problem, ...]],
+        refusals: Refusals,
+    ) -> None:
+        self._compiler = compiler
+        self._served = served
+        self._problems_of = problems_of
+        self._refusals = refusals
+        host = socket.gethostname()
+        namespace = config.cluster.namespace
+        # The process id and the time make a restarted process a new candidate.
+        identity = f"{host}-{os.getpid()}-{time.time_ns():x}"
+        self._election = Election(
+            client, Candidacy(namespace=namespace, name=LEASE_NAME, identity=identity)
+        )
+        self._writer = StatusWriter(
+            WriterPorts(
+                client=client,
+                object=compiler.object,
+                is_leader=self.is_leader,
+                clock=time.monotonic,
+                now=lambda: datetime.now(UTC),
+                random=random.random,
+                instance=host,
+            )
+        )
+
+    @property
+    def metrics(self) -> WriterMetrics:
+        """What the writer counts."""
+        return self._writer.metrics
+
+    def is_leader(self) -> bool:
+        """Tell whether the Lease is ours, by our own clock."""
+        return self._election.is_leader
+
+    def seen(self, ref: ObjectRef) -> None:
+        """Look at an object again: somebody may have changed what is ours to say."""
+        self._writer.changed(ref)
+
+    def reported(self, subjects: frozenset[ObjectRef]) -> None:
+        """Write what these objects' owners shall read."""
+        for ref in subjects:
+            self._writer.update(ref, self._report(ref))
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return objects that somebody else keeps overwriting."""
+        return self._writer.problems()
+
+    async def run(self) -> None:
+        """Stand for election, and write while elected, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._election.run())
+            tasks.create_task(self._writer.run())
+            tasks.create_task(self._follow_election())
+
+    async def _follow_election(self) -> None:
+        seen, led = 0, False
+        while True:
+            seen, leadership = await self._election.changes.newer(seen)
+            if leadership.is_leader != led:
+                led = leadership.is_leader
+                log.info("leading" if led else "not_leading", holder=leadership.holder)
+                if led:
+                    self._writer.gained()
+            elif leadership.fault:
+                log.warning("lease_not_renewed", error=leadership.fault)
+
+    def _report(self, ref: ObjectRef) -> Report:
+        verdict, live = self._compiler.verdict(ref), self._compiler.object(ref)
+        mine = self._served.listeners_of(ref)
+        refused = frozenset(i for i in mine if RowKey(Table.LISTENER, i) in self._refusals)
+        return Report(
+            verdict=verdict,
+            uid=live.metadata.uid if live is not None else "",
+            generation=getattr(live.metadata, "generation", 0) if live is not None else 0,
+            problems=(*self._problems_of(ref), *self._refusals.problems_of(ref)),
+            served=mine - refused,
+            refused=refused,
+            has_endpoints=not isinstance(verdict, ServiceVerdict) or self._has_endpoints(mine),
+        )
+
+    def _has_endpoints(self, listeners: frozenset[ListenerId]) -> bool:
+        for name in listeners:
+            row = self._served.listener(name)
+            if row is not None and not isinstance(row.handler, ForwardHttp):
+                members = self._served.endpoints(row.handler.pool)
+                if members is not None and members.endpoints:
+                    return True
+        return False

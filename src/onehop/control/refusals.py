@@ -1,0 +1,79 @@
+"""Rows the data plane would not take, as Problems of the objects that asked for them."""
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from onehop.driver import Receipt
+from onehop.model.certificate import Certificate, ServerName
+from onehop.model.endpoint import PoolEndpoints
+from onehop.model.ident import ObjectRef
+from onehop.model.listener import Listener, Vip
+from onehop.model.model import Change, Row, RowKey, key_of
+from onehop.model.pool import Pool
+from onehop.model.problem import Problem, Reason
+from onehop.model.route import VirtualHost
+
+
+class Refusals:
+    """What is refused now; a row that changes leaves the list until it is refused again."""
+
+    def __init__(self) -> None:
+        self._problems: dict[RowKey, tuple[Problem, ...]] = {}
+
+    def __contains__(self, key: RowKey) -> bool:
+        return key in self._problems
+
+    def rows(self) -> tuple[RowKey, ...]:
+        """Return the refused rows, sorted."""
+        return tuple(sorted(self._problems))
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return all of them, row by row."""
+        return tuple(problem for key in self.rows() for problem in self._problems[key])
+
+    def problems_of(self, subject: ObjectRef) -> tuple[Problem, ...]:
+        """Return those that are about one object."""
+        return tuple(
+            p for problems in self._problems.values() for p in problems if p.subject == subject
+        )
+
+    def note(self, change: Change, receipt: Receipt) -> frozenset[ObjectRef]:
+        """Take in what came of a change; return whose refusals are different now."""
+        rows = {key_of(row): row for row in change.upserts}
+        before = [self._problems.pop(key, ()) for key in (*rows, *change.removals)]
+        for refusal in receipt.refused:
+            row = rows.get(refusal.key)
+            self._problems[refusal.key] = tuple(_told(refusal.key, row, refusal.reason))
+        after = [self._problems.get(key, ()) for key in rows]
+        return frozenset(problem.subject for problems in (*before, *after) for problem in problems)
+
+
+def _told(key: RowKey, row: Row | None, reason: str) -> Iterator[Problem]:
+    owners = sorted(set(_owners(row))) if row is not None else []
+    for owner in owners or [ObjectRef("DataPlane", "", key.id)]:
+        yield Problem(
+            subject=owner,
+            reason=Reason.DATA_PLANE_REFUSED,
+            message=f"the data plane refused {key.table} {key.id} and keeps what it had: {reason}",
+        )
+
+
+def _owners(row: Row) -> Iterator[ObjectRef]:
+    """Yield the objects a row was compiled from, as far as the row says."""
+    match row:
+        case Listener(owner=owner):
+            if owner is not None:
+                yield owner
+        case VirtualHost(routes=routes):
+            yield from (route.owner for route in routes if route.owner is not None)
+        case Pool(service=service):
+            yield service
+        case Vip(owners=owners):
+            yield from owners
+        case Certificate(id=name):
+            namespace, _, secret = name.partition("/")
+            yield ObjectRef("Secret", namespace, secret)
+        case PoolEndpoints() | ServerName():
+            return
+        case _:
+            assert_never(row)
