@@ -13,7 +13,7 @@ from onehop.cluster.kind import ClusterObject, ref_of
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Reason, Severity
 from onehop.source.manifests_decode import Fault, decode_document, render_path
-from onehop.source.manifests_text import TextFault, find_position, parse_text
+from onehop.source.manifests_text import TextFault, TextPosition, find_positions, parse_text
 
 
 class ManifestFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,18 +87,21 @@ def _collect(name: str, text: str, documents: list[object]) -> ManifestFile:
                 faults.append((index, msgspec.structs.replace(twice, ref=ref)))
             else:
                 objects[ref] = found
+    positions = find_positions(text, [(index, fault.path) for index, fault in faults])
     errors = [fault for _, fault in faults if fault.severity is Severity.ERROR]
     return ManifestFile(
         name=name,
         objects=objects,
-        problems=tuple(_problem(name, text, index, fault) for index, fault in faults),
+        problems=tuple(
+            _problem(name, fault, position)
+            for (_, fault), position in zip(faults, positions, strict=True)
+        ),
         broken=frozenset(fault.ref for fault in errors if fault.ref is not None),
         is_whole=all(fault.ref is not None for fault in errors),
     )
 
 
-def _problem(name: str, text: str, document: int, fault: Fault) -> Problem:
-    position = find_position(text, document, fault.path)
+def _problem(name: str, fault: Fault, position: TextPosition | None) -> Problem:
     where = " ".join(part for part in (str(fault.ref or ""), render_path(fault.path)) if part)
     return Problem(
         subject=ObjectRef("File", "", name),

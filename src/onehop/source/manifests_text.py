@@ -15,6 +15,9 @@ import yaml
 PathStep: TypeAlias = str | int
 """A key of a mapping or an index of a list."""
 
+Place: TypeAlias = tuple[int, tuple[PathStep, ...]]
+"""The number of a document in its file, and a path in it."""
+
 MAX_DEPTH: Final = 200
 """Deepest nesting of a manifest. The C composer recurses without looking at its stack."""
 
@@ -60,27 +63,20 @@ def parse_text(text: str, *, is_json: bool) -> list[object] | TextFault:
         return TextFault("not YAML: a value does not fit the tag in front of it")
 
 
-def find_position(text: str, document: int, path: Sequence[PathStep]) -> TextPosition | None:
-    """Return where the value at `path` of a document begins, or the last part of it that exists.
+def find_positions(text: str, places: Sequence[Place]) -> list[TextPosition | None]:
+    """Return where each place begins, or the last part of its path that exists.
 
     Reads the text once more, for it is asked only about text that is at fault. JSON is read as
     YAML here; None where that fails (JSON may be indented by tabs).
     """
+    if not places:
+        return []
     try:
         _check_depth(text)
         nodes = list(yaml.compose_all(text, _KubernetesLoader))
     except yaml.YAMLError:
-        return None
-    if document >= len(nodes):
-        return None
-    node = nodes[document]
-    mark = node.start_mark
-    for step in path:
-        found = _child(node, step)
-        if found is None:
-            break
-        mark, node = found
-    return _position(mark)
+        return [None] * len(places)
+    return [_position(_mark(nodes[document], path)) for document, path in places]
 
 
 class _KubernetesLoader(yaml.CSafeLoader):
@@ -129,6 +125,16 @@ def _check_depth(text: str) -> None:
 def _events(text: str) -> Iterator[yaml.Event]:
     events: Iterator[yaml.Event] = yaml.parse(text, yaml.CSafeLoader)
     return events
+
+
+def _mark(node: yaml.Node, path: tuple[PathStep, ...]) -> yaml.Mark:
+    mark = node.start_mark
+    for step in path:
+        found = _child(node, step)
+        if found is None:
+            break
+        mark, node = found
+    return mark
 
 
 def _child(node: yaml.Node, step: PathStep) -> tuple[yaml.Mark, yaml.Node] | None:
