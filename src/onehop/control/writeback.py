@@ -7,10 +7,11 @@ import socket
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
+from onehop.cluster import Kind
 from onehop.compile.compiler import Compiler
 from onehop.compile.verdict import ServiceVerdict
 from onehop.control.config import Config
@@ -24,7 +25,10 @@ from onehop.model.model import RowKey, Table
 from onehop.model.problem import Problem
 from onehop.status import Report, StatusWriter, WriterMetrics, WriterPorts
 
-LEASE_NAME = "onehop"
+LEASE_NAME: Final = "onehop"
+
+# Problems may also be about what is no object: a file, an address, the data plane.
+_WRITTEN_TO: Final = frozenset(Kind)
 
 log = structlog.get_logger(__name__)
 
@@ -127,7 +131,8 @@ class ClusterWriteBack:
     def reported(self, subjects: frozenset[ObjectRef]) -> None:
         """Write what these objects' owners shall read."""
         for ref in subjects:
-            self._writer.update(ref, self._report(ref))
+            if ref.kind in _WRITTEN_TO:
+                self._writer.update(ref, self._report(ref))
 
     def problems(self) -> tuple[Problem, ...]:
         """Return objects that somebody else keeps overwriting."""
