@@ -32,7 +32,7 @@ class Clock:
 
 def make_store(*, history: int = 4096, clock: Clock | None = None) -> Store:
     """Return a Store whose time stands still and whose chance is always the same."""
-    store = Store(history=history, now=clock or Clock(), rng=random.Random(7))
+    store = Store(history=history, now=clock or Clock(), rng=random.Random(7))  # noqa: S311  chance that is always the same
     store.create(store.registry.named("namespaces"), "", {"metadata": {"name": "shop"}})
     return store
 

@@ -36,7 +36,7 @@ def owners(obj: Json) -> dict[str, set[str]]:
 
 
 def test_an_apply_creates_what_is_not_there_and_owns_it(store: Store) -> None:
-    """managedFields name the manager, the operation and the fields."""
+    """ManagedFields name the manager, the operation and the fields."""
     obj = apply(store, config_map("a", x="1"), "kubectl")
 
     [entry] = obj["metadata"]["managedFields"]
@@ -145,8 +145,7 @@ def test_status_is_applied_through_its_own_endpoint(store: Store) -> None:
     """Each endpoint takes its own half of the applied object."""
     put(store, service(type="LoadBalancer"))
     status = {"loadBalancer": {"ingress": [{"ip": "203.0.113.1", "ipMode": "Proxy"}]}}
-    wish = service() | {"status": status}
-    wish["spec"]["type"] = "NodePort"
+    wish = service(type="NodePort") | {"status": status}
 
     obj = apply(store, wish, "onehop", subresource="status")
 
@@ -169,7 +168,7 @@ def test_an_applied_object_may_not_bring_its_own_managed_fields(store: Store) ->
     obj = config_map("a")
     obj["metadata"]["managedFields"] = [{"manager": "me"}]
 
-    with pytest.raises(Refused, match="metadata.managedFields must be nil"):
+    with pytest.raises(Refused, match=r"metadata\.managedFields must be nil"):
         apply(store, obj, "kubectl")
 
 
@@ -208,3 +207,28 @@ def test_fields_survive_their_written_form() -> None:
     )
 
     assert from_fields_v1(to_fields_v1(paths)) == paths
+
+
+def test_a_conflict_inside_a_list_names_the_item_by_its_keys(store: Store) -> None:
+    """As the real server prints it."""
+    apply(store, service(ports=[{"name": "http", "port": 80}]), "one")
+
+    with pytest.raises(Refused) as caught:
+        apply(store, service(ports=[{"name": "web", "port": 80}]), "two")
+
+    [cause] = caught.value.status["details"]["causes"]
+    assert cause["field"] == '.spec.ports[port=80,protocol="TCP"].name'
+
+
+def test_a_client_may_edit_managed_fields(store: Store) -> None:
+    """Kubectl does when it moves an object from client-side to server-side apply."""
+    apply(store, config_map("a", x="1"), "one")
+    obj = read(store, "configmaps", "shop", "a")
+    [entry] = obj["metadata"]["managedFields"]
+    edit = [{"op": "replace", "path": "/metadata/managedFields", "value": [
+        entry | {"manager": "two"}]}]  # fmt: skip
+
+    key = ("shop", "a")
+    stored = store.patch(store.registry.named("configmaps"), key, PatchType.JSON, edit)
+
+    assert owners(stored.decode()) == {"two": {"data.x"}}

@@ -71,10 +71,10 @@ def test_the_first_armed_fault_befalls_first() -> None:
     """Then the next: a test can line up what goes wrong."""
     armed = (Armed(fault=ServerError(), left=1), Armed(fault=Throttled(), left=1))
 
-    first, armed = decide(armed, "list", "services")
-    second, armed = decide(armed, "list", "services")
+    first, then = decide(armed, "list", "services")
+    second, last = decide(then, "list", "services")
 
-    assert (type(first), type(second), armed) == (ServerError, Throttled, ())
+    assert (first, second, last) == (ServerError(), Throttled(), ())
 
 
 def test_gone_befalls_a_list_only_when_it_is_continued() -> None:

@@ -1,5 +1,6 @@
 """Defaults, allocation and refusals, kind by kind."""
 
+import random
 from typing import Any
 
 import pytest
@@ -64,7 +65,9 @@ def test_a_type_change_takes_away_what_the_new_type_cannot_have(store: Store) ->
     """Node ports, policy, class and the health check port go with the type."""
     put(
         store,
-        service(type="LoadBalancer", externalTrafficPolicy="Local", loadBalancerClass="onehop.dev/lb"),
+        service(
+            type="LoadBalancer", externalTrafficPolicy="Local", loadBalancerClass="onehop.dev/lb"
+        ),
     )
     assert spec_of(store)["healthCheckNodePort"] in NODE_PORTS
 
@@ -81,7 +84,7 @@ def test_a_type_change_takes_away_what_the_new_type_cannot_have(store: Store) ->
 
 
 def test_dual_stack_gets_an_address_of_each_family(store: Store) -> None:
-    """ipFamilyPolicy RequireDualStack."""
+    """IpFamilyPolicy RequireDualStack."""
     put(store, service(ipFamilyPolicy="RequireDualStack"))
     spec = spec_of(store)
 
@@ -219,8 +222,7 @@ def test_a_cluster_address_may_not_change(store: Store) -> None:
 def test_a_full_range_of_node_ports_is_said() -> None:
     """The last free port is found; after it there is none."""
     allocation = Allocation()
-    store = make_store()
-    rng = store._rng
+    rng = random.Random(1)  # noqa: S311  chance that is always the same
     all_but_one = frozenset(NODE_PORTS) - {31234}
     allocation.hold(("shop", "greedy"), all_but_one, frozenset())
 
@@ -254,7 +256,7 @@ def test_a_wrong_field_of_an_endpointslice_is_named(part: Json, field: str) -> N
 
 
 def test_the_family_of_an_endpointslice_may_not_change(store: Store) -> None:
-    """addressType is immutable."""
+    """AddressType is immutable."""
     put(store, endpoint_slice())
 
     with pytest.raises(Refused) as caught:
@@ -295,8 +297,10 @@ def ingress_with(path: Json | None = None, **spec: Any) -> Json:
         (
             ingress_with({"pathType": "Regex"}),
             "spec.rules[0].http.paths[0].pathType",
-            'Unsupported value: "Regex": supported values: "Exact", "ImplementationSpecific", '
-            '"Prefix"',
+            (
+                'Unsupported value: "Regex": supported values: "Exact", "ImplementationSpecific", '
+                '"Prefix"'
+            ),
         ),
         (
             ingress_with({"backend": {}}),
@@ -379,7 +383,7 @@ def test_the_controller_of_an_ingressclass_is_needed_and_stays(store: Store) -> 
 
 
 def test_a_secret_takes_text_and_stores_base64(store: Store) -> None:
-    """stringData is write-only."""
+    """StringData is write-only."""
     put(
         store,
         {
@@ -419,7 +423,7 @@ def test_a_namespace_is_labelled_with_its_name(store: Store) -> None:
 
 
 def test_a_lease_lasts_some_time(store: Store) -> None:
-    """leaseDurationSeconds must be positive, leaseTransitions not negative."""
+    """LeaseDurationSeconds must be positive, leaseTransitions not negative."""
     with pytest.raises(Refused) as caught:
         store.create(
             store.registry.named("leases"),
@@ -454,7 +458,9 @@ def test_a_definition_makes_a_resource_at_once(store: Store) -> None:
     put(store, gateway_definition())
     put(store, gateway())
 
-    definition = read(store, "customresourcedefinitions", "", gateway_definition()["metadata"]["name"])
+    definition = read(
+        store, "customresourcedefinitions", "", gateway_definition()["metadata"]["name"]
+    )
     conditions = {c["type"]: c["status"] for c in definition["status"]["conditions"]}
     older = store.registry.at("gateway.networking.k8s.io", "v1beta1", "gateways")
     as_older = store.get(older, ("shop", "edge")).object(older)

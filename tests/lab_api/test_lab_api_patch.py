@@ -15,8 +15,7 @@ from tests.lab_api.objects import Json, gateway, gateway_definition, service
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
     lambda below: (
-        st.lists(below, max_size=3)
-        | st.dictionaries(st.text(max_size=2), below, max_size=3)
+        st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=2), below, max_size=3)
     ),
     max_leaves=8,
 )
@@ -183,8 +182,8 @@ def test_a_patch_of_an_old_version_conflicts(store: Store) -> None:
     """A resourceVersion inside the patch is a precondition."""
     key = put(store, service()).key
 
+    body = {"metadata": {"resourceVersion": "1"}, "spec": {"type": "NodePort"}}
     with pytest.raises(Refused) as caught:
-        body = {"metadata": {"resourceVersion": "1"}, "spec": {"type": "NodePort"}}
         store.patch(store.registry.named("services"), key, PatchType.MERGE, body)
 
     assert caught.value.code == 409

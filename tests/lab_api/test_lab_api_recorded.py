@@ -104,6 +104,7 @@ def test_a_rolling_update_counts_generations_as_recorded(store: Store) -> None:
     slices = store.registry.named("endpointslices")
     events = watch(store, "endpointslices", since=str(store.revision))
     theirs = recorded("endpointslice.jsonl")
+    key = ("shop", theirs[0]["object"]["metadata"]["name"])
     for event in theirs:
         written = event["object"]
         metadata = {
@@ -113,7 +114,7 @@ def test_a_rolling_update_counts_generations_as_recorded(store: Store) -> None:
         }
         obj = {**written, "metadata": metadata}
         if event["type"] == "ADDED":
-            key = store.create(slices, "shop", obj).key
+            store.create(slices, "shop", obj)
         else:
             store.update(slices, key, obj)
 

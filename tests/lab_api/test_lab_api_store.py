@@ -108,7 +108,7 @@ def test_an_update_of_an_old_version_conflicts(store: Store) -> None:
 
 
 def test_an_update_without_a_version_is_unconditional_but_not_for_a_lease(store: Store) -> None:
-    """Most built-in kinds take it; a Lease needs a resourceVersion (leader election relies on it)."""
+    """Most built-in kinds take it; a Lease needs a resourceVersion: elections rely on it."""
     put(store, config_map("a", x="1"))
     lease = {"metadata": {"name": "leader"}, "spec": {"holderIdentity": "me"}}
     leases = store.registry.named("leases")
@@ -218,8 +218,8 @@ def test_no_finalizer_can_be_added_to_what_is_being_deleted(store: Store) -> Non
     key = put(store, obj).key
     store.delete(resource, key)
 
+    body = {"metadata": {"finalizers": ["onehop.dev/a", "onehop.dev/late"]}}
     with pytest.raises(Refused) as caught:
-        body = {"metadata": {"finalizers": ["onehop.dev/a", "onehop.dev/late"]}}
         store.patch(resource, key, PatchType.MERGE, body)
 
     assert caught.value.status["details"]["causes"][0]["field"] == "metadata.finalizers"
