@@ -1,52 +1,109 @@
-"""VIPs on this host: there before a listener needs them, gone after the last one."""
+"""VIPs on this host: there while something is served on them.
 
+Probing whether somebody else has an address takes most of a second, so binding goes on beside the
+pipeline and holds up nobody: a listener may stand before its address does (Envoy binds with
+IP_FREEBIND). An address appears in an object's status only when it is bound.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import structlog
+
+from onehop.base.errors import TransientError
+from onehop.base.latest import Latest
 from onehop.model.address import IpAddr
 from onehop.model.ident import ObjectRef
-from onehop.model.listener import Vip
-from onehop.model.model import Change, Table
 from onehop.model.problem import Problem, Reason
 from onehop.net import AddressBinder, AddressInUse
 
+PROBES_AT_ONCE: Final = 32
+RETRY_S: Final = 10.0
+
+log = structlog.get_logger(__name__)
+
+Owners = tuple[ObjectRef, ...]
+
 
 class Binding:
-    """Follows the Vip rows of changes with an `AddressBinder`.
+    """Keeps exactly the wanted addresses bound, by an `AddressBinder`.
 
-    An address that somebody else answers for is not taken; it is a Problem of the objects served
-    on it, and is tried again with every change that speaks of it.
+    An address that somebody else answers for is a Problem of the objects on it, and is tried again
+    every `RETRY_S`; so is one whose interface is down.
     """
 
     def __init__(self, binder: AddressBinder) -> None:
+        self.on_outcome: Callable[[frozenset[ObjectRef]], None] = lambda _owners: None
         self._binder = binder
-        self._refused: dict[IpAddr, tuple[Problem, ...]] = {}
+        self._wanted = Latest[Mapping[IpAddr, Owners]]()
+        self._bound: frozenset[IpAddr] = frozenset()
+        self._problems: dict[IpAddr, tuple[Problem, ...]] = {}
+
+    def want(self, vips: Mapping[IpAddr, Owners]) -> None:
+        """Say which addresses shall be bound from now on, and for whom."""
+        if self._wanted.peek() != vips:
+            self._wanted.put(vips)
+
+    def is_bound(self, address: IpAddr) -> bool:
+        """Tell whether clients can reach the address here."""
+        return address in self._bound
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what is wrong with addresses now."""
-        return tuple(problem for problems in self._refused.values() for problem in problems)
+        return tuple(problem for problems in self._problems.values() for problem in problems)
 
-    async def prepare(self, change: Change) -> None:
-        """Bind the addresses that a change brings."""
-        for row in change.upserts:
-            if isinstance(row, Vip):
-                self._refused.pop(row.address, None)
-                try:
-                    await self._binder.bind(row.address)
-                except AddressInUse as err:
-                    self._refused[row.address] = tuple(
-                        Problem(
-                            subject=owner,
-                            reason=Reason.ADDRESS_IN_USE,
-                            message=f"{err}; it is not bound here until the other lets it go",
-                        )
-                        for owner in row.owners or (ObjectRef("Address", "", row.address),)
-                    )
-
-    async def release(self, change: Change) -> None:
-        """Unbind the addresses that a change takes away."""
-        for key in change.removals:
-            if key.table is Table.VIP:
-                self._refused.pop(IpAddr(key.id), None)
-                await self._binder.unbind(IpAddr(key.id))
+    def problems_of(self, subject: ObjectRef) -> tuple[Problem, ...]:
+        """Return what is wrong with one object's addresses."""
+        return tuple(problem for problem in self.problems() if problem.subject == subject)
 
     async def run(self) -> None:
-        """Put bound addresses back whenever they vanish, until cancelled."""
-        await self._binder.keep_bound()
+        """Bind and unbind until cancelled; on leaving, everything stays bound for the next run."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._binder.keep_bound())
+            tasks.create_task(self._follow())
+
+    async def _follow(self) -> None:
+        seen = 0
+        while True:
+            try:
+                async with asyncio.timeout(RETRY_S if self._problems else None):
+                    seen, wanted = await self._wanted.newer(seen)
+            except TimeoutError:
+                wanted = self._wanted.peek() or {}
+            await self._reconcile(wanted)
+
+    async def _reconcile(self, wanted: Mapping[IpAddr, Owners]) -> None:
+        places = asyncio.Semaphore(PROBES_AT_ONCE)
+        # What an earlier run has left bound and nobody wants any more goes here, too.
+        for address in (self._bound | await self._binder.bound()) - wanted.keys():
+            await self._binder.unbind(address)
+            self._bound -= {address}
+            log.info("vip_released", address=address)
+        for address in self._problems.keys() - wanted.keys():
+            del self._problems[address]
+        async with asyncio.TaskGroup() as tasks:
+            for address in wanted.keys() - self._bound:
+                tasks.create_task(self._bind(address, wanted[address], places))
+
+    async def _bind(self, address: IpAddr, owners: Owners, places: asyncio.Semaphore) -> None:
+        async with places:
+            try:
+                await self._binder.bind(address)
+            except (AddressInUse, TransientError) as err:
+                subjects = owners or (ObjectRef("Address", "", address),)
+                self._problems[address] = tuple(_refusal(subject, err) for subject in subjects)
+                log.warning("vip_not_bound", address=address, error=str(err), retry_in_s=RETRY_S)
+            else:
+                self._problems.pop(address, None)
+                self._bound |= {address}
+                log.info("vip_bound", address=address)
+        self.on_outcome(frozenset(owners))
+
+
+def _refusal(subject: ObjectRef, err: AddressInUse | TransientError) -> Problem:
+    return Problem(
+        subject=subject,
+        reason=Reason.ADDRESS_IN_USE,
+        message=f"{err}; it is not bound here, and is tried again every {RETRY_S:g} s",
+    )

@@ -29,7 +29,7 @@ from onehop.control.writeback import WriteBack
 from onehop.driver import Driver, Receipt
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import ObjectRef
-from onehop.model.model import Change, RowKey, Table
+from onehop.model.model import Change, RowKey, Table, key_of
 from onehop.model.pool import Pool
 from onehop.model.problem import Problem
 from onehop.plan import make_plan
@@ -199,8 +199,7 @@ class Pipeline:
         """Wait until the source has said something, and settle it."""
         await self._work.wait()
         began = self._clock()
-        while (wait_s := self._unready_s(began)) > 0:
-            await asyncio.sleep(wait_s)
+        await self._fall_quiet(began)
         self._work.clear()
         self._settle()
         while self._is_unfilled() and (left_s := began + UNFILLED_S - self._clock()) > 0:
@@ -210,10 +209,14 @@ class Pipeline:
             self._work.clear()
             self._settle()
 
-    def _unready_s(self, began: float) -> float:
-        """Return how long to wait for the source to fall silent; never beyond `UNFILLED_S`."""
-        now = self._clock()
-        return min(self._changed_at + QUIET_S - now, began + UNFILLED_S - now)
+    async def _fall_quiet(self, began: float) -> None:
+        """Wait until the source is silent, but never beyond `UNFILLED_S`."""
+        while True:
+            now = self._clock()
+            wait_s = min(self._changed_at + QUIET_S - now, began + UNFILLED_S - now)
+            if wait_s <= 0:
+                return
+            await asyncio.sleep(wait_s)
 
     def _is_unfilled(self) -> bool:
         """Tell whether the pending change brings a pool that has no endpoints yet."""
@@ -235,15 +238,15 @@ class Pipeline:
         if not change:
             return
         async with asyncio.timeout(APPLY_TIMEOUT_S):
-            await self._binding.prepare(change)
             # The fast lane may speak of the new pools from here on: the driver takes them in
             # before its first await.
             self.served.take(change)
             receipt = await self._driver.apply(make_plan(change))
-            await self._binding.release(change)
         self._note(change, receipt)
 
     def _note(self, change: Change, receipt: Receipt) -> None:
+        if any(key.table is Table.VIP for key in (*map(key_of, change.upserts), *change.removals)):
+            self._binding.want(self.served.vips())
         self._subjects |= self._refusals.note(change, receipt)
         for refusal in receipt.refused:
             log.error("row_refused", row=refusal.key.id, reason=refusal.reason)

@@ -83,10 +83,7 @@ class Program:
             self._config,
             compiler=self._compiler,
             served=self._served,
-            problems_of=lambda ref: (
-                *self._compiler.problems_of(ref),
-                *(problem for problem in self._binding.problems() if problem.subject == ref),
-            ),
+            binding=self._binding,
             refusals=self._refusals,
         )
 

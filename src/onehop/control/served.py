@@ -1,10 +1,12 @@
 """What the data plane has been asked to serve: the newest rows, by key."""
 
 from collections import Counter
+from collections.abc import Mapping
 
+from onehop.model.address import IpAddr
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import ListenerId, ObjectRef
-from onehop.model.listener import Listener
+from onehop.model.listener import Listener, Vip
 from onehop.model.model import Change, Model, Row, RowKey, Table, key_of, model_of
 
 
@@ -14,6 +16,7 @@ class Served:
     def __init__(self) -> None:
         self._rows: dict[RowKey, Row] = {}
         self._listeners_of: dict[ObjectRef, set[ListenerId]] = {}
+        self._vips: dict[IpAddr, tuple[ObjectRef, ...]] = {}
         self.counts: Counter[Table] = Counter()
 
     def __contains__(self, key: RowKey) -> bool:
@@ -31,6 +34,10 @@ class Served:
         """Return the members of a pool, or None if it is not served."""
         row = self._rows.get(RowKey(Table.ENDPOINTS, pool))
         return row if isinstance(row, PoolEndpoints) else None
+
+    def vips(self) -> Mapping[IpAddr, tuple[ObjectRef, ...]]:
+        """Return the addresses that are served, and for whom."""
+        return dict(self._vips)
 
     def listener(self, name: ListenerId) -> Listener | None:
         """Return a listener, or None if it is not served."""
@@ -50,16 +57,22 @@ class Served:
             self._rows[key] = row
             if isinstance(row, Listener) and row.owner is not None:
                 self._listeners_of.setdefault(row.owner, set()).add(row.id)
+            elif isinstance(row, Vip):
+                self._vips[row.address] = row.owners
         for key in change.removals:
             gone = self._rows.pop(key, None)
-            if gone is None:
-                continue
-            self.counts[key.table] -= 1
-            if isinstance(gone, Listener) and gone.owner is not None:
-                names = self._listeners_of[gone.owner]
-                names.discard(gone.id)
-                if not names:
-                    del self._listeners_of[gone.owner]
+            if gone is not None:
+                self.counts[key.table] -= 1
+                self._forget(gone)
+
+    def _forget(self, row: Row) -> None:
+        if isinstance(row, Listener) and row.owner is not None:
+            names = self._listeners_of[row.owner]
+            names.discard(row.id)
+            if not names:
+                del self._listeners_of[row.owner]
+        elif isinstance(row, Vip):
+            del self._vips[row.address]
 
     def change_to(self, want: Model) -> Change:
         """Return what leads from here to `want`; its cost grows with both."""

@@ -5,7 +5,6 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -14,6 +13,7 @@ import structlog
 from onehop.cluster import Kind
 from onehop.compile.compiler import Compiler
 from onehop.compile.verdict import ServiceVerdict
+from onehop.control.binding import Binding
 from onehop.control.config import Config
 from onehop.control.refusals import Refusals
 from onehop.control.served import Served
@@ -89,12 +89,13 @@ class ClusterWriteBack:
         *,
         compiler: Compiler,
         served: Served,
-        problems_of: Callable[[ObjectRef], tuple[Problem, ...]],
+        binding: Binding,
         refusals: Refusals,
     ) -> None:
         self._compiler = compiler
         self._served = served
-        self._problems_of = problems_of
+        self._binding = binding
+        binding.on_outcome = self.reported
         self._refusals = refusals
         host = socket.gethostname()
         namespace = config.cluster.namespace
@@ -161,15 +162,24 @@ class ClusterWriteBack:
         verdict, live = self._compiler.verdict(ref), self._compiler.object(ref)
         mine = self._served.listeners_of(ref)
         refused = frozenset(i for i in mine if RowKey(Table.LISTENER, i) in self._refusals)
+        unreachable = frozenset(i for i in mine if not self._is_reachable(i))
         return Report(
             verdict=verdict,
             uid=live.metadata.uid if live is not None else "",
             generation=getattr(live.metadata, "generation", 0) if live is not None else 0,
-            problems=(*self._problems_of(ref), *self._refusals.problems_of(ref)),
-            served=mine - refused,
+            problems=(
+                *self._compiler.problems_of(ref),
+                *self._binding.problems_of(ref),
+                *self._refusals.problems_of(ref),
+            ),
+            served=mine - refused - unreachable,
             refused=refused,
             has_endpoints=not isinstance(verdict, ServiceVerdict) or self._has_endpoints(mine),
         )
+
+    def _is_reachable(self, name: ListenerId) -> bool:
+        listener = self._served.listener(name)
+        return listener is not None and self._binding.is_bound(listener.address)
 
     def _has_endpoints(self, listeners: frozenset[ListenerId]) -> bool:
         for name in listeners:
