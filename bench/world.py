@@ -1,0 +1,219 @@
+"""What a row runs in: Pods, the API double, the product, the floor; each a process of its own.
+
+Everything is started when a row first asks for it and ended with the world. The product is what a
+user starts: `onehop run --config FILE`, with the Envoy of its own.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Generator
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+
+from bench import shop
+from bench.child import ChildFailed, Told, descendant, running, until
+from bench.namespace import FLOOR_VIP, PRODUCT_VIP
+from bench.orders import Counts, Load
+from bench.probe import is_serving
+from onehop.driver.envoy.binary import find_envoy
+
+METRICS: Final = "127.0.0.1:9080"
+_START_TIMEOUT_S: Final = 120.0
+_QUIET_S: Final = 1.0
+
+
+class Size(msgspec.Struct, frozen=True):
+    """How large a cluster is.
+
+    Attributes:
+        services: how many, each with one slice.
+        endpoints: in each slice.
+        routed: whether each has an Ingress from the beginning.
+    """
+
+    services: int
+    endpoints: int
+    routed: bool = True
+
+
+class Running(msgspec.Struct, frozen=True):
+    """A product or a floor that runs: its own process, and its Envoy's."""
+
+    pid: int
+    envoy_pid: int
+
+
+class World:
+    """A cluster of one size and what serves it."""
+
+    def __init__(self, size: Size) -> None:
+        self.size = size
+        self._stack = contextlib.ExitStack()
+        self._api: Told | None = None
+        self._product: Running | None = None
+        self._floor: Told | None = None
+        self._served = self._stack.enter_context(contextlib.ExitStack())
+        # Short: a Unix socket's path has room for 107 bytes.
+        self._folder = Path(
+            self._stack.enter_context(tempfile.TemporaryDirectory(prefix="ohb-", dir="/tmp"))
+        )
+
+    def __enter__(self) -> Self:
+        try:
+            self._run("pods", (sys.executable, "-m", "bench.pods")).reply()
+        except ChildFailed:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    # -- the API ----------------------------------------------------------------------------------
+
+    @property
+    def api(self) -> Told:
+        """The API double, with its objects loaded."""
+        if self._api is None:
+            command = (sys.executable, "-m", "bench.api", str(self._kubeconfig))
+            self._api = self._run("api", command)
+            self._api.ask(Load(self.size.services, self.size.endpoints, self.size.routed))
+        return self._api
+
+    @property
+    def _kubeconfig(self) -> Path:
+        return self._folder / "kubeconfig"
+
+    def wait_quiet(self) -> None:
+        """Wait until nobody has written to the API for a second."""
+        seen = -1
+
+        def is_quiet() -> bool:
+            nonlocal seen
+            counts = self.api.ask(Counts())
+            before, seen = seen, counts["writes"] - counts["leases"]
+            return bool(seen == before)
+
+        until(is_quiet, _START_TIMEOUT_S, "the product's writes to end", every_s=_QUIET_S)
+
+    # -- the product ------------------------------------------------------------------------------
+
+    @property
+    def product(self) -> Running:
+        """A running product that serves the whole cluster."""
+        if self._product is None:
+            _ = self.api
+            self._product = self._served.enter_context(self.started_product())
+            if self.size.routed:
+                last = shop.host(self.size.services - 1)
+                until(lambda: is_serving(PRODUCT_VIP, last), _START_TIMEOUT_S, "the last host")
+            until(is_ready, _START_TIMEOUT_S, "the product to be ready")
+            self.wait_quiet()
+        return self._product
+
+    def stop_serving(self) -> None:
+        """End the product and the floor, so that a row can start them itself."""
+        self._served.close()
+        self._product = self._floor = None
+
+    @contextlib.contextmanager
+    def started_product(self) -> Generator[Running]:
+        """Start a product with nothing remembered; it need not serve yet."""
+        with tempfile.TemporaryDirectory(prefix="ohs-", dir="/tmp") as state:
+            config = Path(state) / "onehop.json"
+            config.write_text(json.dumps(self._config(state)))
+            command = (str(Path(sys.executable).parent / "onehop"), "run", "--config", str(config))
+            environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+            with running(command, self.log("product"), environment=environment) as process:
+                yield _with_envoy(process)
+
+    def _config(self, state: str) -> dict[str, object]:
+        return {
+            "cluster": {"name": "bench", "kubeconfig": str(self._kubeconfig)},
+            "addresses": {"shared": PRODUCT_VIP, "bind": {"none": True}},
+            "dataPlane": {"driver": "envoy", "envoy": {"concurrency": 1}},
+            "state": str(Path(state) / "s"),
+            "listen": {"metrics": METRICS},
+        }
+
+    # -- the floor --------------------------------------------------------------------------------
+
+    @property
+    def floor(self) -> Told:
+        """A running floor of the same size."""
+        if self._floor is None:
+            self._floor = self._served.enter_context(self.started_floor())
+            if self.size.routed:
+                last = shop.host(self.size.services - 1)
+                until(lambda: is_serving(FLOOR_VIP, last), _START_TIMEOUT_S, "the floor")
+        return self._floor
+
+    @contextlib.contextmanager
+    def started_floor(self) -> Generator[Told]:
+        """Start a floor; it need not serve yet."""
+        services = self.size.services if self.size.routed else 0
+        with tempfile.TemporaryDirectory(prefix="ohf-", dir="/tmp") as folder:
+            command = (
+                *(sys.executable, "-m", "bench.floor.floor", folder, str(find_envoy())),
+                *(FLOOR_VIP, str(services), str(self.size.endpoints)),
+            )
+            log = self.log("floor")
+            with running(command, log, is_told=True) as process:
+                yield Told(process, log)
+
+    # -- processes --------------------------------------------------------------------------------
+
+    def log(self, name: str) -> Path:
+        """Return where a process logs."""
+        return self._folder / f"{name}.log"
+
+    def _run(self, name: str, command: tuple[str, ...]) -> Told:
+        log = self.log(name)
+        process = self._stack.enter_context(running(command, log, is_told=True))
+        return Told(process, log)
+
+
+def _with_envoy(process: subprocess.Popen[bytes]) -> Running:
+    """Wait until a process has an Envoy below it."""
+
+    def has_envoy() -> bool:
+        if process.poll() is not None:
+            raise ChildFailed(f"the product ended with {process.returncode}")
+        return descendant(process.pid, "envoy") is not None
+
+    until(has_envoy, _START_TIMEOUT_S, "an Envoy", every_s=0.005)
+    envoy = descendant(process.pid, "envoy")
+    assert envoy is not None
+    return Running(process.pid, envoy)
+
+
+def is_ready() -> bool:
+    """Tell whether the product says that it is ready."""
+    try:
+        with urllib.request.urlopen(f"http://{METRICS}/readyz", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def metric(name: str) -> float:
+    """Return one series of the product without labels."""
+    with urllib.request.urlopen(f"http://{METRICS}/metrics", timeout=5) as answer:
+        text: str = answer.read().decode()
+    for line in text.splitlines():
+        if line.startswith(f"{name} "):
+            return float(line.split()[1])
+    raise ChildFailed(f"the product has no metric {name}")
