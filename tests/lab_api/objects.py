@@ -6,7 +6,9 @@ import random
 from pathlib import Path
 from typing import Any
 
-from onehop.lab.api import Store
+import pytest
+
+from onehop.lab.api import Refused, Store
 from onehop.lab.api.history import Change, EventType, Watch
 from onehop.lab.api.page import WatchQuery
 from onehop.lab.api.selector import parse_selection
@@ -173,3 +175,10 @@ def watch(store: Store, name: str, *, since: str = "", labels: str = "", fields:
 def told(events: list[tuple[EventType, Change]]) -> list[tuple[str, str]]:
     """Return events as type and name, for comparison."""
     return [(str(event), change.key[1]) for event, change in events]
+
+
+def causes(caught: pytest.ExceptionInfo[Refused]) -> list[tuple[str, str]]:
+    """Return the fields and messages of a 422."""
+    assert caught.value.code == 422
+    told = caught.value.status["details"]["causes"]
+    return [(cause["field"], cause["message"]) for cause in told]

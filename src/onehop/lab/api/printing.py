@@ -49,15 +49,15 @@ def human_duration(seconds: int) -> str:
         return "<invalid>" if seconds < -1 else "0s"
     if seconds < 60 * 2:
         return f"{seconds}s"
-    if minutes < 10:  # noqa: PLR2004  kubectl's own steps, here and below
+    if minutes < 10:  # noqa: PLR2004  kubectl's own step
         return _pair(minutes, "m", seconds % 60, "s")
     if minutes < 60 * 3:
         return f"{minutes}m"
-    if hours < 8:  # noqa: PLR2004
+    if hours < 8:  # noqa: PLR2004  kubectl's own step
         return _pair(hours, "h", minutes % 60, "m")
-    if hours < 48:  # noqa: PLR2004
+    if hours < 48:  # noqa: PLR2004  kubectl's own step
         return f"{hours}h"
-    if days < 8:  # noqa: PLR2004
+    if days < 8:  # noqa: PLR2004  kubectl's own step
         return _pair(days, "d", hours % 24, "h")
     if days < 365 * 2:
         return f"{days}d"

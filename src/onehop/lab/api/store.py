@@ -311,6 +311,7 @@ class Store:
         self._publish(resource, Change(self.revision, old, stored))
         resource.rules.committed(key, new, self._world())
         if resource.name == CRD.name:
+            self.registry.remove(new["spec"]["group"], new["spec"]["names"]["plural"])
             for defined in custom_resources(new):
                 self.registry.add(defined)
         return stored

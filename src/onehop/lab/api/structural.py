@@ -35,14 +35,14 @@ class StructuralRules(NoRules):
     def __init__(self, schema: Json) -> None:
         self._schema = schema
 
-    def default(self, obj: Json, old: Json | None, world: World) -> None:  # noqa: ARG002
+    def default(self, obj: Json, old: Json | None, world: World) -> None:  # noqa: ARG002  the protocol has them
         """Drop the fields the schema does not know, and fill in its defaults."""
         fitted = fit({name: each for name, each in obj.items() if name != "metadata"}, self._schema)
         metadata = obj["metadata"]
         obj.clear()
         obj.update(fitted, metadata=metadata)
 
-    def faults(self, obj: Json, old: Json | None, world: World) -> Iterator[FieldFault]:  # noqa: ARG002
+    def faults(self, obj: Json, old: Json | None, world: World) -> Iterator[FieldFault]:  # noqa: ARG002  the protocol has them
         """Yield where the object departs from the schema."""
         plain = {name: each for name, each in obj.items() if name != "metadata"}
         yield from schema_faults(plain, self._schema, "")

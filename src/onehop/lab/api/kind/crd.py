@@ -46,7 +46,7 @@ class CrdRules(NoRules):
             ],
         }
 
-    def faults(self, obj: Json, old: Json | None, world: World) -> Iterator[FieldFault]:  # noqa: ARG002
+    def faults(self, obj: Json, old: Json | None, world: World) -> Iterator[FieldFault]:  # noqa: ARG002  the protocol has them
         """Yield what the API would refuse."""
         spec = part(obj, "spec")
         names = part(spec, "names")

@@ -21,14 +21,14 @@ MAX_ADDRESSES = 100
 class EndpointSliceRules(NoRules):
     """Defaults and checks of an EndpointSlice."""
 
-    def default(self, obj: Json, old: Json | None, world: World) -> None:  # noqa: ARG002
+    def default(self, obj: Json, old: Json | None, world: World) -> None:  # noqa: ARG002  the protocol has them
         """Name the protocol of each port, and write absent lists as null as Go does."""
         obj.setdefault("endpoints", None)
         obj.setdefault("ports", None)
         if obj["ports"]:
             obj["ports"] = [{"name": "", "protocol": "TCP"} | port for port in obj["ports"]]
 
-    def faults(self, obj: Json, old: Json | None, world: World) -> Iterator[FieldFault]:  # noqa: ARG002
+    def faults(self, obj: Json, old: Json | None, world: World) -> Iterator[FieldFault]:  # noqa: ARG002  the protocol has them
         """Yield what the API would refuse."""
         kind = obj.get("addressType")
         if not kind:

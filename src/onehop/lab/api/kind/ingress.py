@@ -38,7 +38,7 @@ class IngressRules(NoRules):
             if name:
                 spec["ingressClassName"] = name
 
-    def faults(self, obj: Json, old: Json | None, world: World) -> Iterator[FieldFault]:  # noqa: ARG002
+    def faults(self, obj: Json, old: Json | None, world: World) -> Iterator[FieldFault]:  # noqa: ARG002  the protocol has them
         """Yield what the API would refuse."""
         spec = part(obj, "spec")
         if not items(spec, "rules") and not spec.get("defaultBackend"):
@@ -121,7 +121,7 @@ def _backend_faults(field: str, backend: Json) -> Iterator[FieldFault]:
 class IngressClassRules(NoRules):
     """Checks of an IngressClass."""
 
-    def faults(self, obj: Json, old: Json | None, world: World) -> Iterator[FieldFault]:  # noqa: ARG002
+    def faults(self, obj: Json, old: Json | None, world: World) -> Iterator[FieldFault]:  # noqa: ARG002  the protocol has them
         """Yield what the API would refuse."""
         spec = part(obj, "spec")
         if old is not None:

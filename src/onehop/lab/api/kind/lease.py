@@ -11,7 +11,7 @@ from onehop.lab.api.resource import Column, NoRules, Resource, World
 class LeaseRules(NoRules):
     """Checks of a Lease."""
 
-    def faults(self, obj: Json, old: Json | None, world: World) -> Iterator[FieldFault]:  # noqa: ARG002
+    def faults(self, obj: Json, old: Json | None, world: World) -> Iterator[FieldFault]:  # noqa: ARG002  the protocol has them
         """Yield what the API would refuse."""
         spec = part(obj, "spec")
         duration = spec.get("leaseDurationSeconds")

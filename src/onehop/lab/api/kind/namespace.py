@@ -12,7 +12,7 @@ NAME_LABEL = "kubernetes.io/metadata.name"
 class NamespaceRules(NoRules):
     """Defaults of a Namespace."""
 
-    def default(self, obj: Json, old: Json | None, world: World) -> None:  # noqa: ARG002
+    def default(self, obj: Json, old: Json | None, world: World) -> None:  # noqa: ARG002  the protocol has them
         """Label it with its name, and say that it is active."""
         metadata = obj["metadata"]
         metadata["labels"] = {**part(metadata, "labels"), NAME_LABEL: metadata.get("name", "")}

@@ -22,7 +22,7 @@ _KEYS_OF_TYPE = {
 class SecretRules(NoRules):
     """Defaults and checks of a Secret."""
 
-    def default(self, obj: Json, old: Json | None, world: World) -> None:  # noqa: ARG002
+    def default(self, obj: Json, old: Json | None, world: World) -> None:  # noqa: ARG002  the protocol has them
         """Turn stringData into data, and say `Opaque` when no type is said."""
         obj.setdefault("type", "Opaque")
         texts = obj.pop("stringData", None)
@@ -32,7 +32,7 @@ class SecretRules(NoRules):
             }
             obj["data"] = {**part(obj, "data"), **encoded}
 
-    def faults(self, obj: Json, old: Json | None, world: World) -> Iterator[FieldFault]:  # noqa: ARG002
+    def faults(self, obj: Json, old: Json | None, world: World) -> Iterator[FieldFault]:  # noqa: ARG002  the protocol has them
         """Yield what the API would refuse."""
         data = part(obj, "data")
         for name, value in data.items():
