@@ -83,6 +83,7 @@ class Pipeline:
         self._metrics = metrics
         self._clock = clock
         self._pending = Change()
+        self._confirmed = Change()
         self._subjects: frozenset[ObjectRef] = frozenset()
         self._work = asyncio.Event()
         self._changed_at = clock()
@@ -149,8 +150,9 @@ class Pipeline:
         self._pending = self.served.change_to(self.compiler.model())
         failures = 0
         while True:
-            change = self._gate.admit(self._pending, self.served, now_s=self._clock())
-            subjects, self._pending = self._take_subjects(), Change()
+            admitted = self._gate.admit(self._pending, self.served, now_s=self._clock())
+            change = self._confirmed.then(admitted)
+            subjects, self._pending, self._confirmed = self._take_subjects(), Change(), Change()
             try:
                 await self._carry_out(change)
             except (TransientError, TimeoutError) as err:
@@ -191,7 +193,7 @@ class Pipeline:
     def confirm(self) -> int:
         """Let go what the gate keeps back; return how many removals that are."""
         change = self._gate.confirm()
-        self._pending = self._pending.then(change)
+        self._confirmed = self._confirmed.then(change)
         self._work.set()
         return len(change.upserts) + len(change.removals)
 
