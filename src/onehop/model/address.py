@@ -65,6 +65,13 @@ def is_ipv6(address: IpAddr | Cidr) -> bool:
     return ":" in address
 
 
+def ip_number(address: IpAddr) -> int:
+    """Return the address as a number, to be compared within its family."""
+    if is_ipv6(address):
+        return int(ipaddress.IPv6Address(address))
+    return int.from_bytes(map(int, address.split(".")), "big")
+
+
 def is_loopback(address: IpAddr) -> bool:
     """Tell whether the address is 127.0.0.0/8 or ::1."""
     return ipaddress.ip_address(address).is_loopback

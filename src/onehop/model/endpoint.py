@@ -1,6 +1,11 @@
-"""Where a request can be sent."""
+"""Where a request can be sent.
+
+`gc=False`: what is frozen and made of frozen things cannot hold a cycle, so the garbage collector
+need not walk a hundred thousand endpoints.
+"""
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -26,7 +31,11 @@ class Readiness(StrEnum):
     DRAINING = "draining"
 
 
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True, order=True):
+HEAVIEST: Final = 1000
+"""The largest weight of an endpoint."""
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, order=True, gc=False):
     """One backend socket, as the data plane will dial it.
 
     `DRAINING` is an endpoint with `serving: true, terminating: true`: it keeps its
@@ -48,7 +57,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, order=True):
     node: str | None = None
 
 
-class PoolEndpoints(msgspec.Struct, frozen=True, tag="endpoints"):
+class PoolEndpoints(msgspec.Struct, frozen=True, tag="endpoints", gc=False):
     """The members of one pool, sorted by address and port; they change far more often than it."""
 
     pool: PoolId

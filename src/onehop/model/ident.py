@@ -20,7 +20,7 @@ CertificateId = NewType("CertificateId", str)
 """`namespace/secret`."""
 
 
-class ObjectRef(msgspec.Struct, frozen=True, order=True):
+class ObjectRef(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=True):
     """Which API object something came from, or is said about.
 
     Attributes:

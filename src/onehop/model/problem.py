@@ -1,6 +1,7 @@
 """What is wrong with somebody's object, said as a value."""
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -62,3 +63,12 @@ class Problem(msgspec.Struct, frozen=True, order=True, kw_only=True):
     def __str__(self) -> str:
         where = f" {self.field}" if self.field else ""
         return f"{self.subject}{where}: {self.reason}: {self.message}"
+
+
+_LONGEST_QUOTE: Final = 80
+
+
+def quoted(text: str) -> str:
+    """Return somebody's text as a message may carry it: short, printable, in quotes."""
+    shown = text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "..."
+    return ascii(shown)

@@ -1,7 +1,7 @@
 """Make before break, as data.
 
 What is pointed at is there before what points at it, and goes after it: pools and certificates,
-then listeners, then the hosts that use both; removals in the opposite order. xDS asks for the
+then listeners, then the hosts that use both; pools and certificates go last. xDS asks for the
 same sequence (envoyproxy.io, "Eventual consistency considerations"), and so do a HAProxy
 configuration and a vTM's REST objects.
 """
@@ -20,17 +20,21 @@ class StageKind(StrEnum):
     PREPARE = "prepare"
     """Pools, their endpoints, certificates, addresses: nothing points at the new ones yet."""
     LISTEN = "listen"
-    """Listeners: what they point at is there."""
+    """Listeners: what the new ones point at is there. The old ones go in the same breath, for a new
+    one may want the socket of an old one, and no data plane binds a socket twice."""
     ROUTE = "route"
     """Hosts and server names: from here on, new requests take the new way."""
     RETIRE = "retire"
-    """Hosts, server names and listeners that nobody wants any more."""
+    """Hosts and server names that nobody wants any more."""
     DISCARD = "discard"
     """Pools and certificates that nothing points at now, once requests in flight had their time."""
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
-    """Steps that may be made in any order among themselves; the next stage waits for their ack."""
+    """Steps that are made together, in one message if the data plane can take one.
+
+    The next stage waits for their acknowledgement.
+    """
 
     kind: StageKind
     put: tuple[Row, ...] = ()
@@ -59,7 +63,7 @@ _PUT_IN: Final = {
 _REMOVE_IN: Final = {
     Table.HOST: StageKind.RETIRE,
     Table.SERVER_NAME: StageKind.RETIRE,
-    Table.LISTENER: StageKind.RETIRE,
+    Table.LISTENER: StageKind.LISTEN,
     Table.VIP: StageKind.DISCARD,
     Table.POOL: StageKind.DISCARD,
     Table.ENDPOINTS: StageKind.DISCARD,
