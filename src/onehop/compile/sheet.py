@@ -6,8 +6,10 @@ reads other tables through a `Reader`. The Reader writes down everything it was 
 absent and what was searched for included. When a value changes, exactly the cells that asked
 for it are dirty; a cell that comes out as before makes nobody else dirty (early cutoff).
 
-Which cells a derived table has follows from its *domain*: an index over earlier tables, whose
-index keys are the cell keys. A pool exists because a route asks for it, and goes with the last one.
+Which cells a derived table has follows from its *domain*: indexes over earlier tables, whose index
+keys are the cell keys. A pool exists because a route asks for it, and goes with the last one. Where
+every row depends on all the others (who gets which address?), a *whole* table computes them at
+once; who reads one of its rows is still spared the changes of the others.
 
 Tables are ordered, and a cell reads earlier tables only, so one pass in that order settles
 everything: there are no cycles to detect and no fixpoint to wait for. From scratch is the same
@@ -17,8 +19,8 @@ The theory: Acar, "Self-Adjusting Computation" (2005); Mokhov, Mitchell, Peyton 
 Systems à la Carte" (2018), where this is a self-tracking build system with a topological scheduler.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -73,6 +75,18 @@ class Derived(Table[K, V]):
         self.domain = domain
 
 
+class Whole(Table[K, V]):
+    """A table all of whose rows come from one computation."""
+
+    def __init__(self, name: str, compute: "Callable[[Reader], Mapping[K, Cell[V]]]") -> None:
+        super().__init__(name)
+        self.compute = compute
+
+
+_NOTHING: Final = Cell[Any](None)
+_NO_ENTRIES: Final[frozenset[Any]] = frozenset()
+_ALL_ROWS: Final = ()
+
 # What can be read: ("services", key) is one row, ("services.by-x", index key) a search.
 _Place = tuple[str, Hashable]
 _CellName = tuple[str, Hashable]
@@ -81,6 +95,8 @@ _CellName = tuple[str, Hashable]
 class Reader:
     """A cell's only window on other tables; it notes every question."""
 
+    __slots__ = ("_sheet", "_visible", "asked")
+
     def __init__(self, sheet: "Sheet", visible: frozenset[str]) -> None:
         self._sheet = sheet
         self._visible = visible
@@ -88,23 +104,26 @@ class Reader:
 
     def get(self, table: Table[K, V], key: K) -> V | None:
         """Return one value, or None; both are remembered."""
-        self._ask(table, (table.name, key))
+        _check_visible(table, self._visible)
+        self.asked[table.name, key] = None
         return self._sheet.value(table, key)
 
     def where(self, index: Index[K, V, I], key: I) -> tuple[V, ...]:
         """Return the values found under an index key, ordered by their own keys."""
-        self._ask(index.table, (index.name, key))
-        return tuple(value for _, value in sorted(self._sheet.found(index, key), key=_by_key))
+        return tuple(value for _, value in sorted(self._search(index, key), key=_by_key))
+
+    def unordered(self, index: Index[K, V, I], key: I) -> tuple[V, ...]:
+        """Return the same in no particular order: for who sorts them anyway."""
+        return tuple(value for _, value in self._search(index, key))
 
     def any(self, index: Index[K, V, I], key: I) -> V | None:
         """Return one of the values under an index key: for where they all say the same."""
-        self._ask(index.table, (index.name, key))
-        return next((value for _, value in self._sheet.found(index, key)), None)
+        return next((value for _, value in self._search(index, key)), None)
 
-    def _ask(self, table: Table[Any, Any], place: _Place) -> None:
-        if table.name not in self._visible:
-            raise LookupError(f"a cell may read earlier tables only, not {table.name!r}")
-        self.asked[place] = None
+    def _search(self, index: Index[K, V, I], key: I) -> Iterator[tuple[K, V]]:
+        _check_visible(index.table, self._visible)
+        self.asked[index.name, key] = None
+        return self._sheet.found(index, key)
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -118,7 +137,7 @@ class Settled(msgspec.Struct, frozen=True):
     changed: Mapping[str, frozenset[Hashable]]
     problems: frozenset[_CellName]
 
-    def of(self, table: "Derived[K, V]") -> frozenset[K]:
+    def of(self, table: Table[K, V]) -> frozenset[K]:
         """Return the changed keys of one table."""
         return self.changed.get(table.name, frozenset())  # type: ignore[return-value]  # by name
 
@@ -136,15 +155,19 @@ class Sheet:
         self._asked: dict[_CellName, tuple[_Place, ...]] = {}
         self._dirty: dict[str, dict[Hashable, None]] = {t.name: {} for t in self._tables}
         self._problems: dict[_CellName, tuple[Problem, ...]] = {}
+        self._rows: dict[str, tuple[Hashable, ...]] = {}  # of whole tables, as computed last
         self._fed_by: dict[str, list[Derived[Any, Any]]] = {}
         self._visible: dict[str, frozenset[str]] = {}
-        earlier: list[str] = []
+        earlier: set[str] = set()
         for table in self._tables:
             self._visible[table.name] = frozenset(earlier)
-            earlier.append(table.name)
+            if isinstance(table, Whole):
+                self._dirty[table.name][_ALL_ROWS] = None
             if isinstance(table, Derived):
                 for index in table.domain:
+                    _check_visible(index.table, earlier)
                     self._fed_by.setdefault(index.name, []).append(table)
+            earlier.add(table.name)
 
     def value(self, table: Table[K, V], key: K) -> V | None:
         """Return a present value; outside of cells, for whoever takes the results away."""
@@ -192,25 +215,49 @@ class Sheet:
         problems: set[_CellName] = set()
         for table in self._tables:
             dirty = self._dirty[table.name]
-            if not dirty or not isinstance(table, Derived):
-                continue
-            if only is not None and table.name not in only:
+            if not dirty or (only is not None and table.name not in only):
                 continue
             self._dirty[table.name] = {}
-            moved = [key for key in dirty if self._recompute(table, key, problems)]
+            moved = frozenset(
+                key
+                for key, cell in self._recompute(table, dirty)
+                if self._take(table, key, cell, problems)
+            )
             if moved:
-                changed[table.name] = frozenset(moved)
+                changed[table.name] = moved
         return Settled(changed, frozenset(problems))
 
-    def _recompute(self, table: Derived[Any, Any], key: Hashable, problems: set[_CellName]) -> bool:
+    def _recompute(
+        self, table: Table[Any, Any], dirty: Iterable[Hashable]
+    ) -> Iterator[tuple[Hashable, Cell[Any]]]:
+        visible = self._visible[table.name]
+        if isinstance(table, Derived):
+            for key in dirty:
+                cell: Cell[Any] = _NOTHING
+                asked: tuple[_Place, ...] = ()
+                if self._has_cell(table, key):
+                    reader = Reader(self, visible)
+                    cell = table.compute(reader, key)
+                    asked = tuple(reader.asked)
+                self._subscribe((table.name, key), asked)
+                yield key, cell
+        elif isinstance(table, Whole):
+            reader = Reader(self, visible)
+            cells = table.compute(reader)
+            self._subscribe((table.name, _ALL_ROWS), tuple(reader.asked))
+            before, self._rows[table.name] = self._rows.get(table.name, ()), tuple(cells)
+            yield from cells.items()
+            yield from ((key, _NOTHING) for key in before if key not in cells)
+
+    def _take(
+        self,
+        table: Table[Any, Any],
+        key: Hashable,
+        cell: Cell[Any],
+        problems: set[_CellName],
+    ) -> bool:
+        """Take over what computing a cell gave; tell whether its value is another one now."""
         name = (table.name, key)
-        if any(key in self._found[index.name] for index in table.domain):
-            reader = Reader(self, self._visible[table.name])
-            cell = table.compute(reader, key)
-            asked = tuple(reader.asked)
-        else:
-            cell, asked = Cell(None), ()
-        self._subscribe(name, asked)
         if self._problems.get(name, ()) != cell.problems:
             problems.add(name)
             if cell.problems:
@@ -251,29 +298,47 @@ class Sheet:
 
     def _reindex(self, index: Index[Any, Any, Any], key: Hashable, old: Any, new: Any) -> None:
         found = self._found[index.name]
-        before = frozenset(index.keys_of(key, old)) if old is not None else frozenset()
-        after = frozenset(index.keys_of(key, new)) if new is not None else frozenset()
-        for entry in before - after:
-            rows = found[entry]
-            del rows[key]
-            if not rows:
-                del found[entry]
-                self._dirty_domain(index, entry)
-        for entry in after - before:
+        before = set(index.keys_of(key, old)) if old is not None else _NO_ENTRIES
+        after = set(index.keys_of(key, new)) if new is not None else _NO_ENTRIES
+        for entry in before:
+            if entry not in after:
+                rows = found[entry]
+                del rows[key]
+                if not rows:
+                    del found[entry]
+                    self._dirty_domain(index, entry)
+            self._taint((index.name, entry))
+        for entry in after:
+            if entry in before:
+                continue  # tainted above
             if entry not in found:
                 found[entry] = {}
                 self._dirty_domain(index, entry)
             found[entry][key] = None
-        for entry in before | after:
             self._taint((index.name, entry))
 
     def _dirty_domain(self, index: Index[Any, Any, Any], entry: Hashable) -> None:
         for table in self._fed_by.get(index.name, ()):
-            self._dirty[table.name][entry] = None
+            # A cell that another index of the domain asks for as well neither comes nor goes.
+            if not self._has_cell(table, entry, besides=index):
+                self._dirty[table.name][entry] = None
+
+    def _has_cell(
+        self, table: Derived[Any, Any], key: Hashable, besides: Index[Any, Any, Any] | None = None
+    ) -> bool:
+        for index in table.domain:
+            if key in self._found[index.name] and index is not besides:
+                return True
+        return False
 
     def _taint(self, place: _Place) -> None:
         for table, key in self._readers.get(place, ()):
             self._dirty[table][key] = None
+
+
+def _check_visible(table: Table[Any, Any], visible: Container[str]) -> None:
+    if table.name not in visible:
+        raise LookupError(f"a cell may read earlier tables only, not {table.name!r}")
 
 
 def _by_key(row: tuple[Any, Any]) -> Any:
