@@ -1,20 +1,29 @@
 """From what a route names as its backend to the pool it means."""
 
+from collections.abc import Iterable
 from typing import Final
 
+import msgspec
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from onehop.cluster import Secret
 from onehop.cluster.ingress import ServiceBackend
+from onehop.cluster.service import ServicePort
 from onehop.compile.inputs import ONLY, OPTIONS, SECRETS, SERVICES
 from onehop.compile.options import Options
 from onehop.compile.policy import Policy, parse_policy
 from onehop.compile.sheet import Reader
 from onehop.compile.wish import Wish, find_port, http_wish
 from onehop.model.ident import ObjectRef
-from onehop.model.problem import Problem, Reason
+from onehop.model.problem import Problem, Reason, quoted
 
 CA_KEY: Final = "ca.crt"
+
+
+def pem_of(chain: Iterable[x509.Certificate]) -> str:
+    """Return certificates as PEM and nothing else: a file may hold any text around them."""
+    return "".join(item.public_bytes(Encoding.PEM).decode("ascii") for item in chain)
 
 
 def options_of(reader: Reader) -> Options:
@@ -28,9 +37,16 @@ def ca_ref(policy: Policy, namespace: str) -> ObjectRef | None:
     return ObjectRef("Secret", namespace, name) if name else None
 
 
+class Resolved(msgspec.Struct, frozen=True):
+    """The pool that is wanted, and the Service port behind it."""
+
+    wish: Wish
+    port: ServicePort
+
+
 def resolve_backend(
     reader: Reader, backend: ServiceBackend, policy: Policy, subject: ObjectRef, field: str
-) -> Wish | Problem:
+) -> Resolved | Problem:
     """Find the pool that an Ingress backend means, or say why there is none."""
     ref = ObjectRef("Service", subject.namespace, backend.name)
     service = reader.get(SERVICES, ref)
@@ -41,7 +57,8 @@ def resolve_backend(
     if service is None:
         return refuse(
             Reason.BACKEND_NOT_FOUND,
-            f"{ref} does not exist; requests get 503 until it is created",
+            f"Service {quoted(backend.name)} does not exist in this namespace; requests get 503"
+            " until it is created",
         )
     if service.spec.type == "ExternalName":
         return refuse(
@@ -51,11 +68,11 @@ def resolve_backend(
         )
     port = find_port(service, name=backend.port.name, number=backend.port.number)
     if port is None:
-        wanted = backend.port.name or backend.port.number
+        wanted = quoted(backend.port.name) if backend.port.name else backend.port.number
         have = ", ".join(f"{p.name or '-'}:{p.port}" for p in service.spec.ports or ()) or "none"
         return refuse(
             Reason.BACKEND_NOT_FOUND,
-            f"{ref} has no TCP port {wanted!r}; its ports are {have}",
+            f"{ref} has no TCP port {wanted}; its ports are {have}",
         )
     own, _ = parse_policy(ref, service.metadata.annotations)  # its faults are told at the Service
     merged = policy.over(own)
@@ -69,7 +86,8 @@ def resolve_backend(
                 f"{secret} with CA certificates (PEM) under {CA_KEY!r} is needed to verify"
                 " the backend and is not there; requests get 503 rather than go unverified",
             )
-    return http_wish(service, port, merged, ca_pem=ca_pem, options=options_of(reader))
+    wish = http_wish(service, port, merged, ca_pem=ca_pem, options=options_of(reader))
+    return Resolved(wish, port)
 
 
 def _ca_pem(secret: Secret | None) -> str | None:
@@ -77,7 +95,7 @@ def _ca_pem(secret: Secret | None) -> str | None:
     if pem is None:
         return None
     try:
-        x509.load_pem_x509_certificates(pem)
-        return pem.decode("ascii")
+        chain = x509.load_pem_x509_certificates(pem)
     except ValueError:
         return None
+    return pem_of(chain)

@@ -7,15 +7,19 @@ from typing import Final
 import msgspec
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
+    NoEncryption,
+    PrivateFormat,
     PublicFormat,
     load_pem_private_key,
 )
 
 from onehop.cluster import Secret
-from onehop.compile.ingress import TLS_BY_HOST, TLS_SECRETS, IngressIntent
+from onehop.compile.backend import pem_of
+from onehop.compile.ingress import ANY_HOST, TLS_BY_HOST, TLS_SECRETS, IngressIntent
 from onehop.compile.inputs import HOUR, KEPT, ONLY, SECRETS
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.certificate import Certificate, SecretText, ServerName
@@ -33,10 +37,20 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """What a Secret gives: a certificate, maybe an earlier one, and what is wrong with it."""
+    """What a Secret gives: a certificate, maybe an earlier one, and what is wrong with it.
+
+    Attributes:
+        names: the DNS names the certificate is valid for.
+    """
 
     certificate: Certificate | None
     fault: Fault | None = None
+    names: frozenset[str] = frozenset()
+
+    def covers(self, hostname: str) -> bool:
+        """Tell whether clients that ask for the host will accept the certificate."""
+        wildcard = f"*.{hostname.partition('.')[2]}"
+        return hostname == ANY_HOST or hostname in self.names or wildcard in self.names
 
 
 def read_certificate(ref: ObjectRef, secret: Secret) -> Certificate | Fault:
@@ -57,9 +71,8 @@ def read_certificate(ref: ObjectRef, secret: Secret) -> Certificate | Fault:
         )
     try:
         key = load_pem_private_key(key_pem, password=None)
-        matches = key.public_key().public_bytes(
-            Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-        ) == chain[0].public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        matches = _der(key.public_key()) == _der(chain[0].public_key())
+        plain_key = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return Fault(
             Reason.CERTIFICATE_INVALID,
@@ -72,11 +85,25 @@ def read_certificate(ref: ObjectRef, secret: Secret) -> Certificate | Fault:
         )
     return Certificate(
         id=CertificateId(f"{ref.namespace}/{ref.name}"),
-        chain_pem=chain_pem.decode("ascii", "replace"),
-        key_pem=SecretText(key_pem.decode("ascii", "replace")),
+        chain_pem=pem_of(chain),
+        key_pem=SecretText(plain_key.decode("ascii")),
         fingerprint=chain[0].fingerprint(SHA256()).hex(),
         not_after=int(chain[0].not_valid_after_utc.timestamp()),
     )
+
+
+def _der(key: PublicKeyTypes) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _names(certificate: Certificate) -> frozenset[str]:
+    """Return the DNS names a leaf is valid for (RFC 9525, section 6.1: subjectAltName only)."""
+    leaf = x509.load_pem_x509_certificate(certificate.chain_pem.encode("ascii"))
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return frozenset()
+    return frozenset(name.lower() for name in names.get_values_for_type(x509.DNSName))
 
 
 def _check(reader: Reader, ref: ObjectRef) -> Cell[Checked]:
@@ -90,11 +117,12 @@ def _check(reader: Reader, ref: ObjectRef) -> Cell[Checked]:
         )
     read = read_certificate(ref, secret)
     if isinstance(read, Certificate):
-        return Cell(Checked(read, _expiry(reader, ref, read)))
+        return Cell(Checked(read, _expiry(reader, ref, read), _names(read)))
     kept = reader.get(KEPT, ref)
-    if kept is not None:
-        read = Fault(read.reason, f"{read.message}; the last good one is still shown")
-    return Cell(Checked(kept, read))
+    if kept is None:
+        return Cell(Checked(None, read))
+    read = Fault(read.reason, f"{read.message}; the last good one is still shown")
+    return Cell(Checked(kept, read, _names(kept)))
 
 
 def _expiry(reader: Reader, ref: ObjectRef, certificate: Certificate) -> Fault | None:
@@ -115,11 +143,22 @@ def _certificate(reader: Reader, certificate: CertificateId) -> Cell[Certificate
 
 def _server_name(reader: Reader, hostname: str) -> Cell[ServerName]:
     """Give a host's TLS to the oldest Ingress that claims it, and tell the others."""
-    rivals = sorted(reader.where(TLS_BY_HOST, hostname), key=lambda intent: intent.age_key)
+    rivals = sorted(reader.unordered(TLS_BY_HOST, hostname), key=lambda intent: intent.age_key)
     winner = rivals[0]
     claim = next(claim for claim in winner.tls if claim.hostname == hostname)
     problems = list(_losers(winner, rivals[1:], claim.secret, hostname))
     checked = reader.get(CHECKED, claim.secret)
+    if checked is not None and checked.certificate is not None and not checked.covers(hostname):
+        problems.append(
+            Problem(
+                subject=winner.ref,
+                field=f"{claim.field}.hosts",
+                reason=Reason.CERTIFICATE_INVALID,
+                message=f"the certificate in {claim.secret} is not valid for {hostname}; it is"
+                " shown all the same, and clients will refuse it",
+                severity=Severity.WARNING,
+            )
+        )
     if checked is not None and checked.fault is not None:
         served = checked.certificate is not None
         problems.append(

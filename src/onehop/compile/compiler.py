@@ -1,14 +1,14 @@
 """The compiler: the tables in their order, and what comes out of them.
 
-options ─┬─ service-intents ── ledger ── placements ─┬─ listeners, vips
-services ┤                                           └─ service-verdicts
-ingresses┼─ ingress-intents ─┬─ checked ── certificates, server-names
-classes  ┘                   ├─ default ── hosts
-                             └─ wishes ── pools
-slices, nodes ── members ─────── wishes ── endpoints        (the endpoint lane)
+options ─┬─ service-intents ── address-wishes ── ledger ── placements ─┬─ listeners, vips
+services ┤                └─ wishes = pools                          └─ service-verdicts
+ingresses┼─ ingress-intents ─┼─ checked ── certificates, server-names
+classes  ┘                   └─ default ── hosts
+slices, nodes ── members ── wishes ── endpoints        (the endpoint lane)
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -24,13 +24,15 @@ from onehop.cluster import (
     Service,
     ref_of,
 )
-from onehop.compile.allocation import LEDGER, PLACEMENTS
+from onehop.compile.allocation import ADDRESS_WISHES, LEDGER, PLACEMENTS
 from onehop.compile.certificate import CERTIFICATES, CHECKED, SERVER_NAMES, TLS_ROUTER
 from onehop.compile.endpoint import ENDPOINTS
+from onehop.compile.forbidden import BORDER
 from onehop.compile.host import DEFAULT, HOSTS
 from onehop.compile.ingress import INGRESS_INTENTS, SECRETS_WANTED
 from onehop.compile.inputs import (
     HELD,
+    HELD_ADDRESSES,
     HOUR,
     INGRESS_CLASSES,
     INGRESSES,
@@ -47,7 +49,7 @@ from onehop.compile.inputs import (
 from onehop.compile.listener import LISTENERS, VIPS
 from onehop.compile.node import MEMBERS
 from onehop.compile.options import Options
-from onehop.compile.pool import POOLS, WISHES
+from onehop.compile.pool import WISHES
 from onehop.compile.service import SERVICE_INTENTS
 from onehop.compile.sheet import Derived, Settled, Sheet, Table
 from onehop.compile.verdict import INGRESS_VERDICTS, SERVICE_VERDICTS, Verdict
@@ -69,7 +71,12 @@ _INPUT_OF: Final[dict[type, Table[ObjectRef, Any]]] = {
 _INPUT_OF_KIND: Final = {kind.__name__: table for kind, table in _INPUT_OF.items()}
 
 _INPUTS: Final[tuple[Table[Any, Any], ...]] = (OPTIONS, HOUR, HELD, KEPT, *_INPUT_OF.values())
-_SERVICE_TABLES: Final[tuple[Table[Any, Any], ...]] = (SERVICE_INTENTS, LEDGER, PLACEMENTS)
+_SERVICE_TABLES: Final[tuple[Table[Any, Any], ...]] = (
+    SERVICE_INTENTS,
+    ADDRESS_WISHES,
+    LEDGER,
+    PLACEMENTS,
+)
 _INGRESS_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     INGRESS_INTENTS,
     CHECKED,
@@ -80,7 +87,7 @@ _INGRESS_TABLES: Final[tuple[Table[Any, Any], ...]] = (
 )
 _SHARED_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     WISHES,
-    POOLS,
+    BORDER,
     MEMBERS,
     ENDPOINTS,
     LISTENERS,
@@ -91,12 +98,21 @@ _SHARED_TABLES: Final[tuple[Table[Any, Any], ...]] = (
 _TABLES: Final = (*_INPUTS, *_SERVICE_TABLES, *_INGRESS_TABLES, *_SHARED_TABLES)
 
 
+def _itself(value: Any) -> Any:
+    return value
+
+
 class _Output(msgspec.Struct, frozen=True):
-    """A derived table whose rows are the Model's; `id_of` names the row of a key, gone or not."""
+    """A derived table whose values are, or hold, rows of the Model.
+
+    Attributes:
+        id_of: names the row of a key, gone or not.
+    """
 
     table: Derived[Any, Any]
     model_table: ModelTable
     id_of: Callable[[Any], str] = str
+    row_of: Callable[[Any], Row] = _itself
 
 
 _OUTPUTS: Final = {
@@ -105,7 +121,7 @@ _OUTPUTS: Final = {
         _Output(VIPS, ModelTable.VIP),
         _Output(CERTIFICATES, ModelTable.CERTIFICATE),
         _Output(SERVER_NAMES, ModelTable.SERVER_NAME, lambda host: f"{TLS_ROUTER}/{host}"),
-        _Output(POOLS, ModelTable.POOL),
+        _Output(WISHES, ModelTable.POOL, row_of=attrgetter("pool")),
         _Output(ENDPOINTS, ModelTable.ENDPOINTS),
         _Output(LISTENERS, ModelTable.LISTENER),
         _Output(HOSTS, ModelTable.HOST, lambda key: f"{key.router}/{key.hostname}"),
@@ -221,7 +237,9 @@ class Compiler:
     def model(self) -> Model:
         """Return the whole Model; its cost grows with the cluster."""
         return model_of(
-            row for output in _OUTPUTS.values() for row in self._sheet.values(output.table).values()
+            output.row_of(value)
+            for output in _OUTPUTS.values()
+            for value in self._sheet.values(output.table).values()
         )
 
     def _outcome(self, settled: Settled) -> Outcome:
@@ -233,11 +251,11 @@ class Compiler:
             if output is None:
                 continue
             for key in keys:
-                row = self._sheet.value(output.table, key)
-                if row is None:
+                value = self._sheet.value(output.table, key)
+                if value is None:
                     removals.append(RowKey(output.model_table, output.id_of(key)))
                 else:
-                    upserts.append(row)
+                    upserts.append(output.row_of(value))
         for table in _VERDICT_TABLES:
             subjects.update(settled.of(table))
         for cell in settled.problems:
@@ -265,7 +283,7 @@ class Compiler:
         for ref in settled.of(PLACEMENTS):
             placement = self._sheet.value(PLACEMENTS, ref)
             if placement is not None and placement.addresses:
-                self.hold(Held(ref, placement.addresses))
+                self._give(Held(ref, placement.addresses))
         for ref in settled.of(SERVICE_VERDICTS):
             if self._sheet.value(SERVICE_VERDICTS, ref) is None:
                 self._sheet.put(HELD, ref, None)
@@ -275,6 +293,16 @@ class Compiler:
                 good = checked.certificate if checked else None
                 self._sheet.put(KEPT, ref, good)
         return self._sheet.has_dirty()
+
+    def _give(self, given: Held) -> None:
+        """Remember what a Service was given, and that nobody else has it any more."""
+        self.hold(given)
+        for address in given.addresses:
+            for ref, held in tuple(self._sheet.found(HELD_ADDRESSES, address)):
+                placement = self._sheet.value(PLACEMENTS, ref)
+                if placement is None or address not in placement.addresses:
+                    left = tuple(other for other in held.addresses if other != address)
+                    self.hold(Held(ref, left))
 
 
 def compile_cluster(

@@ -12,15 +12,15 @@ import msgspec
 from onehop.cluster import EndpointSlice, Service
 from onehop.cluster.service import ServicePort
 from onehop.cluster.slice import EndpointConditions
-from onehop.compile.backend import options_of
+from onehop.compile.forbidden import Border, Refused, border_of
 from onehop.compile.inputs import ONLY, SERVICES, SLICES_OF_SERVICE
 from onehop.compile.node import ALL_MEMBERS, Member
-from onehop.compile.options import Options, PathPolicy
+from onehop.compile.options import PathPolicy
 from onehop.compile.pool import WISH_IDS, WISHES
 from onehop.compile.sheet import Cell, Derived, Reader
+from onehop.compile.value import is_port, label_value
 from onehop.compile.wish import Wish
-from onehop.model.address import IpAddr, is_loopback, is_never_a_backend, parse_ip
-from onehop.model.endpoint import Endpoint, Path, PoolEndpoints, Readiness
+from onehop.model.endpoint import HEAVIEST, Endpoint, Path, PoolEndpoints, Readiness
 from onehop.model.ident import ObjectRef, PoolId
 from onehop.model.problem import Problem, Reason
 
@@ -37,11 +37,9 @@ def readiness_of(conditions: EndpointConditions) -> Readiness | None:
 
     `ready` unknown counts as ready, `serving` unknown as `ready` does.
     """
-    ready = conditions.ready is not False
-    if ready:
+    if conditions.ready is not False:
         return Readiness.SERVING
-    serving = conditions.serving if conditions.serving is not None else ready
-    return Readiness.DRAINING if serving and conditions.terminating else None
+    return Readiness.DRAINING if conditions.serving and conditions.terminating else None
 
 
 def _compute(reader: Reader, pool: PoolId) -> Cell[PoolEndpoints]:
@@ -51,15 +49,15 @@ def _compute(reader: Reader, pool: PoolId) -> Cell[PoolEndpoints]:
     if wish is None or service is None or port is None:
         return Cell(None)
     slices = reader.where(SLICES_OF_SERVICE, wish.pool.service)
-    pods = _pods(service, port, slices, options_of(reader))
+    pods = _pods(service, port, slices, border_of(reader))
     match wish.path:
         case PathPolicy.AUTO | PathPolicy.POD:
             endpoints = pods.endpoints
         case PathPolicy.LOCAL:
-            members = reader.where(ALL_MEMBERS, ONLY)
+            members = reader.unordered(ALL_MEMBERS, ONLY)
             endpoints = tuple(_local(pods.endpoints, members, service, port))
         case PathPolicy.NODE:
-            members = reader.where(ALL_MEMBERS, ONLY)
+            members = reader.unordered(ALL_MEMBERS, ONLY)
             endpoints = tuple(_node(members, service, port))
     return Cell(PoolEndpoints(pool, tuple(sorted(_last_resort(endpoints)))), pods.problems)
 
@@ -71,26 +69,35 @@ def _service_port(service: Service, wish: Wish) -> ServicePort | None:
 
 
 def _pods(
-    service: Service, port: ServicePort, slices: Iterable[EndpointSlice], options: Options
+    service: Service, port: ServicePort, slices: Iterable[EndpointSlice], border: Border
 ) -> _Backends:
-    """Return the Pods behind a Service port, each once, in its primary address family."""
-    families = service.spec.ip_families or ("IPv4",)
+    """Return the Pods behind a Service port, each once.
+
+    A dual-stack Service has two slices of the same Pods, one for each family: the primary family
+    counts, the other one only where that has nothing.
+    """
+    primary = (service.spec.ip_families or ("IPv4",))[0]
+    first = [item for item in slices if item.address_type == primary]
+    pods = _read(first, port, border)
+    if pods.endpoints:
+        return pods
+    second = _read((item for item in slices if item.address_type != primary), port, border)
+    return _Backends(second.endpoints, (*pods.problems, *second.problems))
+
+
+def _read(slices: Iterable[EndpointSlice], port: ServicePort, border: Border) -> _Backends:
     found: dict[tuple[str, int], Endpoint] = {}
-    problems: list[Problem] = []
-    by_family = sorted(slices, key=lambda item: item.address_type != families[0])
-    for item in by_family:
-        if found and item.address_type != by_family[0].address_type:
-            break  # the same Pods once more, by their other address
+    problems: dict[Problem, None] = {}
+    for item in slices:
         for number in _target_ports(item, port):
             for endpoint in item.endpoints or ():
                 readiness = readiness_of(endpoint.conditions)
                 if readiness is None or not endpoint.addresses:
                     continue
                 # One address per endpoint: EndpointSlice API, "all are assumed to be fungible".
-                address = parse_ip(endpoint.addresses[0])
-                refusal = _refusal(endpoint.addresses[0], address, options)
-                if address is None or refusal is not None:
-                    problems.append(_forbidden(item, refusal or ""))
+                address = border.admit(endpoint.addresses[0])
+                if isinstance(address, Refused):
+                    problems[_forbidden(item, address)] = None
                     continue
                 known = found.get((address, number))
                 if known is not None and known.readiness is Readiness.SERVING:
@@ -99,39 +106,26 @@ def _pods(
                     address=address,
                     port=number,
                     readiness=readiness,
-                    zone=endpoint.zone,
-                    node=endpoint.node_name,
+                    zone=label_value(endpoint.zone),
+                    node=label_value(endpoint.node_name),
                 )
-    return _Backends(tuple(found.values()), tuple(sorted(set(problems))))
+    return _Backends(tuple(found.values()), tuple(problems))
 
 
 def _target_ports(item: EndpointSlice, port: ServicePort) -> Iterator[int]:
     for target in item.ports or ():
         named = (target.name or "") == port.name
-        if named and (target.protocol or "TCP") == port.protocol and target.port is not None:
+        if named and (target.protocol or "TCP") == port.protocol and is_port(target.port):
             yield target.port
 
 
-def _refusal(text: str, address: IpAddr | None, options: Options) -> str | None:
-    """Say why an address may not be a backend (design rule 6), or None."""
-    if address is None:
-        return f"{text!r} is not an IP address"
-    if is_never_a_backend(address):
-        if is_loopback(address):
-            return None if options.allows_loopback else f"{address} is the load balancer itself"
-        return f"{address} is link-local, multicast or unspecified"
-    if address in options.shared or any(pool.contains(address) for pool in options.address_pools):
-        return f"{address} is a load balancer address: requests would go round in circles"
-    return None
-
-
-def _forbidden(item: EndpointSlice, refusal: str) -> Problem:
+def _forbidden(item: EndpointSlice, refused: Refused) -> Problem:
     meta = item.metadata
     return Problem(
         subject=ObjectRef("EndpointSlice", meta.namespace, meta.name),
         field="endpoints",
         reason=Reason.FORBIDDEN_ADDRESS,
-        message=f"{refusal}; it gets no traffic",
+        message=f"{refused.why}; it gets no traffic",
     )
 
 
@@ -148,7 +142,7 @@ def _local(
             yield msgspec.structs.replace(
                 endpoint,
                 path=Path.LOCAL,
-                weight=count,
+                weight=min(count, HEAVIEST),
                 readiness=Readiness.SERVING if serving[endpoint.node] else Readiness.DRAINING,
             )
 
@@ -174,7 +168,5 @@ def _last_resort(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
         return endpoints
     return tuple(msgspec.structs.replace(e, readiness=Readiness.SERVING) for e in endpoints)
 
-
-__all__ = ["ENDPOINTS", "readiness_of"]
 
 ENDPOINTS: Final = Derived[PoolId, PoolEndpoints]("endpoints", _compute, (WISH_IDS,))

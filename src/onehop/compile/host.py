@@ -30,7 +30,7 @@ PLAIN_ROUTER: Final = RouterId("shared-http")
 EVERYTHING: Final = PathMatch(PathKind.PREFIX, "/")
 
 
-class HostKey(msgspec.Struct, frozen=True, order=True):
+class HostKey(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=True):
     """A host on one of the shared VIP's two routers."""
 
     router: RouterId
@@ -44,12 +44,12 @@ class _Merged(msgspec.Struct, frozen=True):
 
 def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
     tls = key.router == TLS_ROUTER
-    merged = _merge(reader.where(CLAIMS_BY_HOST, key.hostname), key.hostname)
+    merged = _merge(reader.unordered(CLAIMS_BY_HOST, key.hostname), key.hostname)
     routes = [claim.route(tls=tls) for claim in merged.claims]
     if key.hostname.startswith("*."):
         # An Ingress wildcard stands for one label only; deeper names fall to hosts without a rule.
         routes = [msgspec.structs.replace(route, is_one_label=True) for route in routes]
-        wider = _merge(reader.where(CLAIMS_BY_HOST, ANY_HOST), ANY_HOST)
+        wider = _merge(reader.unordered(CLAIMS_BY_HOST, ANY_HOST), ANY_HOST)
         routes += [claim.route(tls=tls) for claim in wider.claims]
     default = reader.get(DEFAULT, ONLY)
     if default is not None and not any(_takes_everything(route) for route in routes):
@@ -102,7 +102,7 @@ def _lost(loser: ObjectRef, claim: Claim, winner: Claim) -> Problem:
 
 def _default(reader: Reader, _only: tuple[()]) -> Cell[Claim]:
     """Give the shared VIP's left-overs to the oldest Ingress that has a defaultBackend."""
-    rivals = sorted(reader.where(DEFAULT_CLAIMS, ONLY), key=lambda intent: intent.age_key)
+    rivals = sorted(reader.unordered(DEFAULT_CLAIMS, ONLY), key=lambda intent: intent.age_key)
     problems = tuple(
         Problem(
             subject=rival.ref,

@@ -12,22 +12,22 @@ import msgspec
 
 from onehop.cluster import Ingress, IngressClass
 from onehop.cluster.ingress import HttpPath, IngressBackend
-from onehop.compile.backend import ca_ref, options_of, resolve_backend
+from onehop.compile.backend import Resolved, ca_ref, options_of, resolve_backend
 from onehop.compile.inputs import (
     CLASS_DEFAULTS,
     INGRESS_CLASSES,
     INGRESS_REFS,
     INGRESSES,
     ONLY,
-    SERVICES,
 )
 from onehop.compile.options import Options
 from onehop.compile.policy import Policy, parse_policy
 from onehop.compile.rule import Claim, claim_route, tls_problems
 from onehop.compile.sheet import Cell, Derived, Index, Reader
+from onehop.compile.value import is_object_name
 from onehop.compile.wish import Wish, rung_problems
 from onehop.model.ident import ObjectRef, PoolId
-from onehop.model.problem import Problem, Reason, Severity
+from onehop.model.problem import Problem, Reason, Severity, quoted
 from onehop.model.route import PathKind, PathMatch
 
 CLASS_ANNOTATION: Final = "kubernetes.io/ingress.class"
@@ -97,8 +97,8 @@ def _class_disagrees(ingress: Ingress, annotation: str, field: str) -> Problem:
         subject=ObjectRef("Ingress", ingress.metadata.namespace, ingress.metadata.name),
         field=f"metadata.annotations[{CLASS_ANNOTATION}]",
         reason=Reason.NOT_UNIQUE,
-        message=f"the annotation says {annotation!r} and spec.ingressClassName {field!r}; the"
-        " annotation counts; remove it",
+        message=f"the annotation says {quoted(annotation)} and spec.ingressClassName"
+        f" {quoted(field)}; the annotation counts; remove it",
         severity=Severity.WARNING,
     )
 
@@ -124,7 +124,8 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[IngressIntent]:
         wishes=tuple(builder.wishes.values()),
         ca_secrets=(ca_secret,) if ca_secret else (),
     )
-    faults = (*class_problems, *problems, *builder.problems, *tls_problems(ref, policy, claims))
+    served = (*claims, default) if default else claims
+    faults = (*class_problems, *problems, *builder.problems, *tls_problems(ref, policy, served))
     return Cell(intent, (*faults, *_no_vip(options, ref)))
 
 
@@ -171,7 +172,9 @@ class _Builder:
         if backend is None:
             return None
         match = PathMatch(PathKind.PREFIX, "/")
-        return self._to_backend(ANY_HOST, match, backend, "spec.defaultBackend", is_tls=True)
+        return self._to_backend(
+            ANY_HOST, match, backend, "spec.defaultBackend", is_tls=self._has_tls(ANY_HOST)
+        )
 
     def _claim(self, hostname: str, path: HttpPath, field: str) -> Claim | None:
         match = self._match(path, field)
@@ -192,22 +195,20 @@ class _Builder:
                 "only Services can be backends; requests get 503",
             )
         else:
-            wish = resolve_backend(self._reader, backend.service, self._policy, self._ref, field)
-            if isinstance(wish, Problem):
-                self.problems.append(wish)
+            found = resolve_backend(self._reader, backend.service, self._policy, self._ref, field)
+            if isinstance(found, Problem):
+                self.problems.append(found)
             else:
-                self._add_wish(wish)
-                pool = wish.pool.id
+                pool = found.wish.pool.id
+                self._add_wish(found)
         return claim_route(
             self._ref, self._policy, hostname=hostname, match=match, pool=pool, is_tls=is_tls
         )
 
-    def _add_wish(self, wish: Wish) -> None:
-        if wish.pool.id not in self.wishes:
-            self.wishes[wish.pool.id] = wish
-            service = self._reader.get(SERVICES, wish.pool.service)
-            if service is not None:
-                self.problems.extend(rung_problems(wish, service, self._ref))
+    def _add_wish(self, found: Resolved) -> None:
+        if found.wish.pool.id not in self.wishes:
+            self.wishes[found.wish.pool.id] = found.wish
+            self.problems.extend(rung_problems(found.wish, found.port, self._ref))
 
     def _match(self, path: HttpPath, field: str) -> PathMatch | None:
         """Return how a path matches (Ingress v1, "Path types"), or None if it cannot."""
@@ -216,7 +217,7 @@ class _Builder:
             self._fault(
                 f"{field}.path",
                 Reason.INVALID_PATH,
-                f"{text[:80]!a}: a path begins with /, has no query, no //, no . or .. element"
+                f"{quoted(text)}: a path begins with /, has no query, no //, no . or .. element"
                 " and no escaped slash; requests are normalised so, and it would never match",
             )
             return None
@@ -229,7 +230,7 @@ class _Builder:
                 self._fault(
                     f"{field}.pathType",
                     Reason.INVALID_PATH,
-                    f"{path.path_type[:80]!a}: allowed is Exact | Prefix |"
+                    f"{quoted(path.path_type)}: allowed is Exact | Prefix |"
                     " ImplementationSpecific (here the same as Prefix)",
                 )
                 return None
@@ -242,7 +243,7 @@ class _Builder:
         self._fault(
             field,
             Reason.INVALID_HOST,
-            f"{text[:80]!a}: a host is a DNS name in lower case, without port, or one with"
+            f"{quoted(text)}: a host is a DNS name in lower case, without port, or one with"
             " *. in front (RFC 1123)",
         )
         return None
@@ -251,11 +252,12 @@ class _Builder:
         for number, entry in enumerate(self._ingress.spec.tls or ()):
             field = f"spec.tls[{number}]"
             hosts = entry.hosts or tuple(r.host for r in self._ingress.spec.rules or ()) or ("",)
-            if not entry.secret_name:
+            if not is_object_name(entry.secret_name):
                 self._fault(
                     f"{field}.secretName",
                     Reason.CERTIFICATE_NOT_FOUND,
-                    "names no Secret; create one of type kubernetes.io/tls and name it here",
+                    f"{quoted(entry.secret_name)} names no Secret; create one of type"
+                    " kubernetes.io/tls in this namespace and name it here",
                 )
                 continue
             secret = ObjectRef("Secret", self._ref.namespace, entry.secret_name)
@@ -265,11 +267,10 @@ class _Builder:
                     yield TlsClaim(hostname, secret, field)
 
     def _has_tls(self, hostname: str) -> bool:
-        wildcard = f"*.{hostname.partition('.')[2]}"
-        return any(
-            claim.hostname in (hostname, wildcard, ANY_HOST) or hostname == ANY_HOST
-            for claim in self.tls
-        )
+        if hostname == ANY_HOST:
+            return bool(self.tls)
+        shown = (hostname, f"*.{hostname.partition('.')[2]}", ANY_HOST)
+        return any(claim.hostname in shown for claim in self.tls)
 
     def _fault(self, field: str, reason: Reason, message: str) -> None:
         self.problems.append(

@@ -51,7 +51,7 @@ KEPT = Table[ObjectRef, Certificate]("kept")
 
 SERVICE_REFS = Index[ObjectRef, Service, ObjectRef](SERVICES, "ref", lambda ref, _: (ref,))
 HELD_REFS = Index[ObjectRef, Held, ObjectRef](HELD, "ref", lambda ref, _: (ref,))
-ALL_HELD = Index[ObjectRef, Held, tuple[()]](HELD, "all", lambda _ref, _held: (ONLY,))
+HELD_ADDRESSES = Index[ObjectRef, Held, IpAddr](HELD, "address", lambda _, held: held.addresses)
 NODE_REFS = Index[ObjectRef, Node, ObjectRef](NODES, "ref", lambda ref, _: (ref,))
 INGRESS_REFS = Index[ObjectRef, Ingress, ObjectRef](INGRESSES, "ref", lambda ref, _: (ref,))
 CLASS_DEFAULTS = Index[ObjectRef, IngressClass, tuple[()]](

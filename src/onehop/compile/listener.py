@@ -39,7 +39,7 @@ def _listener(reader: Reader, listener: ListenerId) -> Cell[Listener]:
 
 
 def _vip(reader: Reader, address: IpAddr) -> Cell[Vip]:
-    placements = reader.where(PLACED_ADDRESSES, address)
+    placements = reader.unordered(PLACED_ADDRESSES, address)
     owners = {p.listeners[0].owner for p in placements}
     return Cell(Vip(address=address, owners=tuple(sorted(o for o in owners if o is not None))))
 

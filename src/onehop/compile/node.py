@@ -5,10 +5,13 @@ from typing import Final
 import msgspec
 
 from onehop.cluster import Node
+from onehop.compile.forbidden import Refused, border_of
 from onehop.compile.inputs import NODE_REFS, NODES, ONLY
 from onehop.compile.sheet import Cell, Derived, Index, Reader
-from onehop.model.address import IpAddr, is_ipv6, parse_ip
+from onehop.compile.value import label_value
+from onehop.model.address import IpAddr, is_ipv6
 from onehop.model.ident import ObjectRef
+from onehop.model.problem import Problem, Reason
 
 EXCLUDE_LABEL: Final = "node.kubernetes.io/exclude-from-external-load-balancers"
 AUTOSCALER_TAINT: Final = "ToBeDeletedByClusterAutoscaler"
@@ -53,15 +56,25 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[Member]:
     node = reader.get(NODES, ref)
     if node is None or not is_eligible(node):
         return Cell(None)
-    addresses = _addresses(node, "InternalIP") or _addresses(node, "ExternalIP")
+    said = node.status.addresses or ()
+    internal = [item.address for item in said if item.type == "InternalIP"]
+    external = [item.address for item in said if item.type == "ExternalIP"]
+    judged = [border_of(reader).admit(text) for text in internal or external]
+    problems = tuple(_forbidden(ref, item) for item in judged if isinstance(item, Refused))
+    addresses = tuple(item for item in judged if not isinstance(item, Refused))
     if not addresses:
-        return Cell(None)
-    return Cell(Member(ref.name, addresses, node.metadata.label(ZONE_LABEL)))
+        return Cell(None, problems)
+    zone = label_value(node.metadata.label(ZONE_LABEL))
+    return Cell(Member(ref.name, addresses, zone), problems)
 
 
-def _addresses(node: Node, kind: str) -> tuple[IpAddr, ...]:
-    parsed = (parse_ip(a.address) for a in node.status.addresses or () if a.type == kind)
-    return tuple(address for address in parsed if address is not None)
+def _forbidden(ref: ObjectRef, refused: Refused) -> Problem:
+    return Problem(
+        subject=ref,
+        field="status.addresses",
+        reason=Reason.FORBIDDEN_ADDRESS,
+        message=f"{refused.why}; its NodePorts get no traffic by this address",
+    )
 
 
 MEMBERS = Derived[ObjectRef, Member]("members", _compute, (NODE_REFS,))

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from onehop.model.address import IpAddr, is_ipv6
+from onehop.model.address import IpAddr, ip_number, is_ipv6
 
 
 class PathPolicy(StrEnum):
@@ -27,10 +27,9 @@ class AddressPool(msgspec.Struct, frozen=True, kw_only=True):
 
     def contains(self, address: IpAddr) -> bool:
         """Tell whether the address is in the pool."""
-        wanted = ipaddress.ip_address(address)
         return any(
-            wanted.version == ipaddress.ip_address(first).version
-            and int(ipaddress.ip_address(first)) <= int(wanted) <= int(ipaddress.ip_address(last))
+            is_ipv6(first) is is_ipv6(address)
+            and ip_number(first) <= ip_number(address) <= ip_number(last)
             for first, last in self.ranges
         )
 

@@ -12,9 +12,9 @@ import msgspec
 
 from onehop.compile import value
 from onehop.compile.options import ANNOTATION_PREFIX
-from onehop.model.address import Cidr, IpAddr, parse_ip
+from onehop.model.address import Cidr, IpAddr, is_ipv6, parse_ip
 from onehop.model.ident import ObjectRef
-from onehop.model.problem import Problem, Reason, Severity
+from onehop.model.problem import Problem, Reason, Severity, quoted
 from onehop.model.route import RateLimit
 
 
@@ -104,7 +104,7 @@ _HALF_DAY_S: Final = 43200.0
 def _addresses(text: str) -> tuple[IpAddr, ...]:
     parsed = [parse_ip(part.strip()) for part in text.split(",")]
     known = tuple(address for address in parsed if address is not None)
-    if len(known) != len(parsed):
+    if len({is_ipv6(address) for address in known}) != len(parsed):
         raise ValueError("IP addresses separated by commas, at most one of each family")
     return known
 
@@ -370,7 +370,7 @@ def parse_policy(
                     subject,
                     key,
                     Reason.INVALID_ANNOTATION,
-                    f"{_quoted(text)} is not understood and changes nothing; allowed is {err}",
+                    f"{quoted(text)} is not understood and changes nothing; allowed is {err}",
                 )
             )
     return Policy(**said), tuple(problems)
@@ -394,11 +394,3 @@ def _problem(subject: ObjectRef, key: str, reason: Reason, message: str) -> Prob
         message=f"{key}: {message}",
         severity=Severity.WARNING,
     )
-
-
-_LONGEST_QUOTE: Final = 80
-
-
-def _quoted(text: str) -> str:
-    shown = text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "..."
-    return ascii(shown)

@@ -7,11 +7,10 @@ from onehop.compile.service import SERVICE_WISHES
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.compile.wish import Wish
 from onehop.model.ident import PoolId
-from onehop.model.pool import Pool
 
 
 def _wish(reader: Reader, pool: PoolId) -> Cell[Wish]:
-    # The id carries a hash of the wish, so everybody who asks for the id asks for the same.
+    # The id says all of the wish, so everybody who asks for the id asks for the same.
     service = reader.any(SERVICE_WISHES, pool)
     if service is not None:
         return Cell(next(p.wish for p in service.ports if p.wish.pool.id == pool))
@@ -21,11 +20,5 @@ def _wish(reader: Reader, pool: PoolId) -> Cell[Wish]:
     return Cell(None)
 
 
-def _pool(reader: Reader, pool: PoolId) -> Cell[Pool]:
-    wish = reader.get(WISHES, pool)
-    return Cell(wish.pool if wish else None)
-
-
 WISHES: Final = Derived[PoolId, Wish]("wishes", _wish, (SERVICE_WISHES, INGRESS_WISHES))
 WISH_IDS: Final = Index[PoolId, Wish, PoolId](WISHES, "id", lambda pool, _: (pool,))
-POOLS: Final = Derived[PoolId, Pool]("pools", _pool, (WISH_IDS,))

@@ -1,20 +1,23 @@
 """A Service of type LoadBalancer: is it ours, and what does it ask for?"""
 
+from collections.abc import Container
 from typing import Final
 
 import msgspec
 
 from onehop.cluster import Service
+from onehop.cluster.service import ServicePort
 from onehop.compile.backend import options_of
-from onehop.compile.inputs import ONLY, SERVICE_REFS, SERVICES
+from onehop.compile.inputs import SERVICE_REFS, SERVICES
 from onehop.compile.options import Options
 from onehop.compile.policy import Policy, parse_policy
 from onehop.compile.sheet import Cell, Derived, Index, Reader
+from onehop.compile.value import is_port
 from onehop.compile.wish import Wish, rung_problems, stream_wish
-from onehop.model.address import Cidr, IpAddr, parse_cidr, parse_ip
+from onehop.model.address import Cidr, IpAddr, is_ipv6, parse_cidr, parse_ip
 from onehop.model.ident import ObjectRef, PoolId
 from onehop.model.listener import Transport
-from onehop.model.problem import Problem, Reason, Severity
+from onehop.model.problem import Problem, Reason, Severity, quoted
 
 FINALIZER: Final = "service.kubernetes.io/load-balancer-cleanup"
 """Added before a Service is served, removed after it no longer is (cloud-provider, helper.go)."""
@@ -34,10 +37,7 @@ class ServiceIntent(msgspec.Struct, frozen=True, kw_only=True):
     """What a Service of ours asks for; addresses are given in `allocation`.
 
     Attributes:
-        families: whether IPv6, per wanted address, the primary one first.
-        needs_every_family: without it, one of the families will do (`PreferDualStack`).
-        requested: addresses it must have; for a family that is not there the choice is ours.
-        current: addresses its status carries.
+        families, needs_every_family, requested, requested_field: see `ledger.AddressWish`.
         sources: None means that its source ranges are unusable: nobody may be let in.
         is_admitted: its finalizer is there, or none is needed; only then it is served.
     """
@@ -47,9 +47,9 @@ class ServiceIntent(msgspec.Struct, frozen=True, kw_only=True):
     families: tuple[bool, ...]
     needs_every_family: bool
     requested: tuple[IpAddr, ...]
+    requested_field: str
     address_pool: str | None
     share_key: str | None
-    current: tuple[IpAddr, ...]
     sources: tuple[Cidr, ...] | None
     ports: tuple[ServicePortIntent, ...]
     accepts_proxy_protocol: bool
@@ -73,18 +73,19 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[ServiceIntent]:
     if service.metadata.deletion_timestamp is not None:
         return Cell(None)
     policy, problems = parse_policy(ref, service.metadata.annotations)
-    requested, request_problems = _requested(service, policy, ref)
+    families = tuple(f == "IPv6" for f in dict.fromkeys(service.spec.ip_families or ("IPv4",)))
+    requested = _requested(service, policy, families, ref)
     sources, source_problems = _sources(service, ref)
     ports, port_problems = _ports(service, policy, options, ref)
     intent = ServiceIntent(
         ref=ref,
         age_key=service.metadata.age_key,
-        families=tuple(family == "IPv6" for family in service.spec.ip_families or ("IPv4",)),
+        families=families,
         needs_every_family=service.spec.ip_family_policy != "PreferDualStack",
-        requested=requested,
+        requested=requested.addresses,
+        requested_field=requested.field,
         address_pool=policy.address_pool,
         share_key=policy.share_address,
-        current=_status_addresses(service),
         sources=sources,
         ports=ports,
         accepts_proxy_protocol=policy.accept_proxy_protocol or False,
@@ -92,28 +93,43 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[ServiceIntent]:
         idle_timeout_s=policy.idle_timeout,
         is_admitted=not options.writes_back or FINALIZER in (service.metadata.finalizers or ()),
     )
-    return Cell(intent, (*problems, *request_problems, *source_problems, *port_problems))
+    return Cell(intent, (*problems, *requested.problems, *source_problems, *port_problems))
+
+
+class _Requested(msgspec.Struct, frozen=True):
+    """Addresses asked for, and where."""
+
+    addresses: tuple[IpAddr, ...]
+    field: str
+    problems: tuple[Problem, ...] = ()
 
 
 def _requested(
-    service: Service, policy: Policy, ref: ObjectRef
-) -> tuple[tuple[IpAddr, ...], tuple[Problem, ...]]:
-    if policy.addresses is not None:
-        return policy.addresses, ()
-    text = service.spec.load_balancer_ip
-    if not text:
-        return (), ()
-    address = parse_ip(text)
-    if address is not None:
-        return (address,), ()
-    return (), (
-        Problem(
-            subject=ref,
-            field="spec.loadBalancerIP",
-            reason=Reason.INVALID_OBJECT,
-            message=f"{text!r} is not an IP address; one is chosen from the pools instead",
-            severity=Severity.WARNING,
-        ),
+    service: Service, policy: Policy, families: tuple[bool, ...], ref: ObjectRef
+) -> _Requested:
+    field, asked = "metadata.annotations[onehop.dev/addresses]", policy.addresses
+    if asked is None:
+        field, text = "spec.loadBalancerIP", service.spec.load_balancer_ip
+        address = parse_ip(text) if text else None
+        if text and address is None:
+            why = f"{quoted(text)} is not an IP address"
+            return _Requested((), field, (_ignored(ref, field, why),))
+        asked = (address,) if address is not None else ()
+    strange = [address for address in asked if is_ipv6(address) not in families]
+    problems = tuple(
+        _ignored(ref, field, f"{address} is of a family that spec.ipFamilies does not have")
+        for address in strange
+    )
+    return _Requested(tuple(a for a in asked if a not in strange), field, problems)
+
+
+def _ignored(ref: ObjectRef, field: str, why: str) -> Problem:
+    return Problem(
+        subject=ref,
+        field=field,
+        reason=Reason.INVALID_OBJECT,
+        message=f"{why}; an address of each family is chosen from the pools instead",
+        severity=Severity.WARNING,
     )
 
 
@@ -127,16 +143,17 @@ def _sources(
         annotation = (service.metadata.annotation(SOURCE_RANGES_ANNOTATION) or "").strip()
         texts = tuple(annotation.split(",")) if annotation else ()
     parsed = {text: parse_cidr(text) for text in texts}
-    bad = tuple(text for text, cidr in parsed.items() if cidr is None)
+    bad = [text for text, cidr in parsed.items() if cidr is None]
     good = tuple(sorted({cidr for cidr in parsed.values() if cidr is not None}))
     if not bad:
         return good, ()
     effect = "the others are kept" if good else "nobody is let in until one of them is valid"
+    more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
     problem = Problem(
         subject=ref,
         field=field,
         reason=Reason.INVALID_SOURCE_RANGE,
-        message=f"{', '.join(map(repr, bad))}: not a network such as 192.0.2.0/24; {effect}",
+        message=f"{quoted(bad[0])}{more}: not a network such as 192.0.2.0/24; {effect}",
     )
     return good or None, (problem,)
 
@@ -144,22 +161,20 @@ def _sources(
 def _ports(
     service: Service, policy: Policy, options: Options, ref: ObjectRef
 ) -> tuple[tuple[ServicePortIntent, ...], tuple[Problem, ...]]:
-    ports: list[ServicePortIntent] = []
+    ports: dict[tuple[int, str], ServicePortIntent] = {}
     problems: list[Problem] = []
     for number, port in enumerate(service.spec.ports or ()):
-        if port.protocol not in (Transport.TCP, Transport.UDP):
+        refusal = _port_refusal(port, ports)
+        if refusal is not None:
+            field = f"spec.ports[{number}]"
             problems.append(
-                Problem(
-                    subject=ref,
-                    field=f"spec.ports[{number}].protocol",
-                    reason=Reason.UNSUPPORTED,
-                    message=f"{port.protocol} is not served, only TCP and UDP; other ports are",
-                )
+                Problem(subject=ref, field=field, reason=refusal[0], message=refusal[1])
             )
             continue
         wish = stream_wish(service, port, policy, options=options)
-        problems.extend(rung_problems(wish, service, ref))
-        ports.append(ServicePortIntent(port.port, Transport(port.protocol), wish))
+        problems.extend(rung_problems(wish, port, ref))
+        intent = ServicePortIntent(port.port, Transport(port.protocol), wish)
+        ports[port.port, port.protocol] = intent
     if policy.persistence in ("cookie", "header"):
         problems.append(
             Problem(
@@ -171,22 +186,36 @@ def _ports(
                 severity=Severity.WARNING,
             )
         )
-    return tuple(ports), tuple(problems)
+    return tuple(ports.values()), tuple(problems)
 
 
-def _status_addresses(service: Service) -> tuple[IpAddr, ...]:
-    entries = service.status.load_balancer.ingress or ()
+def _port_refusal(
+    port: ServicePort, known: Container[tuple[int, str]]
+) -> tuple[Reason, str] | None:
+    """Say why a port is not served, or None; an API server refuses the latter two itself."""
+    if port.protocol not in (Transport.TCP, Transport.UDP):
+        protocol = quoted(port.protocol)
+        return Reason.UNSUPPORTED, f"{protocol} is not served, only TCP and UDP; other ports are"
+    if not is_port(port.port):
+        return Reason.INVALID_OBJECT, f"{port.port} is not a port from 1 to 65535"
+    if (port.port, port.protocol) in known:
+        return Reason.NOT_UNIQUE, f"{port.port}/{port.protocol} stands here twice; the first counts"
+    return None
+
+
+def status_addresses(service: Service | None) -> tuple[IpAddr, ...]:
+    """Return the addresses that a Service's status carries."""
+    entries = service.status.load_balancer.ingress or () if service else ()
     parsed = (parse_ip(entry.ip) for entry in entries if entry.ip)
     return tuple(address for address in parsed if address is not None)
 
 
-SERVICE_INTENTS = Derived[ObjectRef, ServiceIntent]("service-intents", _compute, (SERVICE_REFS,))
-ALL_SERVICE_INTENTS = Index[ObjectRef, ServiceIntent, tuple[()]](
-    SERVICE_INTENTS, "all", lambda _ref, _intent: (ONLY,)
+SERVICE_INTENTS: Final = Derived[ObjectRef, ServiceIntent](
+    "service-intents", _compute, (SERVICE_REFS,)
 )
-SERVICE_INTENT_REFS = Index[ObjectRef, ServiceIntent, ObjectRef](
+SERVICE_INTENT_REFS: Final = Index[ObjectRef, ServiceIntent, ObjectRef](
     SERVICE_INTENTS, "ref", lambda ref, _intent: (ref,)
 )
-SERVICE_WISHES = Index[ObjectRef, ServiceIntent, PoolId](
+SERVICE_WISHES: Final = Index[ObjectRef, ServiceIntent, PoolId](
     SERVICE_INTENTS, "pool", lambda _, intent: [port.wish.pool.id for port in intent.ports]
 )

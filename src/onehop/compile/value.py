@@ -6,17 +6,18 @@ data plane unless an allow-list matched all of it (design rule 4).
 
 import re
 from collections.abc import Callable
-from typing import Final
+from functools import lru_cache
+from typing import Final, TypeGuard
 
 from onehop.model.address import Cidr, parse_cidr
 from onehop.model.route import RateLimit
 
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)")
+_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h)")
 _SIZES: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-_SIZE: Final = re.compile(r"(\d{1,12})([kmg]?)", re.IGNORECASE)
-_RATE: Final = re.compile(r"(\d{1,9})/(s|m|h)")
-_CODES: Final = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
+_SIZE: Final = re.compile(r"([0-9]{1,12})([kmgKMG]?)")
+_RATE: Final = re.compile(r"([0-9]{1,9})/(s|m|h)")
+_CODES: Final = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]{0,2046}[\x21-\x7e])?")
 _URL_PATH: Final = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]{0,1023}")
@@ -41,6 +42,20 @@ _CONNECTION_HEADERS: Final = frozenset(
     )
 )
 
+_LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
+_LAST_PORT: Final = 65535
+
+
+def is_port(number: int | None) -> TypeGuard[int]:
+    """Tell whether this is a port that can be listened on or dialled."""
+    return number is not None and 0 < number <= _LAST_PORT
+
+
+@lru_cache(maxsize=10_000)
+def label_value(text: str | None) -> str | None:
+    """Return the name of a zone or a node, or None for what cannot be one."""
+    return text if text and _LABEL_VALUE.fullmatch(text) else None
+
 
 def one_of(*words: str) -> Callable[[str], str]:
     """Return a parser for one of the words."""
@@ -64,7 +79,7 @@ def integer(low: int, high: int) -> Callable[[str], int]:
     """Return a parser for a whole number within inclusive bounds."""
 
     def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,12}", text, re.ASCII) or not low <= int(text) <= high:
+        if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
             raise ValueError(f"a whole number from {low} to {high}")
         return int(text)
 
@@ -103,6 +118,9 @@ def rate(text: str) -> RateLimit:
     return RateLimit(requests=int(match[1]), per_s=int(_UNITS_S[match[2]]))
 
 
+_CODES_ALLOWED: Final = "status codes or ranges of them, such as 200-299,301"
+
+
 def codes(text: str) -> tuple[tuple[int, int], ...]:
     """Parse `200,204,300-399` into inclusive ranges."""
     ranges: list[tuple[int, int]] = []
@@ -111,8 +129,10 @@ def codes(text: str) -> tuple[tuple[int, int], ...]:
         first = int(match[1]) if match else 0
         last = int(match[2] or match[1]) if match else 0
         if not match or last < first:
-            raise ValueError("status codes or ranges of them, such as 200-299,301")
+            raise ValueError(_CODES_ALLOWED)
         ranges.append((first, last))
+    if not ranges:
+        raise ValueError(_CODES_ALLOWED)
     return tuple(sorted(ranges))
 
 
@@ -177,9 +197,14 @@ def hostname(text: str) -> str:
     return text
 
 
+def is_object_name(text: str) -> bool:
+    """Tell whether an object may have this name (RFC 1123 subdomain)."""
+    return _OBJECT_NAME.fullmatch(text) is not None
+
+
 def object_name(text: str) -> str:
     """Parse the name of an object in the same namespace."""
-    if not _OBJECT_NAME.fullmatch(text):
+    if not is_object_name(text):
         raise ValueError("the name of an object in the same namespace")
     return text
 
@@ -187,7 +212,7 @@ def object_name(text: str) -> str:
 def hsts(text: str) -> str:
     """Parse a Strict-Transport-Security value (RFC 6797), from its three directives only."""
     parts = [part.strip().lower() for part in text.split(";")]
-    age = re.fullmatch(r"max-age=(\d{1,10})", parts[0])
+    age = re.fullmatch(r"max-age=[0-9]{1,10}", parts[0])
     rest = parts[1:]
     if not age or not set(rest) <= {"includesubdomains", "preload"} or len(rest) != len(set(rest)):
         raise ValueError("max-age=SECONDS, then '; includeSubDomains' and '; preload' if wanted")

@@ -86,9 +86,8 @@ def stream_wish(service: Service, port: ServicePort, policy: Policy, *, options:
     return _wish(service, port, policy, options, protocol, None, persistence)
 
 
-def rung_problems(wish: Wish, service: Service, subject: ObjectRef) -> tuple[Problem, ...]:
+def rung_problems(wish: Wish, port: ServicePort, subject: ObjectRef) -> tuple[Problem, ...]:
     """Say what the chosen rung of the ladder cannot hold."""
-    port = next(p for p in service.spec.ports or () if p.port == wish.pool.port)
     problems: list[Problem] = []
     if wish.path in (PathPolicy.LOCAL, PathPolicy.NODE) and not port.node_port:
         problems.append(
@@ -96,8 +95,8 @@ def rung_problems(wish: Wish, service: Service, subject: ObjectRef) -> tuple[Pro
                 subject=subject,
                 reason=Reason.NO_NODE_PORT,
                 message=f"path {wish.path} needs NodePorts, and {wish.pool.service} has none for"
-                f" port {port.port}; allow them (spec.type, allocateLoadBalancerNodePorts) or use"
-                " path pod",
+                f" port {port.port}/{port.protocol}; allow them (spec.type,"
+                " allocateLoadBalancerNodePorts) or use path pod",
             )
         )
     if wish.path is PathPolicy.NODE and wish.pool.persistence is not None:
@@ -146,7 +145,7 @@ def _wish(  # noqa: PLR0913, PLR0917  the parts that HTTP and stream wishes do n
 
 def _named(pool: Pool, plain: Pool, path: PathPolicy) -> Pool:
     """Return the pool under an id that says its policy: a new policy is a new pool."""
-    if pool == plain and path in (PathPolicy.AUTO, PathPolicy.POD):
+    if pool == plain and path is PathPolicy.AUTO:
         return pool
     policy = msgspec.json.encode((pool, path))
     digest = hashlib.sha256(policy).hexdigest()[:8]
