@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 
 from onehop.control.gate import WINDOW_S, Budget, Gate
 from onehop.control.served import Served
+from onehop.model.address import IpAddr
 from onehop.model.endpoint import Endpoint, PoolEndpoints
 from onehop.model.ident import HostId, ObjectRef, PoolId, RouterId
 from onehop.model.model import Change, RowKey, Table, key_of
 from onehop.model.pool import Pool
-from onehop.model.address import IpAddr
 from onehop.model.route import VirtualHost
 
 

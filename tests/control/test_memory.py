@@ -1,5 +1,7 @@
 """What was served is on disk, whole, and for its owner only."""
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -68,8 +70,8 @@ async def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
     """The file holds private keys."""
     await Memory(tmp_path).save(REMEMBERED)
 
-    assert (tmp_path / "last-known-good").stat().st_mode & 0o777 == 0o600
-    assert [path.name for path in tmp_path.iterdir()] == ["last-known-good"]
+    assert stat.S_IMODE(os.stat(tmp_path / "last-known-good").st_mode) == 0o600  # noqa: PTH116
+    assert os.listdir(tmp_path) == ["last-known-good"]  # noqa: PTH208
 
 
 async def test_nothing_is_remembered_before_the_first_save(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from onehop.cluster import ref_of
+from onehop.cluster import ClusterObject, ref_of
 from onehop.compile.inputs import Held
 from onehop.control.gate import Budget
 from onehop.control.memory import Remembered
@@ -123,7 +123,7 @@ async def test_an_unreachable_data_plane_gets_the_newest_state_when_it_is_back()
 async def test_a_wipe_is_withheld_until_somebody_confirms_it() -> None:
     """Traffic goes on; `onehop confirm` lets the removals go."""
     names = [f"h{n}.example.com" for n in range(10)]
-    objects = (ONEHOP_CLASS, service(), slices(), *map(ingress, names))
+    objects: list[ClusterObject] = [ONEHOP_CLASS, service(), slices(), *map(ingress, names)]
     async with running(World(budget=Budget(percent=10, rows=2)), *objects) as world:
         world.say(*(Deleted(ref_of(ingress(name))) for name in names))
         await asyncio.sleep(0.1)
@@ -192,6 +192,6 @@ async def test_the_shared_listeners_are_there_from_the_start() -> None:
 
 
 async def _model_of(*hostnames: str) -> Model:
-    objects = (ONEHOP_CLASS, service(), slices(), *map(ingress, hostnames))
+    objects: list[ClusterObject] = [ONEHOP_CLASS, service(), slices(), *map(ingress, hostnames)]
     async with running(World(), *objects) as world:
         return await world.driver.read_back()

@@ -1,5 +1,7 @@
-"""A pipeline with everything real but the ends: a source that says what it is told, a data plane
-in memory, nobody to write to."""
+"""A pipeline with everything real but its ends.
+
+The source says what it is told, the data plane is in memory, and there is nobody to write to.
+"""
 
 import asyncio
 import contextlib
@@ -52,7 +54,7 @@ class ToldSource:
     def __init__(self) -> None:
         self.wanted = Latest[frozenset[ObjectRef]]()
 
-    async def run(self, sink: Sink) -> None:
+    async def run(self, sink: Sink) -> None:  # noqa: ARG002  the test speaks in its place
         await asyncio.Event().wait()
 
     def want_secrets(self, wanted: frozenset[ObjectRef]) -> None:
