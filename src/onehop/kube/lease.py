@@ -9,6 +9,7 @@ in between is the room for a write that is under way.
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from math import inf
 from random import random
 from time import CLOCK_BOOTTIME, clock_gettime
 from typing import Any, Final, Protocol
@@ -21,6 +22,7 @@ from onehop.kube.client import Change
 from onehop.kube.collection import Collection
 from onehop.kube.lease_record import LEASES, Lease, LeaseSpec, Observed, observe, released, taken
 
+NEVER: Final = -inf
 SHORTEST_PAUSE_S: Final = 0.05
 
 
@@ -138,7 +140,7 @@ class Election:
         self._random = time.random
         self._observed: Observed | None = None
         self._mine: Lease | None = None
-        self._leads_until = 0.0
+        self._leads_until = NEVER
         self._tell("")
 
     @property
@@ -183,7 +185,7 @@ class Election:
         self._observed = observe(lease, self._observed, self._clock())
         if self._observed.is_free_for(self._candidacy.identity, self._clock()):
             return await self._write(lease)
-        self._leads_until = 0.0
+        self._leads_until = NEVER
         return None
 
     async def _create(self) -> None:
@@ -216,7 +218,7 @@ class Election:
 
     async def _release(self) -> None:
         mine, was_leader = self._mine, self.is_leader
-        self._leads_until = 0.0
+        self._leads_until = NEVER
         self._tell("")
         if mine is None or not was_leader:
             return
