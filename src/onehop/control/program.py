@@ -10,12 +10,11 @@ import fcntl
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Final
 
 import structlog
-from prometheus_client import Gauge
 
 import onehop
 from onehop.base.errors import ConfigError
@@ -23,16 +22,19 @@ from onehop.compile.compiler import Compiler
 from onehop.control.binding import Binding
 from onehop.control.config import Config
 from onehop.control.configfile import compile_options, state_directory
+from onehop.control.garbage import collect_after
 from onehop.control.gate import Budget, Gate
 from onehop.control.memory import Memory, Remembered
 from onehop.control.overview import Snapshot
 from onehop.control.pipeline import Pipeline
 from onehop.control.planes import make_binder, make_driver
 from onehop.control.refusals import Refusals
+from onehop.control.scrape import Gauges, Scrape
 from onehop.control.served import Served
 from onehop.control.sources import Origin, open_source
 from onehop.control.writeback import ClusterWriteBack, NoWriteBack, WriteBack
 from onehop.driver import Driver
+from onehop.model.model import Table
 from onehop.model.problem import Problem
 from onehop.telemetry.metrics import Metrics
 
@@ -73,6 +75,9 @@ class Program:
             metrics=self._metrics,
         )
         self._worst_lag_s = 0.0
+        self._metrics.registry.register(
+            Scrape(self._gauges, origin.reflectors, self._write_back.metrics)
+        )
 
     def _make_write_back(self) -> WriteBack:
         client = self._origin.client
@@ -91,6 +96,7 @@ class Program:
         """Serve until cancelled."""
         self._compiler.set_hour(int(time.time()))
         async with self._driver.running(), asyncio.TaskGroup() as tasks:
+            tasks.create_task(collect_after(self._pipeline.is_served))
             await self._pipeline.restore(self._memory.load())
             tasks.create_task(self._origin.source.run(self._pipeline))
             tasks.create_task(self._pipeline.run())
@@ -129,24 +135,27 @@ class Program:
             is_synced=self._pipeline.is_complete.is_set(),
             is_ready=self.is_ready(),
             is_leader=self._write_back.is_leader(),
-            served={str(table): n for table, n in self._served.counts.items() if n},
-            withheld={str(table): count for table, count in self._gate.withheld.items()},
+            served=_named(self._served.counts),
+            withheld=_named(self._gate.withheld),
             problems=self.problems(),
             data_plane=self._driver.describe(),
         )
 
     def render_metrics(self) -> bytes:
         """Return all series in Prometheus' text format."""
-        metrics = self._metrics
-        for table, count in self._served.counts.items():
-            metrics.served.labels(table).set(count)
-        _set_counts(metrics.withheld, Counter(str(t) for t in self._gate.withheld.elements()))
-        _set_counts(metrics.refused, Counter(key.table for key in self._refusals.rows()))
-        _set_counts(metrics.problems, Counter(problem.reason for problem in self.problems()))
-        metrics.is_synced.set(self._pipeline.is_complete.is_set())
-        metrics.is_leader.set(self._write_back.is_leader())
-        metrics.loop_lag_seconds.set(self._worst_lag_s)
-        return metrics.render()
+        return self._metrics.render()
+
+    def _gauges(self) -> Gauges:
+        return Gauges(
+            is_synced=self._pipeline.is_complete.is_set(),
+            is_ready=self.is_ready(),
+            is_leader=self._write_back.is_leader(),
+            served=_named(self._served.counts),
+            withheld=_named(self._gate.withheld),
+            refused=_named(Counter(key.table for key in self._refusals.rows())),
+            problems=Counter(problem.reason for problem in self.problems()),
+            loop_lag_s=self._worst_lag_s,
+        )
 
     def confirm(self) -> int:
         """Let go what the deletion gate keeps back; return how many removals that are."""
@@ -225,7 +234,5 @@ def _only_one(state: Path) -> Generator[None]:
         os.close(descriptor)
 
 
-def _set_counts(gauge: Gauge, counts: Mapping[str, int]) -> None:
-    gauge.clear()
-    for label, count in counts.items():
-        gauge.labels(label).set(count)
+def _named(counts: Counter[Table]) -> dict[str, int]:
+    return {str(table): count for table, count in counts.items() if count}

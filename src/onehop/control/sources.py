@@ -1,25 +1,37 @@
 """Which source a configuration means."""
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
 from onehop.base.errors import ConfigError
 from onehop.control.config import Config
 from onehop.kube import Access, Client, connect
 from onehop.source import Source
+from onehop.source.counts import ReflectorCounts
 from onehop.source.kubernetes import KubernetesSource
 from onehop.source.manifests import ManifestSource
 from onehop.source.patience import KubernetesOptions
 
 
 class Origin:
-    """A source, and the client to write back with where there is one."""
+    """A source, and the client to write back with where there is one.
 
-    def __init__(self, name: str, source: Source, client: Client | None) -> None:
+    Attributes:
+        reflectors: what a cluster's reflectors count, by kind; empty for a folder.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        client: Client | None = None,
+        reflectors: Mapping[str, ReflectorCounts] | None = None,
+    ) -> None:
         self.name = name
         self.source = source
         self.client = client
+        self.reflectors = reflectors or {}
 
 
 @contextlib.asynccontextmanager
@@ -32,7 +44,7 @@ async def open_source(config: Config) -> AsyncGenerator[Origin]:
     cluster = config.cluster
     if cluster.manifests is not None:
         folder = _existing(Path(cluster.manifests))
-        yield Origin(f"manifests {folder}", ManifestSource(folder), None)
+        yield Origin(f"manifests {folder}", ManifestSource(folder))
         return
     access = Access(
         kubeconfig=cluster.kubeconfig or "",

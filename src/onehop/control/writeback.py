@@ -36,6 +36,11 @@ log = structlog.get_logger(__name__)
 class WriteBack(Protocol):
     """Who is told what became of objects."""
 
+    @property
+    def metrics(self) -> WriterMetrics | None:
+        """What is counted, or None where nothing is written."""
+        ...
+
     def is_leader(self) -> bool:
         """Tell whether this process is the one that acts for all."""
         ...
@@ -59,6 +64,8 @@ class WriteBack(Protocol):
 
 class NoWriteBack:
     """Where nothing can be written: a folder of manifests has no status."""
+
+    metrics = None
 
     def is_leader(self) -> bool:
         """Tell that nobody else acts for this one."""

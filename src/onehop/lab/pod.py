@@ -60,22 +60,25 @@ async def serve_http(app: str, pod: str, address: str, port: int) -> AsyncGenera
 @contextlib.asynccontextmanager
 async def serve_tcp(pod: str, address: str, port: int) -> AsyncGenerator[None]:
     """Greet every connection with a line, then echo."""
+    open_writers: set[asyncio.StreamWriter] = set()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_writers.add(writer)
         with contextlib.closing(writer), contextlib.suppress(ConnectionError):
             writer.write(f"{pod} saw {writer.get_extra_info('peername')[0]}\n".encode())
             await writer.drain()
             while data := await reader.read(65536):
                 writer.write(data)
                 await writer.drain()
+        open_writers.discard(writer)
 
     server = await asyncio.start_server(talk, address, port)
     try:
         yield
     finally:
         server.close()
-        if hasattr(server, "close_clients"):  # 3.13: connections do not end with the server
-            server.close_clients()
+        for writer in open_writers:
+            writer.close()
 
 
 class _Echo(asyncio.DatagramProtocol):

@@ -1,0 +1,120 @@
+"""State as metrics: read at the moment of a scrape, so that nobody has to keep gauges in step."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import msgspec
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from onehop.source.counts import ReflectorCounts
+from onehop.status import WriterMetrics
+
+Counts = Mapping[str, float]
+"""Values by the one label they carry."""
+
+
+class Gauges(msgspec.Struct, frozen=True, kw_only=True):
+    """What the program is like now.
+
+    Attributes:
+        served: rows by table, as are `withheld` and `refused`.
+        problems: by reason.
+    """
+
+    is_synced: bool
+    is_ready: bool
+    is_leader: bool
+    served: Counts
+    withheld: Counts
+    refused: Counts
+    problems: Counts
+    loop_lag_s: float
+
+
+class Scrape(Collector):
+    """Yields metric families with bounded labels: kinds, tables, reasons, outcomes.
+
+    Args:
+        gauges: called at each scrape.
+        reflectors: counts by kind; empty for a folder of manifests.
+        writer: counts of the status writer, or None where nothing is written.
+    """
+
+    def __init__(
+        self,
+        gauges: Callable[[], Gauges],
+        reflectors: Mapping[str, ReflectorCounts],
+        writer: WriterMetrics | None,
+    ) -> None:
+        self._gauges = gauges
+        self._reflectors = reflectors
+        self._writer = writer
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield everything."""
+        yield from self._program(self._gauges())
+        yield from self._source()
+        if self._writer is not None:
+            yield from _status(self._writer)
+
+    def describe(self) -> Iterable[Metric]:
+        """Yield nothing: the program need not exist yet when this is registered."""
+        return ()
+
+    def _program(self, now: Gauges) -> Iterator[Metric]:
+        yield _gauge("is_synced", "1 after every first list", now.is_synced)
+        yield _gauge("is_ready", "1 after the first acknowledgement", now.is_ready)
+        yield _gauge("is_leader", "1 while this process writes status", now.is_leader)
+        yield _by("served_rows", "Rows the data plane serves", "table", now.served)
+        yield _by("withheld_removals", "Removals that wait for `confirm`", "table", now.withheld)
+        yield _by("refused_rows", "Rows the data plane would not take", "table", now.refused)
+        yield _by("problems", "Faults in cluster objects", "reason", now.problems)
+        yield _gauge("event_loop_lag_seconds", "Worst in the last minute or two", now.loop_lag_s)
+
+    def _source(self) -> Iterator[Metric]:
+        lists = CounterMetricFamily(
+            "onehop_source_lists", "Lists, by what became of them", labels=["kind", "outcome"]
+        )
+        ends = CounterMetricFamily(
+            "onehop_source_watch_ends", "Watches that ended", labels=["kind", "reason"]
+        )
+        events = CounterMetricFamily(
+            "onehop_source_events", "Watch events, bookmarks included", labels=["kind"]
+        )
+        silence = GaugeMetricFamily(
+            "onehop_source_silence_seconds", "Since anything was heard", labels=["kind"]
+        )
+        now = time.monotonic()
+        for kind, counts in self._reflectors.items():
+            for outcome, count in counts.lists.items():
+                lists.add_metric([kind, outcome], count)
+            for reason, count in counts.watch_ends.items():
+                ends.add_metric([kind, reason], count)
+            events.add_metric([kind], counts.events)
+            if counts.is_listed:
+                silence.add_metric([kind], counts.silence_s(now))
+        yield from (lists, ends, events, silence)
+
+
+def _status(writer: WriterMetrics) -> Iterator[Metric]:
+    writes = CounterMetricFamily(
+        "onehop_status_requests", "Requests that write back", labels=["kind", "outcome"]
+    )
+    for (kind, outcome), count in writer.requests.items():
+        writes.add_metric([kind, outcome], count)
+    yield writes
+    yield CounterMetricFamily(
+        "onehop_status_repairs", "Foreign changes to our status undone", value=writer.repairs
+    )
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"onehop_{name}", text, value=float(value))
+
+
+def _by(name: str, text: str, label: str, counts: Counts) -> Metric:
+    family = GaugeMetricFamily(f"onehop_{name}", text, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], count)
+    return family
