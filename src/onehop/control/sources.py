@@ -52,9 +52,8 @@ async def open_source(config: Config) -> AsyncGenerator[Origin]:
         in_cluster=cluster.in_cluster,
     )
     async with connect(access) as client:
-        yield Origin(
-            f"cluster {cluster.name}", KubernetesSource(client, KubernetesOptions()), client
-        )
+        source = KubernetesSource(client, KubernetesOptions())
+        yield Origin(f"cluster {cluster.name}", source, client, source.counts)
 
 
 def _existing(folder: Path) -> Path:
