@@ -7,6 +7,7 @@ import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from onehop.cluster import Kind
 from onehop.source.counts import ReflectorCounts
 from onehop.status import WriterMetrics
 
@@ -44,7 +45,7 @@ class Scrape(Collector):
     def __init__(
         self,
         gauges: Callable[[], Gauges],
-        reflectors: Mapping[str, ReflectorCounts],
+        reflectors: Mapping[Kind, ReflectorCounts],
         writer: WriterMetrics | None,
     ) -> None:
         self._gauges = gauges

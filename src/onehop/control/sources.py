@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
 from onehop.base.errors import ConfigError
+from onehop.cluster import Kind
 from onehop.control.config import Config
 from onehop.kube import Access, Client, connect
 from onehop.source import Source
@@ -26,7 +27,7 @@ class Origin:
         name: str,
         source: Source,
         client: Client | None = None,
-        reflectors: Mapping[str, ReflectorCounts] | None = None,
+        reflectors: Mapping[Kind, ReflectorCounts] | None = None,
     ) -> None:
         self.name = name
         self.source = source
