@@ -11,6 +11,7 @@ from onehop.base.errors import (
     KubeConflict,
     KubeForbidden,
     KubeNotFound,
+    KubeUnavailable,
     OnehopError,
     RejectedError,
     TransientError,
@@ -60,9 +61,16 @@ class Channel:
     """Sends requests; what the world does wrong is raised after it was counted."""
 
     def __init__(
-        self, ports: WriterPorts, pace: Pace, *, rights: Rights, metrics: WriterMetrics
+        self,
+        ports: WriterPorts,
+        pace: Pace,
+        *,
+        timeout_s: float,
+        rights: Rights,
+        metrics: WriterMetrics,
     ) -> None:
         self._ports = ports
+        self._timeout_s = timeout_s
         self._bucket = TokenBucket(rate_per_s=pace.per_s, burst=pace.burst, clock=ports.clock)
         self._rights = rights
         self._metrics = metrics
@@ -109,7 +117,7 @@ class Channel:
             self._metrics.count(kind, WriteOutcome.FENCED)
             raise NotLeading("not the leader any more")
         try:
-            answer = await send()
+            answer = await self._in_time(send)
         except KubeForbidden as error:
             if TERMINATING in str(error):
                 self._metrics.count(kind, WriteOutcome.GONE)
@@ -122,6 +130,13 @@ class Channel:
         self._rights.grant(right)
         self._metrics.count(kind, WriteOutcome.DONE)
         return answer
+
+    async def _in_time(self, send: Callable[[], Awaitable[T]]) -> T:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await send()
+        except TimeoutError as error:
+            raise KubeUnavailable(f"no answer within {self._timeout_s:g} s") from error
 
 
 def _outcome_of(error: TransientError | RejectedError) -> WriteOutcome:

@@ -51,6 +51,18 @@ class _News:
         self.budget = budget
         self.is_forgotten = False
 
+    def next_event(self) -> EmitEvent | None:
+        """Return what is to be told next: what stands before what happened because of it."""
+        untold = (event for event in self.standing if event not in self.told)
+        return next(untold, self.happened[0] if self.happened else None)
+
+    def note_told(self, event: EmitEvent) -> None:
+        """Take note that an event is there; it may no longer be wanted by now."""
+        if event.is_standing:
+            self.told.add(event)
+        elif event in self.happened:
+            self.happened.remove(event)
+
 
 class Herald:
     """The events of all objects."""
@@ -131,30 +143,21 @@ class Herald:
         news = self._news.get(ref)
         if news is None:
             return
-        for event in tuple(each for each in news.standing if each not in news.told):
+        while (event := news.next_event()) is not None:
             wait_s = news.budget.wait_s()
             if wait_s > 0:
+                self._metrics.dropped_events += len(news.happened)
+                news.happened.clear()
                 self._worker.queue.put_after(ref, wait_s)
                 break
             await self._tell(event)
             news.budget.take()
-            news.told.add(event)
-        while news.happened:
-            event = news.happened[0]
-            if news.budget.wait_s() > 0:
-                self._metrics.dropped_events += 1
-            else:
-                await self._tell(event)
-                news.budget.take()
-            if event in news.happened:
-                news.happened.remove(event)
+            news.note_told(event)
         self._drop_if_done(ref, news)
 
     async def _tell(self, event: EmitEvent) -> None:
         try:
             await (self._ensure(event) if event.is_standing else self._count(event))
-        except Denied:
-            raise
         except KubeNotFound as error:  # no namespace to put it into any more
             log.debug("event_has_no_place", object=str(event.ref), error=str(error))
         except RejectedError as error:

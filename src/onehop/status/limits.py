@@ -23,23 +23,29 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         writes: requests about objects; a thousand at once are a first start or a fail-over.
         events: requests about events, apart, so that no address ever waits behind a text.
+        request_s: a request takes no longer. Shorter than the time between the end of our
+            leadership and the start of another's (15 - 10 s, kube.ElectionTimes): what was begun
+            as the leader is over before somebody else begins.
         patience_s: how long the data plane may take before "not yet" is worth a write.
         first_retry_s: the wait after a first failure; each further one doubles it.
         longest_retry_s: no wait is longer (cloud-provider, maxRetryDelay), unless the server asks.
         denied_retry_s: the wait after a 403: rights come back when a person grants them.
         event_burst: events about one object at once (client-go, defaultSpamBurst).
         event_every_s: a further one after so long (client-go, defaultSpamQPS).
+        lead_poll_s: how often one that waits for the lead looks whether it has it.
         repair_first_s: the wait between two repairs of what somebody else changes; it doubles.
     """
 
     writes: Pace = Pace(concurrency=16, per_s=500.0, burst=1000)
     events: Pace = Pace(concurrency=4, per_s=100.0, burst=500)
+    request_s: float = 4.0
     patience_s: float = 2.0
     first_retry_s: float = 1.0
     longest_retry_s: float = 300.0
     denied_retry_s: float = 60.0
     event_burst: int = 25
     event_every_s: float = 300.0
+    lead_poll_s: float = 1.0
     repair_first_s: float = 1.0
 
     def retry_s(self, failures: int, chance: float) -> float:

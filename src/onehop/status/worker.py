@@ -42,18 +42,35 @@ class Worker:
         self._ports = ports
         self._limits = limits
         self._failures: dict[ObjectRef, int] = {}
+        self._withheld: set[ObjectRef] = set()
 
     async def run(self) -> None:
-        """Work until cancelled; while we do not lead, whatever comes in line is passed over."""
+        """Work until cancelled; while we do not lead, whatever comes in line is kept for later."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._resume())
             while True:
                 await self._slots.acquire()
                 group.create_task(self._work(await self.queue.take()))
+
+    async def _resume(self) -> None:
+        """Line up what was kept, as soon as we lead.
+
+        A Lease can run out and be renewed without anybody being told: nobody else had it. So this
+        looks at the one thing that counts, instead of waiting for news.
+        """
+        while True:
+            await asyncio.sleep(self._limits.lead_poll_s)
+            if self._withheld and self._ports.is_leader():
+                withheld, self._withheld = self._withheld, set()
+                for ref in withheld:
+                    self.queue.put(ref)
 
     async def _work(self, ref: ObjectRef) -> None:
         try:
             if self._ports.is_leader():
                 await self._try(ref)
+            else:
+                self._withheld.add(ref)
         finally:
             self.queue.done(ref)
             self._slots.release()
@@ -63,7 +80,7 @@ class Worker:
         try:
             await self._handle(ref)
         except NotLeading:
-            return  # who gains the lead lines everything up again
+            self._withheld.add(ref)
         except Denied as denied:
             self.queue.put_after(ref, denied.retry_in_s)
         except (TransientError, KubeConflict, KubeNotFound) as error:

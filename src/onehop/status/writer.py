@@ -23,7 +23,7 @@ from onehop.status.decide import decide
 from onehop.status.event import problem_event
 from onehop.status.form import change_of
 from onehop.status.herald import Herald
-from onehop.status.limits import Limits
+from onehop.status.limits import Limits, Pace
 from onehop.status.metrics import WriteKind, WriterMetrics
 from onehop.status.report import Report
 from onehop.status.rights import Rights
@@ -73,12 +73,15 @@ class StatusWriter:
         self._limits = limits
         self._entries: dict[ObjectRef, _Entry] = {}
         rights = Rights(retry_s=limits.denied_retry_s, clock=ports.clock, metrics=self.metrics)
-        self._channel = Channel(ports, limits.writes, rights=rights, metrics=self.metrics)
+
+        def channel(pace: Pace) -> Channel:
+            return Channel(
+                ports, pace, timeout_s=limits.request_s, rights=rights, metrics=self.metrics
+            )
+
+        self._channel = channel(limits.writes)
         self._herald = Herald(
-            Channel(ports, limits.events, rights=rights, metrics=self.metrics),
-            ports=ports,
-            limits=limits,
-            metrics=self.metrics,
+            channel(limits.events), ports=ports, limits=limits, metrics=self.metrics
         )
         self._worker = Worker(
             self._bring,
