@@ -30,11 +30,6 @@ async def collect_after(start: asyncio.Event) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_REST_S):
                 await start.wait()
-        t0 = __import__("time").perf_counter()
-        n = gc.collect()
-        print(
-            "GARBAGE", n, __import__("time").perf_counter() - t0, len(gc.get_objects()), flush=True
-        )
         gc.freeze()
     finally:
         gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
