@@ -72,6 +72,7 @@ def _listeners(
 ) -> Iterator[Listener]:
     for address in addresses:
         for port in intent.ports:
+            is_tcp = port.transport is Transport.TCP
             name = f"{intent.ref.namespace}/{intent.ref.name}:{port.port}/{port.transport}"
             yield Listener(
                 id=ListenerId(f"{name}@{address}"),
@@ -81,9 +82,8 @@ def _listeners(
                 transport=port.transport,
                 handler=_handler(intent, port),
                 sources=sources,
-                accepts_proxy_protocol=intent.accepts_proxy_protocol
-                and port.transport is Transport.TCP,
-                max_connections=intent.max_connections,
+                accepts_proxy_protocol=intent.accepts_proxy_protocol and is_tcp,
+                max_connections=intent.max_connections if is_tcp else None,
             )
 
 

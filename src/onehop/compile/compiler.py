@@ -208,13 +208,13 @@ class Compiler:
         return outcome
 
     def problems(self) -> tuple[Problem, ...]:
-        """Return every problem there is, sorted."""
-        return tuple(sorted(self._sheet.problems()))
+        """Return every problem there is, once and sorted."""
+        return tuple(sorted(set(self._sheet.problems())))
 
     def problems_of(self, subject: ObjectRef) -> tuple[Problem, ...]:
-        """Return what is wrong with one object, sorted."""
+        """Return what is wrong with one object, once and sorted."""
         cells = self._about.get(subject, {})
-        found = (problem for cell in cells for problem in self._told[cell])
+        found = {problem for cell in cells for problem in self._told[cell]}
         return tuple(sorted(problem for problem in found if problem.subject == subject))
 
     def verdict(self, ref: ObjectRef) -> Verdict | None:

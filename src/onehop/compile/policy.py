@@ -5,6 +5,8 @@ error messages and the manual (docs/annotations.md) all come from it. An annotat
 that is unknown or malformed is a Problem and changes nothing else.
 """
 
+import difflib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -346,6 +348,7 @@ ANNOTATIONS: Final[dict[str, Annotation]] = {
 
 # Written by other parts of onehop, or meant for later ones: not the compiler's to judge.
 _FOREIGN: Final = frozenset(("acme",))
+_KEY: Final = re.compile(r"[A-Za-z0-9._/-]{1,100}")
 
 
 def parse_policy(
@@ -378,19 +381,21 @@ def parse_policy(
 
 def _unknown(subject: ObjectRef, key: str, known: Annotation | None) -> Problem:
     if known is not None:
-        kinds = " or ".join(sorted(known.on))
-        message = f"has no meaning on a {subject.kind}; it may stand on a {kinds}"
+        message = f"changes nothing here; it belongs on: {', '.join(sorted(known.on))}"
     else:
-        allowed = ", ".join(n for n, a in sorted(ANNOTATIONS.items()) if subject.kind in a.on)
-        message = f"is not known and changes nothing; known on a {subject.kind} are: {allowed}"
+        here = [name for name, item in ANNOTATIONS.items() if subject.kind in item.on]
+        meant = difflib.get_close_matches(key.removeprefix(ANNOTATION_PREFIX)[:80], here, n=1)
+        hint = f"did you mean {ANNOTATION_PREFIX}{meant[0]}?" if meant else "see the manual"
+        message = f"is not known and changes nothing; {hint}"
     return _problem(subject, key, Reason.UNKNOWN_ANNOTATION, message)
 
 
 def _problem(subject: ObjectRef, key: str, reason: Reason, message: str) -> Problem:
+    shown = key if _KEY.fullmatch(key) else quoted(key)
     return Problem(
         subject=subject,
-        field=f"metadata.annotations[{key}]",
+        field=f"metadata.annotations[{shown}]",
         reason=reason,
-        message=f"{key}: {message}",
+        message=f"{shown}: {message}",
         severity=Severity.WARNING,
     )

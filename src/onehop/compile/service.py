@@ -68,11 +68,11 @@ def is_ours(service: Service, options: Options) -> bool:
 
 def _compute(reader: Reader, ref: ObjectRef) -> Cell[ServiceIntent]:
     service, options = reader.get(SERVICES, ref), options_of(reader)
-    if service is None or not is_ours(service, options):
-        return Cell(None)
-    if service.metadata.deletion_timestamp is not None:
+    if service is None or service.metadata.deletion_timestamp is not None:
         return Cell(None)
     policy, problems = parse_policy(ref, service.metadata.annotations)
+    if not is_ours(service, options):
+        return Cell(None, problems)  # it may be the backend of an Ingress, and mean us
     families = tuple(f == "IPv6" for f in dict.fromkeys(service.spec.ip_families or ("IPv4",)))
     requested = _requested(service, policy, families, ref)
     sources, source_problems = _sources(service, ref)

@@ -127,8 +127,9 @@ def _wish(  # noqa: PLR0913, PLR0917  the parts that HTTP and stream wishes do n
         port=port.port,
     )
     path = PathPolicy(policy.path) if policy.path else options.path
-    header = policy.proxy_protocol or "none"
-    is_http = protocol not in (BackendProtocol.TCP, BackendProtocol.UDP)
+    is_udp = protocol is BackendProtocol.UDP  # a datagram has no place for a PROXY header
+    header = "none" if is_udp else policy.proxy_protocol or "none"
+    is_http = not is_udp and protocol is not BackendProtocol.TCP
     pool = msgspec.structs.replace(
         plain,
         protocol=protocol,
