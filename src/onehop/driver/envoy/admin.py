@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
+
+import aiohttp
 
 from onehop.base.errors import DriverUnavailable
 
@@ -27,8 +30,17 @@ class EnvoyAdmin:
         return int(value) if found else None
 
     async def open_connections(self) -> int:
-        """Return how many connections clients hold."""
-        return await self.gauge("server.total_connections") or 0
+        """Return how many connections clients hold.
+
+        From the listeners, one by one: the server's own total is as old as the last flush.
+        """
+        text = await self._request("GET", "/stats?filter=^listener[.].*[.]downstream_cx_active$")
+        counts = (line.rpartition(": ") for line in text.splitlines())
+        return sum(
+            int(count)
+            for name, _, count in counts
+            if ".worker_" not in name and not name.startswith("listener.admin.")
+        )
 
     async def config_dump(self, *, with_endpoints: bool = False) -> dict[str, Any]:
         """Return what Envoy serves, in its own words; it redacts private keys by itself."""
@@ -46,34 +58,16 @@ class EnvoyAdmin:
         Raises:
             DriverUnavailable: nobody answers, or with another status than 200.
         """
-        head = f"{method} {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n"
+        connector = aiohttp.UnixConnector(path=str(self._socket))
         try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                reader, writer = await asyncio.open_unix_connection(self._socket)
-                try:
-                    writer.write(head.encode())
-                    answer = await reader.read()
-                finally:
-                    writer.close()
-        except (OSError, TimeoutError) as err:
+            async with (
+                asyncio.timeout(_TIMEOUT_S),
+                aiohttp.ClientSession(connector=connector) as session,
+                session.request(method, f"http://envoy{path}") as answer,
+            ):
+                text = await answer.text()
+        except (OSError, TimeoutError, aiohttp.ClientError) as err:
             raise DriverUnavailable(f"Envoy's admin socket {self._socket}: {err}") from err
-        headers, _, body = answer.partition(b"\r\n\r\n")
-        status = headers.split(b" ", 2)[1:2]
-        if status != [b"200"]:
-            raise DriverUnavailable(f"Envoy's admin socket: {method} {path}: {headers[:80]!r}")
-        if b"transfer-encoding: chunked" in headers.lower():
-            body = _dechunk(body)
-        return body.decode()
-
-
-def _dechunk(body: bytes) -> bytes:
-    """Undo the chunked transfer coding (RFC 9112, section 7.1)."""
-    parts: list[bytes] = []
-    while body:
-        size_line, _, rest = body.partition(b"\r\n")
-        size = int(size_line.split(b";")[0] or b"0", 16)
-        if size == 0:
-            break
-        parts.append(rest[:size])
-        body = rest[size + 2 :]
-    return b"".join(parts)
+        if answer.status != HTTPStatus.OK:
+            raise DriverUnavailable(f"Envoy's admin: {method} {path}: {answer.status} {text[:200]}")
+        return text

@@ -67,13 +67,9 @@ class ResourceCache:
         self._accepted.pop(key, None)
         return self._offered[key.type].pop(key.name, None) is not None
 
-    def release(self, key: ResourceKey) -> bool:
-        """Offer a quarantined resource once more; tell whether there was one."""
-        held = self._quarantined.pop(key, None)
-        if held is None:
-            return False
-        self._offered[key.type][key.name] = Entry(next(self._versions), held.body)
-        return True
+    def release(self, key: ResourceKey) -> None:
+        """Forget that a resource was refused: it may be offered once more as it is."""
+        self._quarantined.pop(key, None)
 
     def accept(self, key: ResourceKey, version: int) -> None:
         """Note that Envoy took this version."""

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Final
 
 import structlog
@@ -33,7 +34,6 @@ from onehop.plan import Plan, Stage, StageKind
 
 log = structlog.get_logger(__name__)
 
-START_TIMEOUT_S: Final = 15.0
 ACK_TIMEOUT_S: Final = 30.0
 """For one stage; 10,000 clusters take Envoy 3 s."""
 
@@ -45,12 +45,13 @@ class EnvoyDriver:
     capabilities: Final = frozenset(Capability)
 
     def __init__(self, options: EnvoyOptions) -> None:
-        self._options = options
+        self.options = options
         self._cache = ResourceCache()
         self._rows = Translator(self._cache, options.access_log)
         self._server = XdsServer(self._new_session, self._on_progress)
         self._progress = asyncio.Event()
         self._applying = asyncio.Lock()
+        self._refused: dict[RowKey, Row] = {}
         self._discards = Discards(options.drain_grace_s, self._discard)
         self._last_ack_at: float | None = None
         self.admin = EnvoyAdmin(options.admin_socket)
@@ -67,11 +68,12 @@ class EnvoyDriver:
             ConfigError: the state directory cannot be used.
             DriverUnavailable: Envoy does not connect in time.
         """
-        _prepare_state(self._options)
+        _prepare_state(self.options)
         failure: DriverUnavailable | None = None
-        async with self._server.listening(self._options.xds_socket), asyncio.TaskGroup() as group:
+        async with self._server.listening(self.options.xds_socket), asyncio.TaskGroup() as group:
             supervisor = group.create_task(self._process.supervise())
             discarder = group.create_task(self._discards.run())
+            retrier = group.create_task(self._retry_listeners())
             try:
                 failure = await self._connect()
                 if failure is None:
@@ -80,6 +82,7 @@ class EnvoyDriver:
                 await self._process.stop()
                 supervisor.cancel()
                 discarder.cancel()
+                retrier.cancel()
         if failure is not None:
             raise failure  # out here, because a TaskGroup would wrap it
 
@@ -97,7 +100,9 @@ class EnvoyDriver:
                 changed += self._put_stage(stage, plan, before)
                 await self._settle(stage, changed)
                 changed = []
-        refused = self._take_back(before)
+            refused = self._take_back(before)
+        for refusal in refused:
+            log.warning("envoy_refused", row=refusal.key, reason=refusal.reason)
         return Receipt(refused=refused, duration_s=time.monotonic() - started)
 
     def set_endpoints(self, members: PoolEndpoints) -> None:
@@ -108,20 +113,23 @@ class EnvoyDriver:
 
     # What the status page shows
 
+    def describe(self) -> dict[str, str]:
+        """Return what an operator wants to know of this Envoy now."""
+        acked = self._last_ack_at
+        return {
+            "connected": "yes" if self.is_connected else "no",
+            "pid": str(self.pid or "-"),
+            "restarts": str(self.restarts),
+            "last_ack": "-" if acked is None else _utc(acked),
+            **{type_.name.lower(): str(count) for type_, count in self.resources.items()},
+            "quarantined": str(len(self._cache.quarantined)),
+        }
+
     @property
     def is_connected(self) -> bool:
         """Whether Envoy is there and listens to us."""
         session = self._server.session
         return session is not None and session.is_open(ResourceType.CLUSTER)
-
-    def describe(self) -> dict[str, str]:
-        """Return what an operator wants to know of it now."""
-        return {
-            "connected": "yes" if self.is_connected else "no",
-            "pid": str(self.pid or "-"),
-            "restarts": str(self.restarts),
-            **{type_.name.lower(): str(count) for type_, count in self.resources.items() if count},
-        }
 
     @property
     def restarts(self) -> int:
@@ -151,6 +159,11 @@ class EnvoyDriver:
             for resource, held in self._cache.quarantined.items()
             if (row := self._rows.row_of(resource)) is not None
         }
+
+    @property
+    def names_asked_for(self) -> int:
+        """How many server names Envoy holds a certificate for, or is about to."""
+        return self._rows.names_asked_for
 
     async def stats(self) -> str:
         """Return Envoy's statistics in Prometheus text format."""
@@ -214,19 +227,45 @@ class EnvoyDriver:
         refused = [
             Refusal(key, reason) for key, reason in self.quarantined.items() if key in before
         ]
+        for key in before:
+            self._refused.pop(key, None)
         for refusal in refused:
-            old = before[refusal.key]
-            if old is None:
-                self._rows.rows.pop(refusal.key, None)
-            else:
-                self._rows.rows[refusal.key] = old
-            log.warning("envoy_refused", row=refusal.key, reason=refusal.reason)
+            row = self._rows.rows.get(refusal.key)
+            if row is not None:
+                self._refused[refusal.key] = row
+            self._rows.revert(refusal.key, before[refusal.key])
         return tuple(sorted(refused, key=lambda refusal: refusal.key))
+
+    async def _retry_listeners(self) -> None:
+        """Try refused listeners again, until cancelled: what held their port may have gone."""
+        while True:
+            await asyncio.sleep(self.options.listener_retry_s)
+            if not any(isinstance(row, Listener) for row in self._refused.values()):
+                continue
+            async with self._applying:
+                with contextlib.suppress(DriverUnavailable):
+                    await self._retry(
+                        [r for r in self._refused.values() if isinstance(r, Listener)]
+                    )
+
+    async def _retry(self, listeners: list[Listener]) -> None:
+        before: dict[RowKey, Row | None] = {}
+        for listener in listeners:
+            self._cache.release(ResourceKey(ResourceType.LISTENER, listener.id))
+        stage = Stage(kind=StageKind.LISTEN, put=tuple(listeners))
+        await self._settle(stage, self._put_rows(listeners, before))
+        refused = {refusal.key for refusal in self._take_back(before)}
+        for listener in listeners:
+            if key_of(listener) not in refused:
+                log.info("envoy_took_listener_at_last", listener=listener.id)
 
     def _discard(self, key: RowKey) -> bool:
         row = self._rows.rows.get(key)
-        if isinstance(row, Pool) and self._rows.is_pointed_at(row.id):
-            return False
+        match row:
+            case Pool(id=pool) | PoolEndpoints(pool=pool) if self._rows.is_pointed_at(pool):
+                return False
+            case _:
+                pass
         self._send(self._rows.remove(key))
         return True
 
@@ -234,7 +273,9 @@ class EnvoyDriver:
 
     async def _connect(self) -> DriverUnavailable | None:
         try:
-            await self._until(lambda: self.is_connected, START_TIMEOUT_S, "Envoy to connect")
+            await self._until(
+                lambda: self.is_connected, self.options.start_timeout_s, "Envoy to connect"
+            )
         except DriverUnavailable as err:
             return err
         return None
@@ -323,6 +364,10 @@ class EnvoyDriver:
             raise DriverUnavailable(
                 f"waited {timeout_s:g} s for {what}; Envoy's last words: {words}"
             ) from err
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, tz=UTC).isoformat(timespec="seconds")
 
 
 def _prepare_state(options: EnvoyOptions) -> None:

@@ -25,8 +25,12 @@ _LOCALITY_ZONE: Final = 2
 _REMEMBERED_ENDPOINTS: Final = 1 << 17
 
 
-def render_endpoints(members: PoolEndpoints) -> bytes:
+def render_endpoints(members: PoolEndpoints, check_port: int | None = None) -> bytes:
     """Return the serialized ClusterLoadAssignment of a pool.
+
+    Args:
+        members: the pool and its endpoints.
+        check_port: where health checks go; None is each endpoint's own port.
 
     Zones become localities, which Envoy shows in its statistics; without zone-aware routing they
     do not weigh. Where *all* endpoints drain they are offered as healthy, because a terminating
@@ -43,6 +47,7 @@ def render_endpoints(members: PoolEndpoints) -> bytes:
                 endpoint.port,
                 endpoint.weight,
                 drains and endpoint.readiness is Readiness.DRAINING,
+                check_port,
             )
             for endpoint in group
         )
@@ -55,10 +60,10 @@ def has_serving(endpoints: Sequence[Endpoint]) -> bool:
     return any(endpoint.readiness is Readiness.SERVING for endpoint in endpoints)
 
 
-def build_endpoints(members: PoolEndpoints) -> Any:
+def build_endpoints(members: PoolEndpoints, check_port: int | None = None) -> Any:
     """Return the same ClusterLoadAssignment as a message."""
     message = ClusterLoadAssignment()
-    message.ParseFromString(render_endpoints(members))
+    message.ParseFromString(render_endpoints(members, check_port))
     return message
 
 
@@ -67,11 +72,21 @@ def _zone(endpoint: Endpoint) -> str:
 
 
 @lru_cache(maxsize=_REMEMBERED_ENDPOINTS)
-def _lb_endpoint(address: IpAddr, port: int, weight: int, is_draining: bool) -> bytes:  # noqa: FBT001  a cache key
+def _lb_endpoint(
+    address: IpAddr,
+    port: int,
+    weight: int,
+    is_draining: bool,  # noqa: FBT001  part of a cache key
+    check_port: int | None,
+) -> bytes:
     """Return one entry of `lb_endpoints`, tag included."""
-    socket = {"socket_address": {"address": address, "port_value": port}}
+    endpoint: dict[str, Any] = {
+        "address": {"socket_address": {"address": address, "port_value": port}}
+    }
+    if check_port is not None:
+        endpoint["health_check_config"] = {"port_value": check_port}
     message = LbEndpoint(
-        endpoint={"address": socket},
+        endpoint=endpoint,
         load_balancing_weight=wrapped(weight),
         health_status="DRAINING" if is_draining else "UNKNOWN",
     )

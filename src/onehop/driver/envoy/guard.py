@@ -24,6 +24,7 @@ BODY_FILTER: Final = "envoy.filters.http.buffer"
 _CLIENTS_COUNTED: Final = 10_000
 """Buckets for each limited route; beyond it, Envoy forgets the client it saw longest ago."""
 
+_PLENTY: Final = (1 << 32) - 1
 _WHOLE: Final = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
 
 
@@ -89,8 +90,15 @@ def _rate_limit(limit: RateLimit) -> Any:
         "tokens_per_fill": wrapped(limit.requests),
         "fill_interval": duration(limit.per_s),
     }
+    # Envoy demands a bucket for what no descriptor takes, though here every client has one.
+    plenty = {
+        "max_tokens": _PLENTY,
+        "tokens_per_fill": wrapped(_PLENTY),
+        "fill_interval": duration(1),
+    }
     return LocalRateLimit(
         stat_prefix="onehop",
+        token_bucket=plenty,
         filter_enabled=_WHOLE,
         filter_enforced=_WHOLE,
         rate_limits=[{"actions": [client]}],

@@ -20,8 +20,7 @@ def render_health_check(pool: Pool, check: HealthCheck) -> dict[str, Any]:
         "healthy_threshold": wrapped(check.healthy_threshold),
         "unhealthy_threshold": wrapped(check.unhealthy_threshold),
     }
-    if check.port is not None:
-        rendered["alt_port"] = wrapped(check.port)
+    if check.port is not None:  # the port itself goes with each endpoint, by EDS
         rendered["transport_socket_match_criteria"] = PLAIN_CHECK
     if check.http_path is None:
         rendered["tcp_health_check"] = {}
@@ -41,24 +40,22 @@ def _asks_in_http2(pool: Pool, check: HealthCheck) -> bool:
 
 
 def render_outlier_detection() -> dict[str, Any]:
-    """Return passive detection: what fails to connect, or answers 502-504, five times in a row.
+    """Return passive detection: five times in a row without a connection or answer, or 502-504.
 
     A 500 is the application's word, not a sign that another endpoint would do better. At most half
     of a pool is ejected, a lone endpoint never (`always_eject_one_host` is off by default).
+
+    Envoy's `split_external_local_origin_errors` stays off: with it, an endpoint that accepts every
+    connection and then closes it is never ejected, because each connection counts as a success.
     """
     off = wrapped(0)
-    always = wrapped(100)
     return {
         "interval": duration(2),
         "base_ejection_time": duration(5),
         "max_ejection_time": duration(60),
         "max_ejection_percent": wrapped(50),
-        "split_external_local_origin_errors": True,
-        "consecutive_local_origin_failure": wrapped(5),
-        "enforcing_consecutive_local_origin_failure": always,
         "consecutive_gateway_failure": wrapped(5),
-        "enforcing_consecutive_gateway_failure": always,
+        "enforcing_consecutive_gateway_failure": wrapped(100),
         "enforcing_consecutive_5xx": off,
         "enforcing_success_rate": off,
-        "enforcing_local_origin_success_rate": off,
     }

@@ -24,6 +24,10 @@ from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener
 
 _SOURCE_HASH: Final[list[dict[str, Any]]] = [{"source_ip": {}}]
 
+_CONNECT_ATTEMPTS: Final = 6
+"""One more than it takes to eject an endpoint that refuses (see `health`), so that a balancer that
+draws the same one again and again ends up elsewhere."""
+
 
 class Chain(NamedTuple):
     """One way through a listener: for which names, over which transport, into which filter.
@@ -45,7 +49,7 @@ def tcp_chain(handler: ForwardTcp, access_log: str | None) -> Chain:
         cluster=handler.pool,
         idle_timeout=duration(handler.idle_timeout_s),
         hash_policy=_SOURCE_HASH,
-        max_connect_attempts=wrapped(3),
+        max_connect_attempts=wrapped(_CONNECT_ATTEMPTS),
         access_log=render_access_log(access_log, is_http=False),
     )
     return Chain((), None, extension("envoy.filters.network.tcp_proxy", proxy))

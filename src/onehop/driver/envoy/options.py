@@ -18,6 +18,8 @@ class EnvoyOptions(msgspec.Struct, frozen=True, kw_only=True):
         max_connections: downstream, over all listeners; what comes beyond is closed at once.
         drain_grace_s: how long requests in flight may go on after their listener or pool went.
         stop_grace_s: how long open connections may go on when onehop stops.
+        start_timeout_s: how long Envoy may take to come up and connect.
+        listener_retry_s: how often a refused listener is tried again: its port may be free now.
         log_level: of Envoy's own log: trace, debug, info, warning, error, critical, off.
     """
 
@@ -28,6 +30,8 @@ class EnvoyOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_connections: int = 50_000
     drain_grace_s: float = 15.0
     stop_grace_s: float = 5.0
+    start_timeout_s: float = 15.0
+    listener_retry_s: float = 5.0
     log_level: str = "warning"
 
     @property

@@ -65,7 +65,7 @@ class EnvoyProcess:
                 backoff_s = min(backoff_s * 2, _LONGEST_BACKOFF_S)
                 self.restarts += 1
         finally:
-            self._kill()
+            await self._end()
 
     async def stop(self) -> None:
         """Let open connections end, for `stop_grace_s` at most; then end Envoy."""
@@ -81,7 +81,7 @@ class EnvoyProcess:
         except (TimeoutError, ProcessLookupError):
             pass
         finally:
-            self._kill()
+            await self._end()
 
     async def _run_once(self) -> float:
         """Start Envoy, and return how long it lived."""
@@ -100,7 +100,7 @@ class EnvoyProcess:
             await self._forward_log(child)
             await child.wait()
         finally:
-            self._kill()
+            await self._end()
         return loop.time() - started
 
     def _command(self) -> tuple[str, ...]:
@@ -132,6 +132,8 @@ class EnvoyProcess:
                 continue
             if not line and child.stderr.at_eof():
                 return
+            if not line:
+                continue
             self._last_words.append(line)
             level, _, rest = line.partition("\t")
             component, _, text = rest.partition("\t")
@@ -149,10 +151,12 @@ class EnvoyProcess:
                     return
                 await asyncio.sleep(0.05)
 
-    def _kill(self) -> None:
+    async def _end(self) -> None:
+        """Kill what is still there, and wait for the kernel to say that it is gone."""
         if self._child is not None and self._child.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._child.send_signal(signal.SIGKILL)
+            await self._child.wait()
 
 
 def _allow_many_sockets(pid: int) -> None:

@@ -84,9 +84,10 @@ class SecretBook:
         """Note that Envoy asks for a Secret no more."""
         self._demanded.pop(secret, None)
 
-    def is_demanded(self, secret: str) -> bool:
-        """Tell whether Envoy asks for it."""
-        return secret in self._demanded
+    @property
+    def demanded(self) -> int:
+        """How many Secrets Envoy asks for."""
+        return len(self._demanded)
 
     def resolve(self, secret: str) -> Certificate | None:
         """Return what the Secret holds, or None: then the handshake fails at once."""

@@ -114,7 +114,7 @@ class Session:
             return
         topic.acknowledge(flight)
         if topic.type is ResourceType.ROUTES:
-            self._open_routers(tuple(flight.sent))
+            self._open_routers(frozenset(name for name in flight.sent if topic.wants(name)))
         elif topic.type is ResourceType.CLUSTER:
             self._topics[ResourceType.ENDPOINTS].touch(flight.known)
 
@@ -134,14 +134,12 @@ class Session:
             topic.touch_apart(rest[:middle])
             topic.touch_apart(rest[middle:])
 
-    def _open_routers(self, routers: tuple[str, ...]) -> None:
+    def _open_routers(self, routers: frozenset[str]) -> None:
+        """Send all hosts of these routers: Envoy holds them anew, whatever it held before."""
         hosts = self._topics[ResourceType.HOST]
-        fresh = set(routers) - hosts.prefixes
-        if not fresh:
-            return
-        hosts.prefixes |= fresh
+        hosts.prefixes |= routers
         names = self._cache.names(ResourceType.HOST)
-        hosts.touch(name for name in names if name.rpartition("/")[0] in fresh)
+        hosts.touch(name for name in names if name.rpartition("/")[0] in routers)
 
     def _close_routers(self, routers: list[str]) -> None:
         hosts = self._topics[ResourceType.HOST]

@@ -57,7 +57,13 @@ def on_demand_socket(no_sni_name: str) -> dict[str, Any]:
         },
     )
     name = "envoy.tls.certificate_selectors.on_demand_secret"
-    return _downstream({"custom_tls_certificate_selector": extension(name, selector)})
+    return _downstream(
+        {"custom_tls_certificate_selector": extension(name, selector)},
+        # Demanded by Envoy: "On demand certificates are not integrated with session resumption
+        # support." A client that comes back makes a full handshake.
+        disable_stateless_session_resumption=True,
+        disable_stateful_session_resumption=True,
+    )
 
 
 def secret_socket(secret: str) -> dict[str, Any]:
@@ -116,12 +122,13 @@ def _upstream_tls(pool: Pool) -> dict[str, Any]:
     return extension("envoy.transport_sockets.tls", context)
 
 
-def _downstream(certificates: dict[str, Any]) -> dict[str, Any]:
+def _downstream(certificates: dict[str, Any], **resumption: bool) -> dict[str, Any]:
     context = DownstreamTlsContext(
         common_tls_context={
             "tls_params": _TLS_PARAMS,
             "alpn_protocols": ALPN,
             **certificates,
         },
+        **resumption,
     )
     return extension("envoy.transport_sockets.tls", context)

@@ -60,13 +60,12 @@ class Translator:
             case Pool():
                 return self._put_pool(row, old)
             case PoolEndpoints():
-                return self._offer(_endpoints(row.pool), render_endpoints(row), key)
+                return self._offer_endpoints(row.pool)
             case Listener():
                 return self._put_listener(row, old)
             case VirtualHost():
                 self._unlink_host(key, old)
-                for pool in _pools_of(row):
-                    self._hosts_of.setdefault(pool, set()).add(key)
+                self._link_host(key, row)
                 return self._offer_host(row)
             case _:
                 assert_never(row)
@@ -85,7 +84,7 @@ class Translator:
                 return self._withdraw((_cluster(row.id), _endpoints(row.id)))
             case PoolEndpoints():
                 if RowKey(Table.POOL, row.pool) in self.rows:
-                    return self._offer(_endpoints(row.pool), _nobody(row.pool), key)
+                    return self._offer_endpoints(row.pool)
                 return self._withdraw((_endpoints(row.pool),))
             case Listener():
                 self._unlink_listener(key, row)
@@ -96,6 +95,27 @@ class Translator:
                 return self._withdraw((_host(row),))
             case _:
                 assert_never(row)
+
+    def revert(self, key: RowKey, old: Row | None) -> None:
+        """Note that Envoy refused a row, and still serves what it had before."""
+        refused = self.rows.pop(key, None)
+        match refused:
+            case VirtualHost():
+                self._unlink_host(key, refused)
+            case Listener():
+                self._unlink_listener(key, refused)
+            case _:
+                pass
+        match old:
+            case None:
+                return
+            case VirtualHost():
+                self._link_host(key, old)
+            case Listener():
+                self._link_listener(key, old)
+            case _:
+                pass
+        self.rows[key] = old
 
     def demand(self, key: ResourceKey, wanted: bool) -> list[ResourceKey]:  # noqa: FBT001  a callback
         """Take note of what Envoy begins or ceases to ask for; only Secrets depend on it."""
@@ -108,6 +128,11 @@ class Translator:
         self._secrets.release(key.name)
         self._cache.remove(key)
         return []
+
+    @property
+    def names_asked_for(self) -> int:
+        """How many Secrets Envoy asks for."""
+        return self._secrets.demanded
 
     def row_of(self, resource: ResourceKey) -> RowKey | None:
         """Return the row that a resource was made from."""
@@ -149,9 +174,7 @@ class Translator:
     def _put_pool(self, pool: Pool, old: Row | None) -> list[ResourceKey]:
         key = key_of(pool)
         changed = self._offer(_cluster(pool.id), encode(render_cluster(pool)), key)
-        members = RowKey(Table.ENDPOINTS, pool.id)
-        if members not in self.rows:  # a cluster does not finish warming without an answer
-            changed += self._offer(_endpoints(pool.id), _nobody(pool.id), members)
+        changed += self._offer_endpoints(pool.id)
         before = old.persistence if isinstance(old, Pool) else None
         if before != pool.persistence:
             for host_key in self._hosts_of.get(pool.id, ()):
@@ -160,6 +183,16 @@ class Translator:
                 changed += self._offer_host(host)
         return changed
 
+    def _offer_endpoints(self, pool: PoolId) -> list[ResourceKey]:
+        """Offer a pool's endpoints, or that it has none: a cluster warms until it hears."""
+        key = RowKey(Table.ENDPOINTS, pool)
+        row = self.rows.get(key)
+        members = row if isinstance(row, PoolEndpoints) else PoolEndpoints(pool)
+        owner = self.rows.get(RowKey(Table.POOL, pool))
+        check = owner.health_check if isinstance(owner, Pool) else None
+        body = render_endpoints(members, check.port if check is not None else None)
+        return self._offer(_endpoints(pool), body, key)
+
     def _persistence_of(self, pool: PoolId) -> Persistence | None:
         row = self.rows.get(RowKey(Table.POOL, pool))
         return row.persistence if isinstance(row, Pool) else None
@@ -167,6 +200,10 @@ class Translator:
     def _offer_host(self, host: VirtualHost) -> list[ResourceKey]:
         body = encode(render_host(host, self._persistence_of))
         return self._offer(_host(host), body, key_of(host))
+
+    def _link_host(self, key: RowKey, host: VirtualHost) -> None:
+        for pool in _pools_of(host):
+            self._hosts_of.setdefault(pool, set()).add(key)
 
     def _unlink_host(self, key: RowKey, old: Row | None) -> None:
         if isinstance(old, VirtualHost):
@@ -185,8 +222,8 @@ class Translator:
             self._unlink_listener(key, old)
             left = [_router(r) for r in _routers_of(old) if r not in _routers_of(listener)]
             changed += self._withdraw(r for r in left if not self.serves(RouterId(r.name)))
+        self._link_listener(key, listener)
         for router in _routers_of(listener):
-            self._listeners_of.setdefault(router, set()).add(key)
             changed += self._offer(_router(router), encode(render_router(router)), key)
         return changed + self._offer_listener(listener)
 
@@ -213,6 +250,10 @@ class Translator:
                 ]
             case _:
                 assert_never(handler)
+
+    def _link_listener(self, key: RowKey, listener: Listener) -> None:
+        for router in _routers_of(listener):
+            self._listeners_of.setdefault(router, set()).add(key)
 
     def _unlink_listener(self, key: RowKey, old: Listener) -> None:
         for router in _routers_of(old):
@@ -265,10 +306,6 @@ def _router(router: RouterId) -> ResourceKey:
 
 def _host(host: VirtualHost) -> ResourceKey:
     return ResourceKey(ResourceType.HOST, host_resource(host.router, host.hostname))
-
-
-def _nobody(pool: PoolId) -> bytes:
-    return render_endpoints(PoolEndpoints(pool))
 
 
 def _pools_of(host: VirtualHost) -> Iterable[PoolId]:
