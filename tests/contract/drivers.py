@@ -1,0 +1,46 @@
+"""The drivers that the contract is held against, and how each is made ready for a test."""
+
+import tempfile
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+from onehop.driver import Driver
+from onehop.driver.envoy import EnvoyDriver, EnvoyOptions
+from onehop.driver.memory import MemoryDriver
+from onehop.model.model import Row
+from onehop.model.route import VirtualHost
+
+RunningDriver: TypeAlias = Callable[[], AbstractAsyncContextManager[Driver]]
+
+
+@asynccontextmanager
+async def memory() -> AsyncGenerator[Driver]:
+    """A Model in memory, which refuses what real data planes refuse."""
+    driver = MemoryDriver(refuses=_edits_the_path)
+    async with driver.running():
+        yield driver
+
+
+@asynccontextmanager
+async def envoy() -> AsyncGenerator[Driver]:
+    """A real Envoy."""
+    with tempfile.TemporaryDirectory(prefix="onehop-") as folder:
+        options = EnvoyOptions(
+            state_dir=Path(folder) / "envoy", concurrency=1, drain_grace_s=0.2, stop_grace_s=0.0
+        )
+        driver = EnvoyDriver(options)
+        async with driver.running():
+            yield driver
+
+
+DRIVERS: tuple[RunningDriver, ...] = (memory, envoy)
+
+
+def _edits_the_path(row: Row) -> str | None:
+    if isinstance(row, VirtualHost):
+        names = {name for each in row.routes for name, _ in each.request_headers.set}
+        if ":path" in names:
+            return "':path' may not be modified"
+    return None
