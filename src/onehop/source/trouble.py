@@ -35,13 +35,13 @@ def failed(subject: ObjectRef, error: OnehopError) -> Problem:
     """Return the problem of a list or a watch that the API does not serve."""
     match error:
         case KubeForbidden():
-            reason = Reason.REF_NOT_PERMITTED
+            reason = Reason.API_FORBIDDEN
             advice = "Grant get, list and watch; what is known is kept"
         case KubeNotFound():
-            reason = Reason.UNSUPPORTED
+            reason = Reason.RESOURCE_MISSING
             advice = "This server does not serve the resource; it is asked again every minute"
         case _:
-            reason = Reason.UNSUPPORTED
+            reason = Reason.API_UNAVAILABLE
             advice = "What is known is kept, and we keep asking"
     return Problem(
         subject=subject, reason=reason, message=f"{error}. {advice}.", severity=Severity.WARNING
@@ -51,7 +51,10 @@ def failed(subject: ObjectRef, error: OnehopError) -> Problem:
 def doubted(subject: ObjectRef, reason: str) -> Problem:
     """Return the problem of a list that is not believed."""
     return Problem(
-        subject=subject, reason=Reason.CONFLICT, message=f"{reason}.", severity=Severity.WARNING
+        subject=subject,
+        reason=Reason.LIST_NOT_BELIEVED,
+        message=f"{reason}.",
+        severity=Severity.WARNING,
     )
 
 
