@@ -4,11 +4,12 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from onehop.cluster import Ingress
 from onehop.cluster.service import IngressAddress, LoadBalancerStatus, PortStatus
 from onehop.compile.allocation import PLACEMENTS
 from onehop.compile.backend import options_of
 from onehop.compile.ingress import INGRESS_INTENTS, IngressIntent
-from onehop.compile.inputs import HELD, HELD_REFS, SERVICE_REFS, SERVICES
+from onehop.compile.inputs import HELD, HELD_REFS, INGRESSES, SERVICE_REFS, SERVICES
 from onehop.compile.service import FINALIZER, SERVICE_INTENTS, is_ours
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.ident import ListenerId, ObjectRef
@@ -39,7 +40,7 @@ class ServiceRelease(msgspec.Struct, frozen=True):
 
 
 class IngressVerdict(msgspec.Struct, frozen=True):
-    """An Ingress of ours and what `status.loadBalancer` shall be."""
+    """An Ingress and what `status.loadBalancer` shall be; nothing, if it is no longer ours."""
 
     ref: ObjectRef
     status: LoadBalancerStatus
@@ -75,10 +76,17 @@ def _service(reader: Reader, ref: ObjectRef) -> Cell[Verdict]:
 
 
 def _ingress(reader: Reader, ref: ObjectRef) -> Cell[Verdict]:
+    shared = options_of(reader).shared
     if reader.get(INGRESS_INTENTS, ref) is None:
-        return Cell(None)
-    entries = tuple(IngressAddress(ip=address) for address in options_of(reader).shared)
+        ingress = reader.get(INGRESSES, ref)
+        stale = ingress is not None and set(_status_ips(ingress)) <= set(shared)
+        return Cell(IngressVerdict(ref, LoadBalancerStatus()) if stale and shared else None)
+    entries = tuple(IngressAddress(ip=address) for address in shared)
     return Cell(IngressVerdict(ref, LoadBalancerStatus(entries or None)))
+
+
+def _status_ips(ingress: Ingress) -> tuple[str, ...]:
+    return tuple(entry.ip or "" for entry in ingress.status.load_balancer.ingress or ())
 
 
 _INTENT_REFS: Final = Index[ObjectRef, IngressIntent, ObjectRef](
@@ -87,4 +95,10 @@ _INTENT_REFS: Final = Index[ObjectRef, IngressIntent, ObjectRef](
 SERVICE_VERDICTS: Final = Derived[ObjectRef, Verdict](
     "service-verdicts", _service, (SERVICE_REFS, HELD_REFS)
 )
-INGRESS_VERDICTS: Final = Derived[ObjectRef, Verdict]("ingress-verdicts", _ingress, (_INTENT_REFS,))
+# Not ours, and with addresses that may be ours from before: a class that changed takes them away.
+_STATUS_REFS: Final = Index[ObjectRef, Ingress, ObjectRef](
+    INGRESSES, "status-ref", lambda ref, ingress: (ref,) if _status_ips(ingress) else ()
+)
+INGRESS_VERDICTS: Final = Derived[ObjectRef, Verdict](
+    "ingress-verdicts", _ingress, (_INTENT_REFS, _STATUS_REFS)
+)

@@ -121,6 +121,7 @@ class Pipeline:
         }
         for row in known.values():
             self._driver.set_endpoints(row)
+            self._subjects |= self._turned(row)
         if known:
             self.served.take(Change(tuple(known.values())))
             self.applied.put(self.applied.revision + 1)
@@ -129,6 +130,15 @@ class Pipeline:
         later = Change(tuple(row for row in change.upserts if row.id not in known), change.removals)
         self._pending = self._pending.then(later)
         self._subjects |= outcome.subjects
+
+    def _turned(self, row: PoolEndpoints) -> frozenset[ObjectRef]:
+        """Return the Service whose pool has become empty, or is no longer: its owner is told."""
+        before = self.served.endpoints(row.pool)
+        pool = self.served.row(RowKey(Table.POOL, row.pool))
+        if before is None or not isinstance(pool, Pool):
+            return frozenset()
+        is_same = bool(before.endpoints) == bool(row.endpoints)
+        return frozenset() if is_same else frozenset((pool.service,))
 
     async def restore(self, remembered: Remembered) -> None:
         """Serve what was served before this process began, until the source is complete.

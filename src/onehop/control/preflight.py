@@ -17,6 +17,7 @@ from onehop.control.once import compile_once
 from onehop.control.planes import data_plane_version
 from onehop.control.sources import open_source
 from onehop.kube import Client, Right
+from onehop.status.rights import NEEDED
 
 _TIMEOUT_S: Final = 20.0
 
@@ -48,18 +49,12 @@ def needed_rights(config: Config) -> tuple[Right, ...]:
         for verb in ("list", "watch", "get")
     ]
     rights += [Right(verb=verb, resource="secrets") for verb in ("get", "list", "watch")]
-    rights += [
-        Right(verb="patch", resource="services"),
-        Right(verb="patch", resource="services", subresource="status"),
-        Right(verb="patch", group="networking.k8s.io", resource="ingresses", subresource="status"),
-    ]
-    rights += [Right(verb=verb, resource="events") for verb in ("create", "get", "patch")]
     lease = {"group": "coordination.k8s.io", "resource": "leases"}
     namespace = config.cluster.namespace
     rights += [
         Right(verb=verb, namespace=namespace, **lease) for verb in ("get", "create", "patch")
     ]
-    return tuple(rights)
+    return tuple(dict.fromkeys((*rights, *NEEDED)))
 
 
 async def preflight(config: Config) -> AsyncGenerator[Finding]:
