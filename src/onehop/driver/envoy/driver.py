@@ -123,6 +123,7 @@ class EnvoyDriver:
             "last_ack": "-" if acked is None else _utc(acked),
             **{type_.name.lower(): str(count) for type_, count in self.resources.items()},
             "quarantined": str(len(self._cache.quarantined)),
+            "sent_bytes": str(self._server.sent_bytes),
         }
 
     @property

@@ -42,6 +42,8 @@ class XdsServer:
         self._on_progress = on_progress
         self._session: Session | None = None
         self._wake = asyncio.Event()
+        self.sent_bytes = 0
+        """Length of all responses so far: what changes nothing must not add to it."""
 
     @property
     def session(self) -> Session | None:
@@ -104,6 +106,7 @@ class XdsServer:
                 wake.clear()
                 await wake.wait()
             else:
+                self.sent_bytes += len(response)
                 await context.write(response)
 
 
