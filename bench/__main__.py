@@ -11,13 +11,28 @@ from typing import Final
 
 import msgspec
 
-from bench import namespace, row_endpoint, row_start
+from bench import (
+    namespace,
+    row_edit,
+    row_endpoint,
+    row_ingress,
+    row_quiet,
+    row_start,
+    row_throughput,
+)
 from bench.report import print_table
 from bench.row import Result, Row
 from bench.world import World
 
 RESULTS: Final = Path(__file__).parent / "results"
-ROWS: Final = (*row_endpoint.ROWS, *row_start.ROWS)
+ROWS: Final = (
+    *row_start.ROWS,
+    *row_quiet.ROWS,
+    *row_endpoint.ROWS,
+    *row_ingress.ROWS,
+    *row_edit.ROWS,
+    *row_throughput.ROWS,
+)
 
 
 def main() -> int:

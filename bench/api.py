@@ -32,7 +32,7 @@ from bench.orders import (
     Relist,
 )
 from onehop.lab.api import Server, Store, put, serve
-from onehop.lab.api.faults import CutWatches, Gone
+from onehop.lab.api.faults import Gone
 from onehop.telemetry.log import configure_logging
 
 _WATCHED = ("services", "endpointslices.discovery.k8s.io", "ingresses.networking.k8s.io")
@@ -76,9 +76,8 @@ class Double:
             case Calm():
                 return {"changes": self._calm()}
             case Relist():
-                # As many watches as there are kinds: each is refused once.
-                self._server.faults.arm(Gone(), verbs={"watch"}, times=6)
-                self._server.faults.arm(CutWatches())
+                cut = self._server.cut_watches()
+                self._server.faults.arm(Gone(), verbs={"watch"}, times=cut)
             case Counts():
                 return self._counts()
             case _:
@@ -87,6 +86,7 @@ class Double:
 
     def _load(self, order: Load) -> None:
         self._endpoints = order.endpoints
+        self._put(shop.OWN_NAMESPACE)
         self._put(shop.CLASS)
         for number in range(order.services):
             self._put(shop.service(number))

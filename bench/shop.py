@@ -14,6 +14,11 @@ SIDES: Final = ("198.18", "198.19")
 _PER_SIDE: Final = 1 << 16
 _NODES: Final = 100
 
+OWN_NAMESPACE: Final[Json] = {
+    "apiVersion": "v1",
+    "kind": "Namespace",
+    "metadata": {"name": "onehop-system"},  # where the Lease lies; without it no status is written
+}
 CLASS: Final[Json] = {
     "apiVersion": "networking.k8s.io/v1",
     "kind": "IngressClass",

@@ -7,6 +7,7 @@ user starts: `onehop run --config FILE`, with the Envoy of its own.
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,10 +24,12 @@ from bench.child import ChildFailed, Told, descendant, running, until
 from bench.namespace import FLOOR_VIP, PRODUCT_VIP
 from bench.orders import Counts, Load
 from bench.probe import is_serving
+from onehop.cli.run import CONTROL_SOCKET
 from onehop.driver.envoy.binary import find_envoy
 
 METRICS: Final = "127.0.0.1:9080"
 _START_TIMEOUT_S: Final = 120.0
+_ANSWER_TIMEOUT_S: Final = 5.0
 _QUIET_S: Final = 1.0
 
 
@@ -52,10 +55,15 @@ class Running(msgspec.Struct, frozen=True):
 
 
 class World:
-    """A cluster of one size and what serves it."""
+    """A cluster of one size and what serves it.
+
+    Attributes:
+        state: the state directory of the product that was started last.
+    """
 
     def __init__(self, size: Size) -> None:
         self.size = size
+        self.state = Path()
         self._stack = contextlib.ExitStack()
         self._api: Told | None = None
         self._product: Running | None = None
@@ -133,19 +141,20 @@ class World:
     def started_product(self) -> Generator[Running]:
         """Start a product with nothing remembered; it need not serve yet."""
         with tempfile.TemporaryDirectory(prefix="ohs-", dir="/tmp") as state:
+            self.state = Path(state) / "s"
             config = Path(state) / "onehop.json"
-            config.write_text(json.dumps(self._config(state)))
+            config.write_text(json.dumps(self._config()))
             command = (str(Path(sys.executable).parent / "onehop"), "run", "--config", str(config))
             environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
             with running(command, self.log("product"), environment=environment) as process:
                 yield _with_envoy(process)
 
-    def _config(self, state: str) -> dict[str, object]:
+    def _config(self) -> dict[str, object]:
         return {
             "cluster": {"name": "bench", "kubeconfig": str(self._kubeconfig)},
             "addresses": {"shared": PRODUCT_VIP, "bind": {"none": True}},
             "dataPlane": {"driver": "envoy", "envoy": {"concurrency": 1}},
-            "state": str(Path(state) / "s"),
+            "state": str(self.state),
             "listen": {"metrics": METRICS},
         }
 
@@ -207,6 +216,17 @@ def is_ready() -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
+
+
+def data_plane(world: World) -> dict[str, str]:
+    """Return what the product's driver says of itself, by the socket that `onehop status` uses."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_ANSWER_TIMEOUT_S)
+        connection.connect(str(world.state / CONTROL_SOCKET))
+        connection.sendall(b"GET /status HTTP/1.0\r\n\r\n")
+        data = b"".join(iter(lambda: connection.recv(65536), b""))
+    said: dict[str, str] = msgspec.json.decode(data.partition(b"\r\n\r\n")[2])["data_plane"]
+    return said
 
 
 def metric(name: str) -> float:

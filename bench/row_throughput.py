@@ -1,0 +1,130 @@
+"""Throughput row: requests per CPU-second through the product's Envoy and a hand-written one.
+
+Both are the same binary with one worker, no access log and the same statistics, in front of the
+same backend (a third Envoy that answers by itself). `handwritten.yaml` has what the product's
+listener does for every request: clients' claims about addresses removed and true ones added, path
+normalisation, header hygiene, time and size limits, retries, passive health checks. It does not
+have the filters that the product keeps switched off until a route asks for them: that they cost
+next to nothing is what this row shows. Rounds alternate; the figures are medians.
+"""
+
+import json
+import shutil
+import statistics
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from bench import shop
+from bench.child import ChildFailed, cpu_s, running, until
+from bench.namespace import HAND_VIP, PRODUCT_VIP
+from bench.orders import Put
+from bench.probe import Probe, is_serving
+from bench.row import Figures, Row, Target
+from bench.world import Size, World
+from onehop.driver.envoy.binary import find_envoy
+
+_BACKEND_PORT: Final = 9090
+_CONNECTIONS: Final = 16
+_HAND_WRITTEN: Final = Path(__file__).parent / "handwritten.yaml"
+_BODY: Final = "served"
+
+
+def measure(world: World, quick: bool) -> Figures:  # noqa: FBT001  a row's signature
+    """Let wrk ask both by turns."""
+    if shutil.which("wrk") is None:
+        raise ChildFailed("no wrk(1) in PATH: install the package wrk")
+    product = world.product
+    obj = shop.endpoint_slice(0, 1)
+    obj["ports"][0]["port"] = _BACKEND_PORT
+    world.api.ask(Put(obj))
+    rounds, lasts_s = (1, 1) if quick else (7, 5)
+    with tempfile.TemporaryDirectory(prefix="oht-") as name:
+        folder = Path(name)
+        backend = folder / "backend.json"
+        backend.write_text(json.dumps(_backend()))
+        hand = _HAND_WRITTEN
+        with (
+            running(_envoy(backend, 1), world.log("backend")),
+            running(_envoy(hand, 2), world.log("hand")) as written,
+        ):
+            until(_is_answered_by_backend, 20, "the backend behind the product")
+            until(lambda: is_serving(HAND_VIP, shop.host(0)), 20, "the hand-written Envoy")
+            sides = {
+                "product": (product.envoy_pid, PRODUCT_VIP),
+                "floor": (written.pid, HAND_VIP),
+            }
+            seen: dict[str, list[float]] = {side: [] for side in sides}
+            rates: dict[str, list[float]] = {side: [] for side in sides}
+            for _ in range(rounds):
+                for side, (pid, address) in sides.items():
+                    before = cpu_s(pid)
+                    requests = _wrk(address, lasts_s)
+                    seen[side].append(requests / (cpu_s(pid) - before))
+                    rates[side].append(requests / lasts_s)
+    return Figures(
+        product={"per_cpu_s": statistics.median(seen["product"])},
+        floor={"per_cpu_s": statistics.median(seen["floor"])},
+        notes={"requests_per_s": {s: round(statistics.median(rates[s])) for s in rates}},
+    )
+
+
+def _is_answered_by_backend() -> bool:
+    with Probe(PRODUCT_VIP) as probe:
+        return probe.ask(shop.host(0)).body == _BODY.encode()
+
+
+def _wrk(address: str, lasts_s: int) -> int:
+    """Return how many requests were answered; any failure fails the row."""
+    options = ("-t1", f"-c{_CONNECTIONS}", f"-d{lasts_s}s", "-H", f"Host: {shop.host(0)}")
+    command = ("wrk", *options, f"http://{address}/")
+    said = subprocess.run(
+        command, check=True, capture_output=True, text=True, timeout=lasts_s + 30
+    ).stdout
+    if "Non-2xx" in said or "Socket errors" in said:
+        raise ChildFailed(f"requests failed: {said}")
+    line = next(line for line in said.splitlines() if " requests in " in line)
+    return int(line.split()[0])
+
+
+def _envoy(config: Path, number: int) -> tuple[str, ...]:
+    options = ("--concurrency", "1", "--log-level", "error", "--base-id", str(number))
+    return (str(find_envoy()), "-c", str(config), "--disable-hot-restart", *options)
+
+
+def _backend() -> dict[str, object]:
+    """Return an Envoy that answers everything itself."""
+    route = {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": _inline(_BODY)}}
+    kind = "type.googleapis.com/envoy.extensions.filters"
+    manager = {
+        "@type": f"{kind}.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "backend",
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+        "http_filters": [
+            {"name": "router", "typed_config": {"@type": f"{kind}.http.router.v3.Router"}}
+        ],
+    }
+    address = {"address": "0.0.0.0", "port_value": _BACKEND_PORT}  # noqa: S104  our namespace
+    listener = {
+        "name": "backend",
+        "address": {"socket_address": address},
+        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+    }
+    return {"static_resources": {"listeners": [listener]}}
+
+
+def _inline(text: str) -> dict[str, str]:
+    return {"inline_string": text}
+
+
+ROWS: Final = (
+    Row(
+        name="throughput",
+        what="requests per CPU-second against a hand-written Envoy configuration",
+        measure=measure,
+        size=Size(1, 1),
+        quick_size=Size(1, 1),
+        within=(Target("per_cpu_s", 0.97, least=True),),
+    ),
+)
