@@ -1,4 +1,8 @@
-"""The commands, their flags, and what their ends mean."""
+"""The commands, their flags, and what their ends mean.
+
+Each command imports what it needs by itself: `onehop version` shall not wait for an Envoy's
+protobufs and a Kubernetes client.
+"""
 
 import asyncio
 import sys
@@ -11,11 +15,6 @@ import typer
 
 import onehop
 from onehop.base.errors import ConfigError, RejectedError, TransientError
-from onehop.cli import check as check_command
-from onehop.cli import demo as demo_command
-from onehop.cli import render as render_command
-from onehop.cli import run as run_command
-from onehop.cli import status as status_command
 from onehop.control.config import Config
 from onehop.control.configfile import check_config, load_config
 
@@ -56,6 +55,8 @@ def run(
     state: StateOption = None,
 ) -> None:
     """Serve, until SIGTERM or Ctrl-C."""
+    from onehop.cli import run as run_command
+
     settings = read_config(config, manifests=manifests, kubeconfig=kubeconfig, state=state)
     _end(run_command.serve(settings))
 
@@ -66,6 +67,8 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="end after the sample requests")] = False,
 ) -> None:
     """Serve a sample shop on loopback, with sample requests, until Ctrl-C."""
+    from onehop.cli import demo as demo_command
+
     _end(demo_command.demo(once=once))
 
 
@@ -79,6 +82,8 @@ def render(
     ] = "data-plane",
 ) -> None:
     """Print what the data plane would get, as YAML; private keys are left out."""
+    from onehop.cli import render as render_command
+
     settings = read_config(config, manifests=manifests, kubeconfig=kubeconfig)
     _end(render_command.render(settings, what))
 
@@ -91,6 +96,8 @@ def plan(
     state: StateOption = None,
 ) -> None:
     """Print what would change, against what is served now (the last known good)."""
+    from onehop.cli import render as render_command
+
     settings = read_config(config, manifests=manifests, kubeconfig=kubeconfig, state=state)
     _end(render_command.plan(settings))
 
@@ -100,12 +107,16 @@ def status(
     config: ConfigOption = None, state: StateOption = None, output: OutputOption = "text"
 ) -> None:
     """Print the state of the onehop that runs here; exits 1 if it is not ready."""
+    from onehop.cli import status as status_command
+
     _end(status_command.status(read_config(config, state=state), as_json=output == "json"))
 
 
 @app.command()
 def confirm(config: ConfigOption = None, state: StateOption = None) -> None:
     """Let go what the deletion budget keeps back (see `onehop status`)."""
+    from onehop.cli import status as status_command
+
     _end(status_command.confirm(read_config(config, state=state)))
 
 
@@ -117,6 +128,8 @@ def check(
     output: OutputOption = "text",
 ) -> None:
     """Look for what would keep onehop from working here: rights, ports, addresses, objects."""
+    from onehop.cli import check as check_command
+
     settings = read_config(config, manifests=manifests, kubeconfig=kubeconfig)
     _end(check_command.check(settings, as_json=output == "json"))
 

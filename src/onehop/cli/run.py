@@ -7,13 +7,11 @@ import structlog
 
 import onehop
 from onehop.control.config import Config
-from onehop.control.configfile import parse_listen, state_directory
+from onehop.control.configfile import control_socket, parse_listen
 from onehop.control.program import Program, open_program
 from onehop.telemetry.log import configure_logging
 from onehop.web.app import make_control_app, make_public_app
 from onehop.web.server import serve_tcp, serve_unix
-
-CONTROL_SOCKET = "control.sock"
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +31,7 @@ async def serve(config: Config) -> bool:
     host, port = parse_listen(config.listen.metrics, name="config")
     async with (
         open_program(config) as program,
-        serve_unix(make_control_app(program), state_directory(config) / CONTROL_SOCKET),
+        serve_unix(make_control_app(program), control_socket(config)),
         serve_tcp(make_public_app(program), host, port),
         asyncio.TaskGroup() as tasks,
     ):

@@ -8,9 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from onehop.base.errors import TransientError
-from onehop.cli.run import CONTROL_SOCKET
 from onehop.control.config import Config
-from onehop.control.configfile import state_directory
+from onehop.control.configfile import control_socket
 from onehop.control.overview import Snapshot
 
 _TIMEOUT = aiohttp.ClientTimeout(total=5)
@@ -75,7 +74,7 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 async def _ask(config: Config, method: str, path: str) -> bytes:
-    socket = state_directory(config) / CONTROL_SOCKET
+    socket = control_socket(config)
     connector = aiohttp.UnixConnector(path=str(socket))
     try:
         async with (

@@ -128,6 +128,11 @@ def state_directory(config: Config) -> Path:
     return Path(base) / "onehop"
 
 
+def control_socket(config: Config) -> Path:
+    """Return where `onehop status` and `onehop confirm` find the running program."""
+    return state_directory(config) / "control.sock"
+
+
 def parse_listen(text: str, *, name: str) -> tuple[str, int]:
     """Return address and port of `127.0.0.1:9080` or `[::1]:9080`.
 
