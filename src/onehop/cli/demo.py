@@ -5,6 +5,7 @@ import contextlib
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import AsyncGenerator
 from http import HTTPStatus
@@ -60,7 +61,7 @@ async def demo(*, once: bool) -> bool:
         TransientError: the data plane does not come up, or a sample request fails.
     """
     configure_logging(level="warning")
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
