@@ -6,5 +6,6 @@ it imports no other driver. Start reading at `driver`; what a row becomes is in 
 
 from onehop.driver.envoy.driver import EnvoyDriver
 from onehop.driver.envoy.options import EnvoyOptions
+from onehop.driver.envoy.render import render_config, validate_config
 
-__all__ = ["EnvoyDriver", "EnvoyOptions"]
+__all__ = ["EnvoyDriver", "EnvoyOptions", "render_config", "validate_config"]

@@ -24,9 +24,9 @@ from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener
 
 _SOURCE_HASH: Final[list[dict[str, Any]]] = [{"source_ip": {}}]
 
-_CONNECT_ATTEMPTS: Final = 6
-"""One more than it takes to eject an endpoint that refuses (see `health`), so that a balancer that
-draws the same one again and again ends up elsewhere."""
+_CONNECT_ATTEMPTS: Final = 8
+"""More than it takes to eject an endpoint that refuses (see `health`), with a pause for the
+ejection to reach the worker: a balancer that draws the same one again and again ends up elsewhere."""
 
 
 class Chain(NamedTuple):
@@ -50,6 +50,7 @@ def tcp_chain(handler: ForwardTcp, access_log: str | None) -> Chain:
         idle_timeout=duration(handler.idle_timeout_s),
         hash_policy=_SOURCE_HASH,
         max_connect_attempts=wrapped(_CONNECT_ATTEMPTS),
+        backoff_options={"base_interval": duration(0.005), "max_interval": duration(0.05)},
         access_log=render_access_log(access_log, is_http=False),
     )
     return Chain((), None, extension("envoy.filters.network.tcp_proxy", proxy))

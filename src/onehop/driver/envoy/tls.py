@@ -72,10 +72,9 @@ def secret_socket(secret: str) -> dict[str, Any]:
     return _downstream({"tls_certificate_sds_secret_configs": [config]})
 
 
-def inline_socket(certificates: list[Certificate], *, redact: bool) -> dict[str, Any]:
-    """Return the transport socket with the certificates themselves, for a static configuration."""
-    pairs = [certificate_pair(certificate, redact=redact) for certificate in certificates]
-    return _downstream({"tls_certificates": pairs})
+def inline_socket(certificate: Certificate, *, redact: bool) -> dict[str, Any]:
+    """Return the transport socket with the certificate itself, for a static configuration."""
+    return _downstream({"tls_certificates": [certificate_pair(certificate, redact=redact)]})
 
 
 def render_secret(name: str, certificate: Certificate) -> Any:

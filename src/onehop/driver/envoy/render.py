@@ -1,0 +1,138 @@
+"""A Model as one static configuration: to be read, compared, and checked by Envoy's own parser.
+
+What runs gets the same messages piece by piece (`translator`). Here they are put into each other:
+endpoints into clusters, hosts into routers, certificates into filter chains.
+"""
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final, assert_never
+
+from onehop.base.errors import DriverUnavailable, RejectedError
+from onehop.driver.envoy.binary import bound_to_parent, find_envoy
+from onehop.driver.envoy.cluster import render_cluster
+from onehop.driver.envoy.endpoints import build_endpoints
+from onehop.driver.envoy.http import render_http
+from onehop.driver.envoy.listener import Chain, render_listener, tcp_chain
+from onehop.driver.envoy.proto import Bootstrap, as_dict
+from onehop.driver.envoy.route import render_host
+from onehop.driver.envoy.router import render_static_router
+from onehop.driver.envoy.tls import inline_socket
+from onehop.model.certificate import Certificate
+from onehop.model.endpoint import PoolEndpoints
+from onehop.model.ident import CertificateId, PoolId, RouterId
+from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener
+from onehop.model.model import Model
+from onehop.model.pool import Persistence, Pool
+
+_VALIDATION_TIMEOUT_S: Final = 60.0
+
+
+def render_config(model: Model) -> dict[str, Any]:
+    """Return the configuration as JSON-able data, in the order of the Model.
+
+    Private keys are redacted, and chains shown by their fingerprint. A TLS listener of a router
+    without any server name is left out: there is no certificate that it could show.
+    """
+    return as_dict(_bootstrap(model, redact=True))
+
+
+async def validate_config(model: Model) -> None:
+    """Let Envoy read the configuration and say what is wrong with it.
+
+    Raises:
+        RejectedError: Envoy refuses it; the message is Envoy's.
+        DriverUnavailable: Envoy does not finish in time.
+    """
+    with tempfile.TemporaryDirectory(prefix="onehop-") as folder:  # 0700: it will hold keys
+        file = Path(folder) / "static.json"
+        file.write_text(json.dumps(as_dict(_bootstrap(model, redact=False))))
+        command = bound_to_parent(
+            (str(find_envoy()), "--mode", "validate", "--disable-hot-restart", "-l", "error")
+        )
+        child = await asyncio.create_subprocess_exec(
+            *(*command, "--config-path", str(file)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(_VALIDATION_TIMEOUT_S):
+                said, _ = await child.communicate()
+        except TimeoutError as err:
+            raise DriverUnavailable("Envoy did not finish validating a configuration") from err
+        finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
+    if child.returncode != 0:
+        raise RejectedError(f"Envoy refuses the configuration: {said.decode(errors='replace')}")
+
+
+def _bootstrap(model: Model, *, redact: bool) -> Any:
+    members = {each.pool: each for each in model.endpoints}
+    clusters = [
+        _cluster(pool, members.get(pool.id, PoolEndpoints(pool.id))) for pool in model.pools
+    ]
+    rendered = ((each, list(_chains(model, each, redact=redact))) for each in model.listeners)
+    listeners = [
+        render_listener(listener, chains)
+        for listener, chains in rendered
+        if chains or isinstance(listener.handler, ForwardUdp)
+    ]
+    return Bootstrap(static_resources={"clusters": clusters, "listeners": listeners})
+
+
+def _cluster(pool: Pool, members: PoolEndpoints) -> Any:
+    cluster = render_cluster(pool)
+    cluster.type = "STATIC"
+    cluster.ClearField("eds_cluster_config")
+    check_port = pool.health_check.port if pool.health_check is not None else None
+    cluster.load_assignment.CopyFrom(build_endpoints(members, check_port))
+    return cluster
+
+
+def _chains(model: Model, listener: Listener, *, redact: bool) -> Iterable[Chain]:
+    match listener.handler:
+        case ForwardTcp() as handler:
+            yield tcp_chain(handler, None)
+        case ForwardUdp():
+            return
+        case ForwardHttp() as handler:
+            routes = _router(model, handler.router)
+            http = render_http(handler, None, routes=routes)
+            if not handler.tls:
+                yield Chain((), None, http)
+                return
+            for hostnames, certificate in _certificates(model, handler.router):
+                yield Chain(hostnames, inline_socket(certificate, redact=redact), http)
+        case _:
+            assert_never(listener.handler)
+
+
+def _router(model: Model, router: RouterId) -> Any:
+    pools = {pool.id: pool for pool in model.pools}
+
+    def persistence_of(pool: PoolId) -> Persistence | None:
+        return pools[pool].persistence if pool in pools else None
+
+    hosts = [render_host(host, persistence_of) for host in model.hosts if host.router == router]
+    return render_static_router(router, hosts)
+
+
+def _certificates(model: Model, router: RouterId) -> Iterable[tuple[tuple[str, ...], Certificate]]:
+    """Yield each certificate of a router with the names it answers; none means all others."""
+    by_id = {each.id: each for each in model.certificates}
+    names: dict[CertificateId, list[str]] = {}
+    for name in model.server_names:
+        if name.router == router and name.certificate in by_id:
+            names.setdefault(name.certificate, []).append(name.hostname)
+    for certificate in sorted(names):
+        listed = tuple(name for name in names[certificate] if name != "*")
+        if listed:
+            yield listed, by_id[certificate]
+        if "*" in names[certificate]:
+            yield (), by_id[certificate]
