@@ -24,8 +24,8 @@ def key_pem(name: str) -> bytes:
 
 
 @cache
-def chain_pem(name: str, *, end: datetime = END) -> bytes:
-    """Return a self-signed certificate for a host name, with the key of that name."""
+def chain_pem(name: str, *, end: datetime = END, names: tuple[str, ...] | None = None) -> bytes:
+    """Return a self-signed certificate for a host name, or these names, with its key."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
         x509.CertificateBuilder()
@@ -35,8 +35,10 @@ def chain_pem(name: str, *, end: datetime = END) -> bytes:
         .serial_number(1 + len(name))
         .not_valid_before(BEGIN)
         .not_valid_after(end)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
     )
+    valid_for = [x509.DNSName(each) for each in ((name,) if names is None else names)]
+    if valid_for:
+        builder = builder.add_extension(x509.SubjectAlternativeName(valid_for), critical=False)
     return builder.sign(_key(name), SHA256()).public_bytes(Encoding.PEM)
 
 

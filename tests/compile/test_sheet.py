@@ -292,3 +292,16 @@ def test_a_cell_that_two_indexes_ask_for_stays_while_one_of_them_does() -> None:
     sheet.put(second, "k", None)
     sheet.settle()
     assert sheet.values(both) == {}
+
+
+def test_what_the_domain_promises_must_be_there() -> None:
+    """A cell that needs a row its domain does not lie over is a mistake of ours, and loud."""
+    rows, others = Table[str, int]("rows"), Table[str, int]("others")
+    keys = Index[str, int, str](rows, "key", lambda key, _: (key,))
+    sums = Derived[str, int](
+        "sums", lambda reader, key: Cell(reader.need(rows, key) + reader.need(others, key)), (keys,)
+    )
+    sheet = Sheet((rows, others, sums))
+    sheet.put(rows, "k", 1)
+    with pytest.raises(LookupError, match="no 'k' in 'others'"):
+        sheet.settle()

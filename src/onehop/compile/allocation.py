@@ -34,9 +34,7 @@ class Placement(msgspec.Struct, frozen=True):
 
 
 def _wish(reader: Reader, ref: ObjectRef) -> Cell[AddressWish]:
-    intent, held = reader.get(SERVICE_INTENTS, ref), reader.get(HELD, ref)
-    if intent is None:
-        return Cell(None)
+    intent, held = reader.need(SERVICE_INTENTS, ref), reader.get(HELD, ref)
     wish = AddressWish(
         ref=ref,
         age_key=intent.age_key,
@@ -58,9 +56,7 @@ def _ledger(reader: Reader) -> Mapping[ObjectRef, Cell[tuple[IpAddr, ...]]]:
 
 
 def _place(reader: Reader, ref: ObjectRef) -> Cell[Placement]:
-    intent, addresses = reader.get(SERVICE_INTENTS, ref), reader.get(LEDGER, ref)
-    if intent is None or addresses is None:
-        return Cell(None)
+    intent, addresses = reader.need(SERVICE_INTENTS, ref), reader.need(LEDGER, ref)
     listeners: tuple[Listener, ...] = ()
     if intent.is_admitted and intent.sources is not None:
         listeners = tuple(_listeners(intent, addresses, intent.sources))

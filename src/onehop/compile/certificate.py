@@ -147,8 +147,8 @@ def _server_name(reader: Reader, hostname: str) -> Cell[ServerName]:
     winner = rivals[0]
     claim = next(claim for claim in winner.tls if claim.hostname == hostname)
     problems = list(_losers(winner, rivals[1:], claim.secret, hostname))
-    checked = reader.get(CHECKED, claim.secret)
-    if checked is not None and checked.certificate is not None and not checked.covers(hostname):
+    checked = reader.need(CHECKED, claim.secret)
+    if checked.certificate is not None and not checked.covers(hostname):
         problems.append(
             Problem(
                 subject=winner.ref,
@@ -159,7 +159,7 @@ def _server_name(reader: Reader, hostname: str) -> Cell[ServerName]:
                 severity=Severity.WARNING,
             )
         )
-    if checked is not None and checked.fault is not None:
+    if checked.fault is not None:
         served = checked.certificate is not None
         problems.append(
             Problem(
@@ -171,12 +171,10 @@ def _server_name(reader: Reader, hostname: str) -> Cell[ServerName]:
                 severity=Severity.WARNING if served else Severity.ERROR,
             )
         )
-    if checked is None or checked.certificate is None:
+    if checked.certificate is None:
         return Cell(None, tuple(problems))
-    return Cell(
-        ServerName(router=TLS_ROUTER, hostname=hostname, certificate=checked.certificate.id),
-        tuple(problems),
-    )
+    shown = ServerName(router=TLS_ROUTER, hostname=hostname, certificate=checked.certificate.id)
+    return Cell(shown, tuple(problems))
 
 
 def _losers(

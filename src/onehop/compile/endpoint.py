@@ -43,22 +43,20 @@ def readiness_of(conditions: EndpointConditions) -> Readiness | None:
 
 
 def _compute(reader: Reader, pool: PoolId) -> Cell[PoolEndpoints]:
-    wish = reader.get(WISHES, pool)
-    service = reader.get(SERVICES, wish.pool.service) if wish else None
-    port = _service_port(service, wish) if service and wish else None
-    if wish is None or service is None or port is None:
-        return Cell(None)
+    wish = reader.need(WISHES, pool)
+    service = reader.get(SERVICES, wish.pool.service)
+    port = _service_port(service, wish) if service else None
+    if service is None or port is None:
+        return Cell(None)  # it changed a moment ago; this wish for it goes with the next `settle`
     slices = reader.where(SLICES_OF_SERVICE, wish.pool.service)
     pods = _pods(service, port, slices, border_of(reader))
-    match wish.path:
-        case PathPolicy.AUTO | PathPolicy.POD:
-            endpoints = pods.endpoints
-        case PathPolicy.LOCAL:
-            members = reader.unordered(ALL_MEMBERS, ONLY)
-            endpoints = tuple(_local(pods.endpoints, members, service, port))
-        case PathPolicy.NODE:
-            members = reader.unordered(ALL_MEMBERS, ONLY)
-            endpoints = tuple(_node(members, service, port))
+    endpoints = pods.endpoints
+    if wish.path is PathPolicy.LOCAL:
+        members = reader.unordered(ALL_MEMBERS, ONLY)
+        endpoints = tuple(_local(pods.endpoints, members, service, port))
+    elif wish.path is PathPolicy.NODE:
+        members = reader.unordered(ALL_MEMBERS, ONLY)
+        endpoints = tuple(_node(members, service, port))
     return Cell(PoolEndpoints(pool, tuple(sorted(_last_resort(endpoints)))), pods.problems)
 
 

@@ -11,13 +11,10 @@ from onehop.model.ident import PoolId
 
 def _wish(reader: Reader, pool: PoolId) -> Cell[Wish]:
     # The id says all of the wish, so everybody who asks for the id asks for the same.
-    service = reader.any(SERVICE_WISHES, pool)
-    if service is not None:
-        return Cell(next(p.wish for p in service.ports if p.wish.pool.id == pool))
-    ingress = reader.any(INGRESS_WISHES, pool)
-    if ingress is not None:
-        return Cell(next(wish for wish in ingress.wishes if wish.pool.id == pool))
-    return Cell(None)
+    service, ingress = reader.any(SERVICE_WISHES, pool), reader.any(INGRESS_WISHES, pool)
+    wishes = [port.wish for port in service.ports] if service else []
+    wishes += ingress.wishes if ingress else ()
+    return Cell(next(wish for wish in wishes if wish.pool.id == pool))
 
 
 WISHES: Final = Derived[PoolId, Wish]("wishes", _wish, (SERVICE_WISHES, INGRESS_WISHES))

@@ -108,6 +108,13 @@ class Reader:
         self.asked[table.name, key] = None
         return self._sheet.value(table, key)
 
+    def need(self, table: Table[K, V], key: K) -> V:
+        """Return a value that must be there, because the cell's domain lies over it."""
+        value = self.get(table, key)
+        if value is None:
+            raise LookupError(f"no {key!r} in {table.name!r}, over which the domain should lie")
+        return value
+
     def where(self, index: Index[K, V, I], key: I) -> tuple[V, ...]:
         """Return the values found under an index key, ordered by their own keys."""
         return tuple(value for _, value in sorted(self._search(index, key), key=_by_key))
@@ -147,6 +154,7 @@ class Sheet:
 
     def __init__(self, tables: Iterable[Table[Any, Any]]) -> None:
         self._tables = tuple(tables)
+        self._computed = tuple(t for t in self._tables if isinstance(t, Derived | Whole))
         self._values: dict[str, dict[Hashable, Any]] = {t.name: {} for t in self._tables}
         self._found: dict[str, dict[Hashable, dict[Hashable, None]]] = {
             index.name: {} for table in self._tables for index in table.indexes
@@ -213,7 +221,7 @@ class Sheet:
         """
         changed: dict[str, frozenset[Hashable]] = {}
         problems: set[_CellName] = set()
-        for table in self._tables:
+        for table in self._computed:
             dirty = self._dirty[table.name]
             if not dirty or (only is not None and table.name not in only):
                 continue
@@ -228,26 +236,26 @@ class Sheet:
         return Settled(changed, frozenset(problems))
 
     def _recompute(
-        self, table: Table[Any, Any], dirty: Iterable[Hashable]
+        self, table: Derived[Any, Any] | Whole[Any, Any], dirty: Iterable[Hashable]
     ) -> Iterator[tuple[Hashable, Cell[Any]]]:
         visible = self._visible[table.name]
-        if isinstance(table, Derived):
-            for key in dirty:
-                cell: Cell[Any] = _NOTHING
-                asked: tuple[_Place, ...] = ()
-                if self._has_cell(table, key):
-                    reader = Reader(self, visible)
-                    cell = table.compute(reader, key)
-                    asked = tuple(reader.asked)
-                self._subscribe((table.name, key), asked)
-                yield key, cell
-        elif isinstance(table, Whole):
+        if isinstance(table, Whole):
             reader = Reader(self, visible)
             cells = table.compute(reader)
             self._subscribe((table.name, _ALL_ROWS), tuple(reader.asked))
             before, self._rows[table.name] = self._rows.get(table.name, ()), tuple(cells)
             yield from cells.items()
             yield from ((key, _NOTHING) for key in before if key not in cells)
+            return
+        for key in dirty:
+            cell: Cell[Any] = _NOTHING
+            asked: tuple[_Place, ...] = ()
+            if self._has_cell(table, key):
+                reader = Reader(self, visible)
+                cell = table.compute(reader, key)
+                asked = tuple(reader.asked)
+            self._subscribe((table.name, key), asked)
+            yield key, cell
 
     def _take(
         self,

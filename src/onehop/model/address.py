@@ -38,18 +38,15 @@ def parse_ip(text: str) -> IpAddr | None:
     An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) comes out as the IPv4 address it means, so that
     no second spelling slips past an address check. A zone (`fe80::1%eth0`) is refused.
     """
-    if _CANONICAL_IPV4.fullmatch(text):  # nearly all of them, at a third of the price
+    if _CANONICAL_IPV4.fullmatch(text):  # at a third of the price of ipaddress
         return IpAddr(text)
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.IPv6Address(text)
     except ValueError:
         return None
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.scope_id is not None:
-            return None
-        if address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-    return IpAddr(str(address))
+    if address.scope_id is not None:
+        return None
+    return IpAddr(str(address.ipv4_mapped or address))
 
 
 def parse_cidr(text: str) -> Cidr | None:
