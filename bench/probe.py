@@ -1,6 +1,5 @@
 """Asking one host again and again over one connection, as cheaply as a socket allows."""
 
-import contextlib
 import socket
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -81,7 +80,7 @@ def _more(connection: socket.socket) -> bytes:
     return data
 
 
-def is_serving(address: str, host: str, path: str = "/") -> bool:
-    """Tell whether a new connection gets a 200."""
-    with contextlib.closing(Probe(address)) as probe:
-        return probe.ask(host, path).status == 200
+def status_of(address: str, host: str, path: str = "/") -> int:
+    """Return what a request on a new connection is answered; 0 when it is not."""
+    with Probe(address) as probe:
+        return probe.ask(host, path).status

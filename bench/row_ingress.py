@@ -16,7 +16,7 @@ from bench import shop
 from bench.child import ChildFailed, Told, until
 from bench.namespace import FLOOR_VIP, PRODUCT_VIP
 from bench.orders import Open
-from bench.probe import Probe, is_serving
+from bench.probe import Probe, status_of
 from bench.row import MS, Figures, Row, Target, quantile
 from bench.world import Size, World
 
@@ -50,7 +50,9 @@ def measure(world: World, quick: bool) -> Figures:  # noqa: FBT001  a row's sign
     floor = Tally(world.floor, FLOOR_VIP, [])
     for tally in (product, floor):  # the first one brings the listener
         tally.orders.ask(Open(0))
-        until(lambda to=tally.address: is_serving(to, shop.host(0), "/0"), 30, "the first host")
+        until(
+            lambda to=tally.address: status_of(to, shop.host(0), "/0") == 200, 30, "the first host"
+        )
     count = 50 if quick else world.size.services
     for start in range(1, count, _BLOCK):
         for tally in (product, floor):

@@ -20,7 +20,7 @@ from bench import shop
 from bench.child import ChildFailed, cpu_s, running, until
 from bench.namespace import HAND_VIP, PRODUCT_VIP
 from bench.orders import Put
-from bench.probe import Probe, is_serving
+from bench.probe import Probe, status_of
 from bench.row import Figures, Row, Target
 from bench.world import Size, World
 from onehop.driver.envoy.binary import find_envoy
@@ -50,7 +50,7 @@ def measure(world: World, quick: bool) -> Figures:  # noqa: FBT001  a row's sign
             running(_envoy(hand, 2), world.log("hand")) as written,
         ):
             until(_is_answered_by_backend, 20, "the backend behind the product")
-            until(lambda: is_serving(HAND_VIP, shop.host(0)), 20, "the hand-written Envoy")
+            until(lambda: status_of(HAND_VIP, shop.host(0)) == 200, 20, "the hand-written Envoy")
             sides = {
                 "product": (product.envoy_pid, PRODUCT_VIP),
                 "floor": (written.pid, HAND_VIP),

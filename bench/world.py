@@ -23,8 +23,7 @@ from bench import shop
 from bench.child import ChildFailed, Told, descendant, running, until
 from bench.namespace import FLOOR_VIP, PRODUCT_VIP
 from bench.orders import Counts, Load
-from bench.probe import is_serving
-from onehop.cli.run import CONTROL_SOCKET
+from bench.probe import status_of
 from onehop.driver.envoy.binary import find_envoy
 
 METRICS: Final = "127.0.0.1:9080"
@@ -125,9 +124,9 @@ class World:
         if self._product is None:
             _ = self.api
             self._product = self._served.enter_context(self.started_product())
-            if self.size.routed:
-                last = shop.host(self.size.services - 1)
-                until(lambda: is_serving(PRODUCT_VIP, last), _START_TIMEOUT_S, "the last host")
+            wanted = 200 if self.size.routed else 404
+            last = shop.host(self.size.services - 1)
+            until(lambda: status_of(PRODUCT_VIP, last) == wanted, _START_TIMEOUT_S, "the product")
             until(is_ready, _START_TIMEOUT_S, "the product to be ready")
             self.wait_quiet()
         return self._product
@@ -165,9 +164,9 @@ class World:
         """A running floor of the same size."""
         if self._floor is None:
             self._floor = self._served.enter_context(self.started_floor())
-            if self.size.routed:
-                last = shop.host(self.size.services - 1)
-                until(lambda: is_serving(FLOOR_VIP, last), _START_TIMEOUT_S, "the floor")
+            wanted = 200 if self.size.routed else 404
+            last = shop.host(self.size.services - 1)
+            until(lambda: status_of(FLOOR_VIP, last) == wanted, _START_TIMEOUT_S, "the floor")
         return self._floor
 
     @contextlib.contextmanager
@@ -222,7 +221,7 @@ def data_plane(world: World) -> dict[str, str]:
     """Return what the product's driver says of itself, by the socket that `onehop status` uses."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_ANSWER_TIMEOUT_S)
-        connection.connect(str(world.state / CONTROL_SOCKET))
+        connection.connect(str(world.state / "control.sock"))
         connection.sendall(b"GET /status HTTP/1.0\r\n\r\n")
         data = b"".join(iter(lambda: connection.recv(65536), b""))
     said: dict[str, str] = msgspec.json.decode(data.partition(b"\r\n\r\n")[2])["data_plane"]
