@@ -1,0 +1,124 @@
+"""What an operator installs: rights, and a unit."""
+
+import configparser
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from onehop.control.config import Config
+from onehop.control.preflight import needed_rights
+from onehop.kube import Right
+from tests.docs.pages import ROOT
+
+RBAC: Final = ROOT / "deploy" / "rbac.yaml"
+OF_A_NAMESPACE: Final = ROOT / "deploy" / "secrets-of-a-namespace.yaml"
+UNIT: Final = ROOT / "deploy" / "onehop.service"
+
+ACCOUNT: Final = {"kind": "ServiceAccount", "name": "onehop", "namespace": "onehop-system"}
+
+
+def _load(*files: Path) -> list[dict[str, Any]]:
+    return [each for file in files for each in yaml.safe_load_all(file.read_text(encoding="utf-8"))]
+
+
+def _granted(objects: list[dict[str, Any]]) -> Iterator[Right]:
+    """Yield every right that a binding gives to the account."""
+    roles = {(each["kind"], each["metadata"]["name"]): each for each in objects if "rules" in each}
+    for binding in objects:
+        if "roleRef" not in binding:
+            continue
+        assert binding["subjects"] == [ACCOUNT]
+        role = roles[binding["roleRef"]["kind"], binding["roleRef"]["name"]]
+        for rule in role["rules"]:
+            yield from _rights(rule, binding["metadata"].get("namespace", ""))
+
+
+def _rights(rule: dict[str, list[str]], namespace: str) -> Iterator[Right]:
+    assert rule.keys() == {"apiGroups", "resources", "verbs"}
+    for group in rule["apiGroups"]:
+        for resource in rule["resources"]:
+            name, _, subresource = resource.partition("/")
+            for verb in rule["verbs"]:
+                yield Right(
+                    verb=verb,
+                    group=group,
+                    resource=name,
+                    subresource=subresource,
+                    namespace=namespace,
+                )
+
+
+def test_the_roles_grant_what_is_needed_and_nothing_else() -> None:
+    """Not one right is missing, and none is given away."""
+    granted = list(_granted(_load(RBAC)))
+
+    assert set(granted) == set(needed_rights(Config()))
+    assert len(granted) == len(set(granted))
+
+
+def test_no_role_uses_a_wildcard() -> None:
+    """A `*` would grant what the next version of Kubernetes invents."""
+    assert "*" not in {
+        text
+        for right in _granted(_load(RBAC))
+        for text in (right.verb, right.group, right.resource)
+    }
+
+
+def test_secrets_can_be_granted_by_namespace_instead() -> None:
+    """The other binding grants the same rights, in one namespace."""
+    roles = [each for each in _load(RBAC) if each["kind"] == "ClusterRole"]
+    granted = set(_granted([*roles, *_load(OF_A_NAMESPACE)]))
+
+    assert granted == {
+        Right(verb=verb, resource="secrets", namespace="shop") for verb in ("get", "list", "watch")
+    }
+
+
+def _unit() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None, comment_prefixes=("#",))
+    parser.optionxform = str  # type: ignore[assignment, method-assign]  # as the manual says
+    parser.read_string(UNIT.read_text(encoding="utf-8"))
+    return parser
+
+
+def test_the_unit_runs_as_a_user_with_three_capabilities_and_always_again() -> None:
+    """What the guide says of it holds."""
+    service = _unit()["Service"]
+    capabilities = {"CAP_NET_BIND_SERVICE", "CAP_NET_ADMIN", "CAP_NET_RAW"}
+
+    assert service["User"] == "onehop"
+    assert set(service["AmbientCapabilities"].split()) == capabilities
+    assert set(service["CapabilityBoundingSet"].split()) == capabilities
+    assert service["NoNewPrivileges"] == "yes"
+    assert service["KillMode"] == "mixed"
+    assert service["Restart"] == "always"
+    assert service["StateDirectory"] == "onehop"
+
+
+def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
+    """Where there is a systemd to ask; the program it starts is put where this machine has one."""
+    systemd_analyze = shutil.which("systemd-analyze")
+    text = UNIT.read_text(encoding="utf-8")
+    here = text.replace("/opt/onehop/bin/onehop", sys.executable).replace(
+        "file:///opt/onehop/README.md", "https://example.com"
+    )
+    copy = tmp_path / UNIT.name
+    copy.write_text(here, encoding="utf-8")
+    if systemd_analyze is None:
+        assert _unit().sections() == ["Unit", "Service", "Install"]
+        return
+
+    outcome = subprocess.run(
+        [systemd_analyze, "verify", "--man=no", str(copy)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (outcome.returncode, outcome.stderr) == (0, "")

@@ -1,0 +1,158 @@
+"""Every piece of YAML that a reader may copy works."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pytest
+import yaml
+
+from onehop.cluster import Ingress, Secret
+from onehop.cluster.kind import ClusterObject
+from onehop.cluster.meta import Meta
+from onehop.compile.compiler import Compiled, compile_cluster
+from onehop.compile.options import AddressPool, Options
+from onehop.control.config import Config
+from onehop.control.configfile import compile_options, load_config, parse_config
+from onehop.model.address import IpAddr
+from onehop.source.manifests_folder import load_manifests
+from tests.compile.pem import chain_pem, key_pem
+from tests.docs.pages import ROOT, Block, blocks
+
+OPTIONS: Final = Options(
+    shared=(IpAddr("203.0.113.10"), IpAddr("2001:db8::10")),
+    address_pools=(
+        AddressPool(
+            name="public",
+            ranges=(
+                (IpAddr("203.0.113.11"), IpAddr("203.0.113.50")),
+                (IpAddr("2001:db8::1:0"), IpAddr("2001:db8::1:ff")),
+            ),
+        ),
+    ),
+    writes_back=False,
+)
+CLASS_YAML: Final = (ROOT / "examples" / "cluster" / "class.yaml").read_text(encoding="utf-8")
+
+YAML: Final = blocks("yaml")
+CONFIG_KEYS: Final = frozenset(Config.__struct_encode_fields__)
+
+
+def _documents(block: Block) -> list[Any]:
+    return list(yaml.safe_load_all(block.text))
+
+
+def _is_config(block: Block) -> bool:
+    first = _documents(block)[0]
+    return isinstance(first, Mapping) and first.keys() <= CONFIG_KEYS
+
+
+def _is_kubernetes(block: Block) -> bool:
+    return all("apiVersion" in document for document in _documents(block))
+
+
+def _certificates(objects: tuple[ClusterObject, ...]) -> tuple[Secret, ...]:
+    """Return the Secrets that Ingresses name, which no example may carry."""
+    return tuple(
+        Secret(
+            metadata=Meta(name=tls.secret_name, namespace=item.metadata.namespace),
+            type="kubernetes.io/tls",
+            data={
+                "tls.crt": chain_pem(tls.secret_name, names=tuple(tls.hosts or ())),
+                "tls.key": key_pem(tls.secret_name),
+            },
+        )
+        for item in objects
+        if isinstance(item, Ingress)
+        for tls in item.spec.tls or ()
+    )
+
+
+def _compile(path: Path, options: Options = OPTIONS) -> Compiled:
+    objects, problems = load_manifests(path)
+    assert problems == ()
+    return compile_cluster((*objects, *_certificates(objects)), options)
+
+
+@pytest.mark.parametrize("block", YAML, ids=str)
+def test_a_block_of_yaml_is_a_configuration_an_object_or_a_status(block: Block) -> None:
+    """Nothing in the documents escapes the tests below but what the API server writes."""
+    [first, *_] = _documents(block)
+
+    assert _is_config(block) or _is_kubernetes(block) or set(first) == {"status"}
+
+
+@pytest.mark.parametrize("block", [each for each in YAML if _is_config(each)], ids=str)
+def test_a_configuration_in_a_document_is_accepted(block: Block) -> None:
+    """Whoever copies it gets a program that starts."""
+    parse_config(block.text, name=str(block))
+
+
+@pytest.mark.parametrize("block", [each for each in YAML if _is_kubernetes(each)], ids=str)
+def test_objects_in_a_document_compile_without_a_complaint(block: Block, tmp_path: Path) -> None:
+    """Whoever applies them gets no Warning."""
+    (tmp_path / "page.yaml").write_text(block.text, encoding="utf-8")
+    if "kind: IngressClass\n" not in block.text:
+        (tmp_path / "class.yaml").write_text(CLASS_YAML, encoding="utf-8")
+
+    compiled = _compile(tmp_path)
+
+    assert compiled.problems == ()
+    assert compiled.verdicts
+
+
+def test_the_objects_for_a_real_cluster_compile_without_a_complaint() -> None:
+    """All of examples/cluster, applied at once."""
+    compiled = _compile(ROOT / "examples" / "cluster")
+
+    assert compiled.problems == ()
+    assert {host.hostname for host in compiled.model.hosts} == {
+        "web.example.com",
+        "shop.example.com",
+    }
+
+
+def test_the_sample_shop_compiles_without_a_complaint_under_its_configuration() -> None:
+    """What `make demo` serves is what examples/shop.onehop.yaml serves."""
+    config = load_config(ROOT / "examples" / "shop.onehop.yaml")
+    compiled = _compile(ROOT / "examples" / "shop", compile_options(config))
+
+    assert compiled.problems == ()
+    assert len(compiled.model.endpoints) == 4
+
+
+def test_the_example_configuration_names_every_key() -> None:
+    """But for those that exclude others, or are not in use yet."""
+    raw = yaml.safe_load((ROOT / "deploy" / "onehop.yaml").read_text(encoding="utf-8"))
+
+    parse_config(msgspec.json.encode(raw).decode(), name="deploy/onehop.yaml")
+
+    assert config_keys(Config) - set(_flat(raw)) == {
+        "cluster.inCluster",
+        "cluster.manifests",
+        "cluster.allowLoopback",
+        "classes.gateway",
+        "addresses.bind.none",
+    }
+
+
+def config_keys(kind: Any, path: str = "") -> set[str]:
+    """Return the paths of all keys below a section."""
+    keys: set[str] = set()
+    for field in msgspec.structs.fields(kind):
+        name = f"{path}{field.encode_name}"
+        keys |= config_keys(field.type, f"{name}.") if _is_section(field.type) else {name}
+    return keys
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _flat(raw: Mapping[str, Any], path: str = "") -> list[str]:
+    keys: list[str] = []
+    for key, value in raw.items():
+        name = f"{path}{key}"
+        keys += _flat(value, f"{name}.") if isinstance(value, Mapping) else [name]
+    return keys
