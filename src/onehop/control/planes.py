@@ -8,6 +8,7 @@ from onehop.control.configfile import state_directory
 from onehop.driver import Driver
 from onehop.driver.envoy import EnvoyDriver, EnvoyOptions
 from onehop.driver.envoy.binary import find_envoy
+from onehop.driver.envoy.render import render_config
 from onehop.model.model import Model
 from onehop.net import AddressBinder, InterfaceBinder, NoBinder
 
@@ -36,8 +37,6 @@ def make_binder(config: Config) -> AddressBinder:
 
 def render_data_plane(model: Model) -> Any:
     """Return what the data plane would get for a Model, as plain values without private keys."""
-    from onehop.driver.envoy.render import render_config
-
     return render_config(model)
 
 

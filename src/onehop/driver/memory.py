@@ -6,7 +6,6 @@ like the real ones is not a claim: the contract suite runs on it as on them.
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Final
 
 from onehop.base.errors import DriverUnavailable
 from onehop.driver.driver import Capability, Receipt, Refusal
@@ -27,7 +26,7 @@ class MemoryDriver:
         capabilities: what this data plane can do; everything unless told otherwise.
     """
 
-    name: Final = "memory"
+    name: str = "memory"
 
     def __init__(
         self,
