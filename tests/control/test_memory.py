@@ -15,6 +15,7 @@ from onehop.model.ident import CertificateId, HostId, ListenerId, ObjectRef, Poo
 from onehop.model.listener import ForwardTcp, Listener, Vip
 from onehop.model.pool import CookiePersistence, Pool
 from onehop.model.route import (
+    Action,
     Forward,
     PathKind,
     PathMatch,
@@ -27,9 +28,14 @@ from onehop.model.route import (
 
 SERVICE = ObjectRef("Service", "shop", "web")
 POOL = PoolId("shop/web:80")
+ACTIONS: tuple[Action, ...] = (
+    Forward(pools=(PoolShare(POOL),)),
+    Redirect(),
+    Respond(status=404),
+)
 ROUTES = tuple(
     Route(id=str(n), owner=SERVICE, match=PathMatch(PathKind.PREFIX, "/"), action=action)
-    for n, action in enumerate((Forward(pools=(PoolShare(POOL),)), Redirect(), Respond(status=404)))
+    for n, action in enumerate(ACTIONS)
 )
 REMEMBERED = Remembered(
     rows=(
