@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections import Counter
 from collections.abc import AsyncGenerator
 from typing import Final, NamedTuple
@@ -26,23 +27,34 @@ class Reply(NamedTuple):
     pod: str = ""
 
 
-async def ask(host: str = HOST, *, to: str = SHARED, path: str = "/") -> Reply:
-    """Send one request on a connection of its own."""
+class Target(NamedTuple):
+    """Whom to ask for what; `tls` is the client's context for HTTPS."""
+
+    host: str = HOST
+    address: str = SHARED
+    tls: ssl.SSLContext | None = None
+
+    def url(self, path: str = "/") -> str:
+        return f"{'https' if self.tls else 'http'}://{self.address}{path}"
+
+
+async def ask(host: str = HOST, *, path: str = "/", tls: ssl.SSLContext | None = None) -> Reply:
+    """Send one request to the shared address, on a connection of its own."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
-        return await _ask(session, f"http://{to}{path}", host)
+        return await _ask(session, Target(host, tls=tls), path)
 
 
-async def status_of(host: str = HOST) -> int:
+async def status_of(host: str = HOST, tls: ssl.SSLContext | None = None) -> int:
     """Return the status of one request, or 0 when there is no answer at all."""
     try:
-        return (await ask(host)).status
-    except aiohttp.ClientError:
+        return (await ask(host, tls=tls)).status
+    except (aiohttp.ClientError, TimeoutError):
         return 0
 
 
-async def is_served(host: str = HOST) -> bool:
+async def is_served(host: str = HOST, tls: ssl.SSLContext | None = None) -> bool:
     """Tell whether a host answers 200."""
-    return await status_of(host) == 200
+    return await status_of(host, tls) == 200
 
 
 async def is_unknown(host: str = HOST) -> bool:
@@ -50,9 +62,14 @@ async def is_unknown(host: str = HOST) -> bool:
     return await status_of(host) == 404
 
 
-async def _ask(session: aiohttp.ClientSession, url: str, host: str) -> Reply:
-    timeout = aiohttp.ClientTimeout(total=_ANSWER_S)
-    async with session.get(url, headers={"Host": host}, timeout=timeout) as response:
+async def _ask(session: aiohttp.ClientSession, target: Target, path: str = "/") -> Reply:
+    async with session.get(
+        target.url(path),
+        headers={"Host": target.host},
+        timeout=aiohttp.ClientTimeout(total=_ANSWER_S),
+        ssl=target.tls or True,
+        server_hostname=target.host if target.tls else None,
+    ) as response:
         body = await response.read()
     if response.status != 200:
         return Reply(response.status)
@@ -67,52 +84,62 @@ class Steady:
         failures: what went wrong, each with its time since the start of the loop.
     """
 
-    def __init__(self, host: str, to: str) -> None:
+    def __init__(self, target: Target) -> None:
         self.pods: Counter[str] = Counter()
         self.failures: list[str] = []
-        self._host = host
-        self._url = f"http://{to}/"
+        self._target = target
 
     @property
     def total(self) -> int:
-        return self.pods.total()
+        """How many requests have been answered, well or not."""
+        return self.pods.total() + len(self.failures)
 
     async def some_more(self, number: int = 20) -> None:
         """Wait for so many further answers."""
-        wanted = self.total + number + len(self.failures)
-        await until(lambda: self.total + len(self.failures) >= wanted, f"{number} more answers")
+        wanted = self.total + number
+        await until(lambda: self.total >= wanted, f"{number} more answers")
 
     async def run(self, *, keeps: bool) -> None:
+        """Ask until cancelled, on one kept connection or on a new one for each request."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        connector = aiohttp.TCPConnector(force_close=not keeps)
-        async with aiohttp.ClientSession(connector=connector) as session:
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(force_close=not keeps)
+        ) as session:
             while True:
                 try:
-                    reply = await _ask(session, self._url, self._host)
-                except (aiohttp.ClientError, TimeoutError, OSError) as err:
-                    self.failures.append(f"{loop.time() - began:.3f} s: {err!r}")
+                    status, pod = await _ask(session, self._target)
+                    fault = "" if status == 200 else str(status)
+                except (aiohttp.ClientError, TimeoutError) as err:
+                    pod, fault = "", repr(err)
+                if fault:
+                    said = f"{self._target.host} after {loop.time() - began:.3f} s: {fault}"
+                    self.failures.append(said)
                 else:
-                    self.pods[reply.pod] += reply.status == 200
-                    if reply.status != 200:
-                        self.failures.append(f"{loop.time() - began:.3f} s: {reply.status}")
+                    self.pods[pod] += 1
                 await asyncio.sleep(PAUSE_S)
 
 
 @contextlib.asynccontextmanager
-async def steady(host: str = HOST, to: str = SHARED) -> AsyncGenerator[Steady]:
-    """Ask all the time, on kept connections and on new ones; demand at the end that none failed."""
-    loop = Steady(host, to)
+async def steady(*targets: Target) -> AsyncGenerator[Steady]:
+    """Ask all the time, on kept connections and on new ones; demand at the end that none failed.
+
+    Without a target it is the shop that is asked. What is yielded is of the first target.
+    """
+    asked = [Steady(target) for target in targets or (Target(),)]
     async with asyncio.TaskGroup() as tasks:
-        asking = [tasks.create_task(loop.run(keeps=keeps)) for keeps in (True, False)]
+        asking = [tasks.create_task(each.run(keeps=k)) for each in asked for k in (True, False)]
         try:
-            await loop.some_more(2)
-            yield loop
-            await loop.some_more()
+            for each in asked:
+                await each.some_more(2)
+            yield asked[0]
+            for each in asked:
+                await each.some_more()
         finally:
             for task in asking:
                 task.cancel()
-    assert not loop.failures, (len(loop.failures), loop.total, loop.failures[:5])
+    failures = [failure for each in asked for failure in each.failures]
+    assert not failures, (len(failures), [each.total for each in asked], failures[:5])
 
 
 async def greeting(address: str, port: int) -> str:

@@ -140,7 +140,7 @@ class Onehop:
         """Return the names of everything Envoy serves, endpoints included, in its own words."""
         return _names(await self.admin.config_dump(with_endpoints=True))
 
-    async def removals(self) -> int:
+    def removals(self) -> int:
         """Return how many rows it has ever asked its data plane to remove."""
         return sum(line["removals"] for line in self.logged("applied"))
 
