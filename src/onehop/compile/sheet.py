@@ -24,6 +24,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from onehop.compile.multimap import Multimap
 from onehop.model.problem import Problem
 
 K = TypeVar("K", bound=Hashable)
@@ -156,10 +157,10 @@ class Sheet:
         self._tables = tuple(tables)
         self._computed = tuple(t for t in self._tables if isinstance(t, Derived | Whole))
         self._values: dict[str, dict[Hashable, Any]] = {t.name: {} for t in self._tables}
-        self._found: dict[str, dict[Hashable, dict[Hashable, None]]] = {
-            index.name: {} for table in self._tables for index in table.indexes
+        self._found: dict[str, Multimap[Hashable, Hashable]] = {
+            index.name: Multimap() for table in self._tables for index in table.indexes
         }
-        self._readers: dict[_Place, set[_CellName]] = {}
+        self._readers = Multimap[_Place, _CellName]()
         self._asked: dict[_CellName, tuple[_Place, ...]] = {}
         self._dirty: dict[str, dict[Hashable, None]] = {t.name: {} for t in self._tables}
         self._problems: dict[_CellName, tuple[Problem, ...]] = {}
@@ -188,12 +189,12 @@ class Sheet:
     def found(self, index: Index[K, V, I], key: I) -> Iterator[tuple[K, V]]:
         """Yield the rows under an index key, in no particular order."""
         values = self._values[index.table.name]
-        for row in self._found[index.name].get(key, ()):
+        for row in self._found[index.name].of(key):
             yield row, values[row]  # type: ignore[misc]  # keyed by table name
 
     def entries(self, index: Index[Any, Any, I]) -> Iterable[I]:
         """Return the present keys of an index; not to be held on to across a `put`."""
-        return self._found[index.name].keys()  # type: ignore[return-value]  # keyed by index name
+        return self._found[index.name]  # type: ignore[return-value]  # keyed by index name
 
     def problems(self) -> Iterator[Problem]:
         """Yield every present problem, in no particular order."""
@@ -282,12 +283,9 @@ class Sheet:
         if before == asked:
             return
         for place in before:
-            readers = self._readers[place]
-            readers.discard(cell)
-            if not readers:
-                del self._readers[place]
+            self._readers.remove(place, cell)
         for place in asked:
-            self._readers.setdefault(place, set()).add(cell)
+            self._readers.add(place, cell)
         if asked:
             self._asked[cell] = asked
         else:
@@ -309,20 +307,14 @@ class Sheet:
         before = set(index.keys_of(key, old)) if old is not None else _NO_ENTRIES
         after = set(index.keys_of(key, new)) if new is not None else _NO_ENTRIES
         for entry in before:
-            if entry not in after:
-                rows = found[entry]
-                del rows[key]
-                if not rows:
-                    del found[entry]
-                    self._dirty_domain(index, entry)
+            if entry not in after and found.remove(entry, key):
+                self._dirty_domain(index, entry)
             self._taint((index.name, entry))
         for entry in after:
             if entry in before:
                 continue  # tainted above
-            if entry not in found:
-                found[entry] = {}
+            if found.add(entry, key):
                 self._dirty_domain(index, entry)
-            found[entry][key] = None
             self._taint((index.name, entry))
 
     def _dirty_domain(self, index: Index[Any, Any, Any], entry: Hashable) -> None:
@@ -340,7 +332,7 @@ class Sheet:
         return False
 
     def _taint(self, place: _Place) -> None:
-        for table, key in self._readers.get(place, ()):
+        for table, key in self._readers.of(place):
             self._dirty[table][key] = None
 
 
