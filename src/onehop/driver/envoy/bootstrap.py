@@ -31,7 +31,8 @@ COUNTED: Final = (
     r"^overload\..*\.(active|scale_percent|pressure)$",
     r"^cluster\..*\.upstream_(rq_total|rq_5xx|cx_connect_fail|cx_active)$",
 )
-"""The statistics Envoy keeps. All of them cost 30 KB and 1 ms of start for each pool; see tests."""
+"""The statistics Envoy keeps. With 10,000 pools they take 37 of its 478 MB and no time to speak of,
+because those of a pool are made when its traffic begins (`deferred_stat_options`)."""
 
 _RUNTIME: Final = {
     # HTTP/2 rapid reset (CVE-2023-44487): one request for each turn of the I/O loop, and a

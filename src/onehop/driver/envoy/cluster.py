@@ -1,6 +1,9 @@
 """A Pool as a Cluster (CDS). Its members come by EDS; see `endpoints`."""
 
+from functools import lru_cache
 from typing import Any, Final
+
+from msgspec import structs
 
 from onehop.driver.envoy.health import (
     PLAIN_CHECK,
@@ -14,10 +17,13 @@ from onehop.driver.envoy.proto import (
     RawBuffer,
     any_of,
     duration,
+    encode,
     extension,
     wrapped,
 )
 from onehop.driver.envoy.tls import upstream_socket
+from onehop.driver.envoy.wire import bytes_field
+from onehop.model.ident import ObjectRef, PoolId
 from onehop.model.pool import BackendProtocol, Balancing, Pool, SourceIpPersistence
 
 BUFFER_LIMIT_BYTES: Final = 32 * 1024
@@ -26,8 +32,25 @@ BUFFER_LIMIT_BYTES: Final = 32 * 1024
 _PLENTY: Final = 1 << 20
 """A circuit breaker's default of 1,024 is no limit anybody asked for."""
 
+_NAME_FIELD: Final = 1  # envoy/config/cluster/v3/cluster.proto
+_NOBODY: Final = ObjectRef("", "", "")
 _MAGLEV_TABLE: Final = 16_381
 """A prime; with 100 endpoints their shares differ by 1 %, and the table is built in under 1 ms."""
+
+
+def encode_cluster(pool: Pool) -> bytes:
+    """Return the serialized Cluster of a pool.
+
+    A cluster is its name and its policy, and ten thousand pools share a handful of policies: each
+    is built and encoded once. (Protobuf: encoded messages concatenate; a test compares both.)
+    """
+    policy = structs.replace(pool, id=PoolId(""), service=_NOBODY, port=0)
+    return bytes_field(_NAME_FIELD, pool.id.encode()) + _encode_policy(policy)
+
+
+@lru_cache(maxsize=4096)
+def _encode_policy(policy: Pool) -> bytes:
+    return encode(render_cluster(policy))
 
 
 def render_cluster(pool: Pool) -> Any:

@@ -41,8 +41,8 @@ ACK_TIMEOUT_S: Final = 30.0
 class EnvoyDriver:
     """One Envoy, from start to stop."""
 
-    name: Final = "envoy"
-    capabilities: Final = frozenset(Capability)
+    name: str = "envoy"
+    capabilities: frozenset[Capability] = frozenset(Capability)
 
     def __init__(self, options: EnvoyOptions) -> None:
         self.options = options
@@ -302,14 +302,14 @@ class EnvoyDriver:
 
     async def _settle(self, stage: Stage, changed: Iterable[ResourceKey]) -> None:
         """Wait until Envoy has taken, or refused, everything that changed."""
-        wanted = {
-            key: entry.version if (entry := self._cache.offered(key)) else None for key in changed
-        }
+        entries = ((key, self._cache.offered(key)) for key in changed)
+        waiting = [(key, entry.version if entry else None) for key, entry in entries]
 
         def is_done() -> bool:
-            for key in [key for key, version in wanted.items() if self._is_settled(key, version)]:
-                del wanted[key]
-            return not wanted
+            # Whoever waits behind one that has not settled need not be looked at yet.
+            while waiting and self._is_settled(*waiting[-1]):
+                waiting.pop()
+            return not waiting
 
         await self._until(is_done, ACK_TIMEOUT_S, f"Envoy to acknowledge stage {stage.kind}")
         checked = [

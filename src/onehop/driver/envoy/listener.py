@@ -26,7 +26,7 @@ _SOURCE_HASH: Final[list[dict[str, Any]]] = [{"source_ip": {}}]
 
 _CONNECT_ATTEMPTS: Final = 8
 """More than it takes to eject an endpoint that refuses (see `health`), with a pause for the
-ejection to reach the worker: a balancer that draws the same one again and again ends up elsewhere."""
+ejection to reach the worker: a balancer that draws the same one over and over ends up elsewhere."""
 
 
 class Chain(NamedTuple):

@@ -78,6 +78,7 @@ Listener: Any = _listener.Listener
 RBAC: Any = _rbac.RBAC
 Route: Any = _route_components.Route
 VirtualHost: Any = _route_components.VirtualHost
+RetryPolicy: Any = _route_components.RetryPolicy
 RouteConfiguration: Any = _route_route.RouteConfiguration
 FileAccessLog: Any = _file_file.FileAccessLog
 StdoutAccessLog: Any = _stream.StdoutAccessLog

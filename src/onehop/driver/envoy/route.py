@@ -5,6 +5,7 @@ redirect to a default port, and a body limit.
 """
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias, assert_never
 
 from onehop.driver.envoy.guard import render_body_limit, render_guard
@@ -12,6 +13,7 @@ from onehop.driver.envoy.path import render_path, render_rewrite
 from onehop.driver.envoy.persistence import render_persistence
 from onehop.driver.envoy.proto import (
     PreviousHostsPredicate,
+    RetryPolicy,
     duration,
     extension,
     wrapped,
@@ -164,9 +166,11 @@ def _weighted(shares: list[PoolShare], persistence_of: PersistenceOf) -> dict[st
     return weighted
 
 
-def _retry(retry: Retry) -> dict[str, Any]:
+@lru_cache(maxsize=256)
+def _retry(retry: Retry) -> Any:
+    """Return the RetryPolicy; nearly all routes share one."""
     if retry.attempts == 0:
-        return {"num_retries": wrapped(0)}
+        return RetryPolicy(num_retries=wrapped(0))
     previous = extension("envoy.retry_host_predicates.previous_hosts", PreviousHostsPredicate())
     policy: dict[str, Any] = {
         "retry_on": _NEVER_SENT + (",retriable-status-codes" if retry.codes else ""),
@@ -179,7 +183,7 @@ def _retry(retry: Retry) -> dict[str, Any]:
     }
     if retry.per_try_timeout_s is not None:
         policy["per_try_timeout"] = duration(retry.per_try_timeout_s)
-    return policy
+    return RetryPolicy(**policy)
 
 
 def _header_edits(route: Route) -> dict[str, Any]:

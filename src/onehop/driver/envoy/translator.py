@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from onehop.driver.envoy.cache import ResourceCache
-from onehop.driver.envoy.cluster import render_cluster
+from onehop.driver.envoy.cluster import encode_cluster
 from onehop.driver.envoy.endpoints import render_endpoints
 from onehop.driver.envoy.http import render_http
 from onehop.driver.envoy.listener import Chain, render_listener, tcp_chain
@@ -173,7 +173,7 @@ class Translator:
 
     def _put_pool(self, pool: Pool, old: Row | None) -> list[ResourceKey]:
         key = key_of(pool)
-        changed = self._offer(_cluster(pool.id), encode(render_cluster(pool)), key)
+        changed = self._offer(_cluster(pool.id), encode_cluster(pool), key)
         changed += self._offer_endpoints(pool.id)
         before = old.persistence if isinstance(old, Pool) else None
         if before != pool.persistence:
