@@ -60,7 +60,7 @@ async def demo(*, once: bool) -> bool:
         ConfigError: a port or address of the demo is taken.
         TransientError: the data plane does not come up, or a sample request fails.
     """
-    configure_logging(level="warning")
+    configure_logging(level="error")
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
