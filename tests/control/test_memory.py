@@ -65,7 +65,7 @@ REMEMBERED = Remembered(
 
 async def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     """Rows of every table survive, private keys included."""
-    memory = Memory(tmp_path)
+    memory = Memory(tmp_path, "here")
 
     await memory.save(REMEMBERED)
 
@@ -74,7 +74,7 @@ async def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
 
 async def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
     """The file holds private keys."""
-    await Memory(tmp_path).save(REMEMBERED)
+    await Memory(tmp_path, "here").save(REMEMBERED)
 
     assert stat.S_IMODE(os.stat(tmp_path / "last-known-good").st_mode) == 0o600  # noqa: PTH116
     assert os.listdir(tmp_path) == ["last-known-good"]  # noqa: PTH208
@@ -82,7 +82,7 @@ async def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
 
 async def test_nothing_is_remembered_before_the_first_save(tmp_path: Path) -> None:
     """A first start is no fault."""
-    assert Memory(tmp_path / "not" / "there").load() == Remembered()
+    assert Memory(tmp_path / "not" / "there", "here").load() == Remembered()
 
 
 @pytest.mark.parametrize("position", [0, 10, 70, -1])
@@ -90,7 +90,7 @@ async def test_a_damaged_file_is_not_believed_and_not_deleted(
     tmp_path: Path, position: int
 ) -> None:
     """One flipped bit anywhere makes the file worthless, and onehop starts all the same."""
-    memory = Memory(tmp_path)
+    memory = Memory(tmp_path, "here")
     await memory.save(REMEMBERED)
     path = tmp_path / "last-known-good"
     data = bytearray(path.read_bytes())
@@ -103,7 +103,7 @@ async def test_a_damaged_file_is_not_believed_and_not_deleted(
 
 async def test_a_truncated_file_is_not_believed(tmp_path: Path) -> None:
     """A full disk may cut the file where it likes."""
-    memory = Memory(tmp_path)
+    memory = Memory(tmp_path, "here")
     await memory.save(REMEMBERED)
     path = tmp_path / "last-known-good"
     data = path.read_bytes()
@@ -115,7 +115,7 @@ async def test_a_truncated_file_is_not_believed(tmp_path: Path) -> None:
 
 async def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     """Where nothing can be written, what was remembered stays."""
-    memory = Memory(tmp_path)
+    memory = Memory(tmp_path, "here")
     await memory.save(REMEMBERED)
     (tmp_path / "last-known-good.new").mkdir()
 
@@ -123,3 +123,11 @@ async def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         await memory.save(Remembered())
 
     assert memory.load() == REMEMBERED
+
+
+async def test_what_another_source_served_is_not_remembered(tmp_path: Path) -> None:
+    """Who turns to another cluster does not want the old one's hosts."""
+    await Memory(tmp_path, "here").save(REMEMBERED)
+
+    assert Memory(tmp_path, "there").load() == Remembered()
+    assert Memory(tmp_path, "here").load() == REMEMBERED

@@ -12,6 +12,7 @@ from onehop.control.configfile import state_directory
 from onehop.control.memory import Memory
 from onehop.control.once import compile_once
 from onehop.control.planes import render_data_plane
+from onehop.control.sources import source_name
 from onehop.model.certificate import REDACTED, SecretText
 from onehop.model.model import change_between, key_of, model_of
 from onehop.plan import make_plan
@@ -35,7 +36,7 @@ async def render(config: Config, what: str) -> bool:
 async def plan(config: Config) -> bool:
     """Print the way from what is served to what would be served, stage by stage."""
     compiled = await compile_once(config)
-    have = model_of(Memory(state_directory(config)).load().rows)
+    have = model_of(Memory(state_directory(config), source_name(config)).load().rows)
     change = change_between(have, compiled.model)
     console = Console(highlight=False)
     if not change:

@@ -18,7 +18,7 @@ import structlog
 from onehop.compile.inputs import Held
 from onehop.model.model import Row
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _ROWS_AT_ONCE: Final = 200
 
 log = structlog.get_logger(__name__)
@@ -33,16 +33,24 @@ class Remembered(msgspec.Struct, frozen=True):
 
 class _Header(msgspec.Struct, frozen=True):
     format: int
+    source: str
     sha256: str
     rows: int
     held: int
 
 
 class Memory:
-    """The file `last-known-good` in the state directory."""
+    """The file `last-known-good` in the state directory.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: the state directory.
+        source: where the objects come from. What was served from elsewhere is not remembered:
+            who turns to another cluster does not want the old one's hosts.
+    """
+
+    def __init__(self, directory: Path, source: str) -> None:
         self._path = directory / "last-known-good"
+        self._source = source
 
     def load(self) -> Remembered:
         """Return what was remembered; nothing if there is no file, or one that cannot be trusted.
@@ -57,7 +65,7 @@ class Memory:
             log.warning("last_known_good_unreadable", path=str(self._path), error=str(err))
             return Remembered()
         try:
-            return _decode(data)
+            return _decode(data, self._source)
         except (msgspec.DecodeError, ValueError) as err:
             log.warning("last_known_good_damaged", path=str(self._path), error=str(err))
             return Remembered()
@@ -79,7 +87,7 @@ class Memory:
     def _write(self, parts: list[bytes], rows: int) -> None:
         body = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
         digest = hashlib.sha256(body).hexdigest()
-        header = _Header(_FORMAT, digest, rows, len(parts) - rows)
+        header = _Header(_FORMAT, self._source, digest, rows, len(parts) - rows)
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = self._path.with_suffix(".new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -91,7 +99,7 @@ class Memory:
         temporary.replace(self._path)
 
 
-def _decode(data: bytes) -> Remembered:
+def _decode(data: bytes, source: str) -> Remembered:
     line, _, body = data.partition(b"\n")
     header = msgspec.json.decode(line, type=_Header)
     if header.format != _FORMAT:
@@ -104,6 +112,9 @@ def _decode(data: bytes) -> Remembered:
         size = int.from_bytes(body[position : position + 4], "big")
         parts.append(body[position + 4 : position + 4 + size])
         position += 4 + size
+    if header.source != source:
+        log.info("last_known_good_of_another_source", source=header.source)
+        return Remembered()
     if len(parts) != header.rows + header.held:
         raise ValueError("the number of rows does not fit")
     row_decoder = msgspec.msgpack.Decoder(Row)

@@ -8,7 +8,7 @@ from onehop.compile.compiler import Compiled, Compiler
 from onehop.control.config import Config
 from onehop.control.configfile import compile_options, state_directory
 from onehop.control.memory import Memory
-from onehop.control.sources import Origin, open_source
+from onehop.control.sources import Origin, open_source, source_name
 from onehop.model.problem import Problem
 from onehop.source import Batch, Deleted
 
@@ -46,7 +46,7 @@ async def compile_once(config: Config, *, timeout_s: float = 30.0) -> Compiled:
     """
     compiler = Compiler(compile_options(config))
     compiler.set_hour(int(time.time()))
-    for held in Memory(state_directory(config)).load().held:
+    for held in Memory(state_directory(config), source_name(config)).load().held:
         compiler.hold(held)
     look = _Look(compiler)
     async with open_source(config) as origin:

@@ -31,7 +31,7 @@ from onehop.control.planes import make_binder, make_driver
 from onehop.control.refusals import Refusals
 from onehop.control.scrape import Gauges, Scrape
 from onehop.control.served import Served
-from onehop.control.sources import Origin, open_source
+from onehop.control.sources import Origin, open_source, source_name
 from onehop.control.writeback import ClusterWriteBack, NoWriteBack, WriteBack
 from onehop.driver import Driver
 from onehop.model.model import Table
@@ -54,7 +54,7 @@ class Program:
         self._config = config
         self._origin = origin
         self._driver = driver
-        self._memory = Memory(state_directory(config))
+        self._memory = Memory(state_directory(config), source_name(config))
         self._metrics = Metrics(version=onehop.__version__, driver=driver.name)
         budget = config.safety.deletion_budget
         self._gate = Gate(Budget(budget.percent, budget.rows))

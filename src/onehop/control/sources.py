@@ -35,6 +35,17 @@ class Origin:
         self.reflectors = reflectors or {}
 
 
+def source_name(config: Config) -> str:
+    """Return which source a configuration means, for people and for telling two apart."""
+    cluster = config.cluster
+    if cluster.manifests is not None:
+        return f"manifests {Path(cluster.manifests).resolve()}"
+    if cluster.in_cluster:
+        return f"cluster {cluster.name}, in-cluster"
+    place = " ".join(filter(None, (cluster.kubeconfig, cluster.context))) or "default kubeconfig"
+    return f"cluster {cluster.name}, {place}"
+
+
 @contextlib.asynccontextmanager
 async def open_source(config: Config) -> AsyncGenerator[Origin]:
     """Open the source of a configuration.
@@ -45,7 +56,7 @@ async def open_source(config: Config) -> AsyncGenerator[Origin]:
     cluster = config.cluster
     if cluster.manifests is not None:
         folder = _existing(Path(cluster.manifests))
-        yield Origin(f"manifests {folder}", ManifestSource(folder))
+        yield Origin(source_name(config), ManifestSource(folder))
         return
     access = Access(
         kubeconfig=cluster.kubeconfig or "",
@@ -54,7 +65,7 @@ async def open_source(config: Config) -> AsyncGenerator[Origin]:
     )
     async with connect(access) as client:
         source = KubernetesSource(client, KubernetesOptions())
-        yield Origin(f"cluster {cluster.name}", source, client, source.counts)
+        yield Origin(source_name(config), source, client, source.counts)
 
 
 def _existing(folder: Path) -> Path:
