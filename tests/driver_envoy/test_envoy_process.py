@@ -187,6 +187,19 @@ def test_a_state_directory_with_a_long_path_is_refused() -> None:
         asyncio.run(run())
 
 
+async def test_memory_and_connections_may_be_limited() -> None:
+    """Envoy takes the overload limits, and closes what comes beyond the connections allowed."""
+    port = free_port()
+    async with envoy(max_heap_bytes=1 << 30, max_connections=1) as world:
+        await world.serve(listener(port), host("*", route(Respond(status=200))))
+        async with connected(port) as first:
+            assert (await first.ask("a.example")).status == 200
+            async with connected(port) as second:
+                with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+                    await second.ask("a.example")
+        assert "overload" in await world.driver.stats()
+
+
 async def test_what_envoy_counts_is_bounded() -> None:
     """Statistics come in Prometheus format; an idle pool adds nothing to them."""
     port, web = free_port(), pool()

@@ -85,7 +85,7 @@ async def test_a_port_that_somebody_else_holds_is_taken_when_it_is_free() -> Non
     """The world may change though the row does not: a refused listener is tried again."""
     server = await asyncio.start_server(lambda _r, w: w.close(), ADDRESS, 0)
     port = server.sockets[0].getsockname()[1]
-    async with envoy(listener_retry_s=0.05) as world:
+    async with server, envoy(listener_retry_s=0.05) as world:
         everywhere = host("*", route(Respond(status=200)))
         receipt = await world.offer(listener(port), everywhere)
         assert [refusal.key.table for refusal in receipt.refused] == [Table.LISTENER]

@@ -12,6 +12,7 @@ from onehop.driver.envoy.cache import ResourceCache
 from onehop.driver.envoy.cluster import encode_cluster
 from onehop.driver.envoy.endpoints import render_endpoints
 from onehop.driver.envoy.http import render_http
+from onehop.driver.envoy.links import Links, routers_of
 from onehop.driver.envoy.listener import Chain, render_listener, tcp_chain
 from onehop.driver.envoy.proto import encode
 from onehop.driver.envoy.resource import ResourceKey, ResourceType
@@ -25,7 +26,7 @@ from onehop.model.ident import PoolId, RouterId
 from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener, Vip
 from onehop.model.model import Row, RowKey, Table, key_of
 from onehop.model.pool import Persistence, Pool
-from onehop.model.route import Forward, VirtualHost
+from onehop.model.route import VirtualHost
 
 
 class Translator:
@@ -38,8 +39,7 @@ class Translator:
         self._cache = cache
         self._access_log = access_log
         self._secrets = SecretBook()
-        self._hosts_of: dict[PoolId, set[RowKey]] = {}
-        self._listeners_of: dict[RouterId, set[RowKey]] = {}
+        self._links = Links()
         self._row_of: dict[ResourceKey, RowKey] = {}
         self.rows: dict[RowKey, Row] = {}
 
@@ -50,6 +50,8 @@ class Translator:
         if old == row:
             return []
         self.rows[key] = row
+        self._links.remove(old)
+        self._links.add(row)
         match row:
             case Vip():
                 return []
@@ -64,8 +66,6 @@ class Translator:
             case Listener():
                 return self._put_listener(row, old)
             case VirtualHost():
-                self._unlink_host(key, old)
-                self._link_host(key, row)
                 return self._offer_host(row)
             case _:
                 assert_never(row)
@@ -73,6 +73,7 @@ class Translator:
     def remove(self, key: RowKey) -> list[ResourceKey]:
         """Let a row go."""
         row = self.rows.pop(key, None)
+        self._links.remove(row)
         match row:
             case None | Vip():
                 return []
@@ -87,35 +88,19 @@ class Translator:
                     return self._offer_endpoints(row.pool)
                 return self._withdraw((_endpoints(row.pool),))
             case Listener():
-                self._unlink_listener(key, row)
-                routers = (_router(r) for r in _routers_of(row) if not self.serves(r))
+                routers = (_router(r) for r in routers_of(row) if not self.serves(r))
                 return self._withdraw((_listener(row.id), *routers))
             case VirtualHost():
-                self._unlink_host(key, row)
                 return self._withdraw((_host(row),))
             case _:
                 assert_never(row)
 
     def revert(self, key: RowKey, old: Row | None) -> None:
         """Note that Envoy refused a row, and still serves what it had before."""
-        refused = self.rows.pop(key, None)
-        match refused:
-            case VirtualHost():
-                self._unlink_host(key, refused)
-            case Listener():
-                self._unlink_listener(key, refused)
-            case _:
-                pass
-        match old:
-            case None:
-                return
-            case VirtualHost():
-                self._link_host(key, old)
-            case Listener():
-                self._link_listener(key, old)
-            case _:
-                pass
-        self.rows[key] = old
+        self._links.remove(self.rows.pop(key, None))
+        if old is not None:
+            self._links.add(old)
+            self.rows[key] = old
 
     def demand(self, key: ResourceKey, wanted: bool) -> list[ResourceKey]:  # noqa: FBT001  a callback
         """Take note of what Envoy begins or ceases to ask for; only Secrets depend on it."""
@@ -140,24 +125,15 @@ class Translator:
 
     def serves(self, router: RouterId) -> bool:
         """Tell whether any listener serves this router."""
-        return bool(self._listeners_of.get(router))
+        return bool(self._links.listeners_of(router))
 
     def listeners_of(self, router: RouterId) -> Iterable[ResourceKey]:
         """Return the listener resources that serve a router."""
-        return (
-            ResourceKey(ResourceType.LISTENER, k.id) for k in self._listeners_of.get(router, ())
-        )
+        return (ResourceKey(ResourceType.LISTENER, k.id) for k in self._links.listeners_of(router))
 
     def is_pointed_at(self, pool: PoolId) -> bool:
         """Tell whether a host or a listener still sends traffic to a pool."""
-        if self._hosts_of.get(pool):
-            return True
-        return any(
-            isinstance(row, Listener)
-            and isinstance(row.handler, ForwardTcp | ForwardUdp)
-            and row.handler.pool == pool
-            for row in self.rows.values()
-        )
+        return bool(self._links.users_of(pool))
 
     def _offer(self, resource: ResourceKey, body: bytes, row: RowKey) -> list[ResourceKey]:
         self._row_of[resource] = row
@@ -177,10 +153,10 @@ class Translator:
         changed += self._offer_endpoints(pool.id)
         before = old.persistence if isinstance(old, Pool) else None
         if before != pool.persistence:
-            for host_key in self._hosts_of.get(pool.id, ()):
-                host = self.rows[host_key]
-                assert isinstance(host, VirtualHost)  # noqa: S101  only hosts are linked
-                changed += self._offer_host(host)
+            for user in self._links.users_of(pool.id):
+                row = self.rows[user]
+                if isinstance(row, VirtualHost):
+                    changed += self._offer_host(row)
         return changed
 
     def _offer_endpoints(self, pool: PoolId) -> list[ResourceKey]:
@@ -201,29 +177,15 @@ class Translator:
         body = encode(render_host(host, self._persistence_of))
         return self._offer(_host(host), body, key_of(host))
 
-    def _link_host(self, key: RowKey, host: VirtualHost) -> None:
-        for pool in _pools_of(host):
-            self._hosts_of.setdefault(pool, set()).add(key)
-
-    def _unlink_host(self, key: RowKey, old: Row | None) -> None:
-        if isinstance(old, VirtualHost):
-            for pool in _pools_of(old):
-                hosts = self._hosts_of.get(pool, set())
-                hosts.discard(key)
-                if not hosts:
-                    self._hosts_of.pop(pool, None)
-
     # Listeners
 
     def _put_listener(self, listener: Listener, old: Row | None) -> list[ResourceKey]:
         key = key_of(listener)
         changed: list[ResourceKey] = []
         if isinstance(old, Listener):
-            self._unlink_listener(key, old)
-            left = [_router(r) for r in _routers_of(old) if r not in _routers_of(listener)]
-            changed += self._withdraw(r for r in left if not self.serves(RouterId(r.name)))
-        self._link_listener(key, listener)
-        for router in _routers_of(listener):
+            left = (_router(r) for r in routers_of(old) if not self.serves(r))
+            changed += self._withdraw(left)
+        for router in routers_of(listener):
             changed += self._offer(_router(router), encode(render_router(router)), key)
         return changed + self._offer_listener(listener)
 
@@ -251,17 +213,9 @@ class Translator:
             case _:
                 assert_never(handler)
 
-    def _link_listener(self, key: RowKey, listener: Listener) -> None:
-        for router in _routers_of(listener):
-            self._listeners_of.setdefault(router, set()).add(key)
-
-    def _unlink_listener(self, key: RowKey, old: Listener) -> None:
-        for router in _routers_of(old):
-            self._listeners_of.get(router, set()).discard(key)
-
     def _refresh_listeners(self, router: RouterId) -> list[ResourceKey]:
         changed: list[ResourceKey] = []
-        for key in self._listeners_of.get(router, ()):
+        for key in self._links.listeners_of(router):
             listener = self.rows[key]
             assert isinstance(listener, Listener)  # noqa: S101  only listeners are linked
             changed += self._offer_listener(listener)
@@ -306,20 +260,3 @@ def _router(router: RouterId) -> ResourceKey:
 
 def _host(host: VirtualHost) -> ResourceKey:
     return ResourceKey(ResourceType.HOST, host_resource(host.router, host.hostname))
-
-
-def _pools_of(host: VirtualHost) -> Iterable[PoolId]:
-    for route in host.routes:
-        if isinstance(route.action, Forward):
-            for share in route.action.pools:
-                yield share.pool
-
-
-def _routers_of(listener: Listener) -> tuple[RouterId, ...]:
-    match listener.handler:
-        case ForwardHttp(router=router):
-            return (router,)
-        case ForwardTcp() | ForwardUdp():
-            return ()
-        case _:
-            assert_never(listener.handler)

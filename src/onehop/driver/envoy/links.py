@@ -1,0 +1,72 @@
+"""Who points at whom: hosts and listeners at pools, listeners at routers."""
+
+from collections.abc import Collection, Hashable, Iterable
+from typing import TypeVar
+
+from onehop.model.ident import PoolId, RouterId
+from onehop.model.listener import ForwardHttp, Listener
+from onehop.model.model import Row, RowKey, key_of
+from onehop.model.route import Forward, VirtualHost
+
+Target = TypeVar("Target", bound=Hashable)
+
+
+class Links:
+    """The pointing rows by what they point at; rows that point at nothing are passed over."""
+
+    def __init__(self) -> None:
+        self._users_of: dict[PoolId, set[RowKey]] = {}
+        self._listeners_of: dict[RouterId, set[RowKey]] = {}
+
+    def add(self, row: Row | None) -> None:
+        """Note whom a row points at."""
+        for pool in pools_of(row):
+            self._users_of.setdefault(pool, set()).add(_key(row))
+        for router in routers_of(row):
+            self._listeners_of.setdefault(router, set()).add(_key(row))
+
+    def remove(self, row: Row | None) -> None:
+        """Forget whom a row pointed at."""
+        for pool in pools_of(row):
+            _discard(self._users_of, pool, _key(row))
+        for router in routers_of(row):
+            _discard(self._listeners_of, router, _key(row))
+
+    def users_of(self, pool: PoolId) -> Collection[RowKey]:
+        """Return the hosts and listeners that send traffic to a pool."""
+        return self._users_of.get(pool, ())
+
+    def listeners_of(self, router: RouterId) -> Collection[RowKey]:
+        """Return the listeners that serve a router."""
+        return self._listeners_of.get(router, ())
+
+
+def pools_of(row: Row | None) -> Iterable[PoolId]:
+    """Yield the pools a row sends traffic to."""
+    match row:
+        case VirtualHost(routes=routes):
+            for route in routes:
+                if isinstance(route.action, Forward):
+                    yield from (share.pool for share in route.action.pools)
+        case Listener(handler=handler) if not isinstance(handler, ForwardHttp):
+            yield handler.pool
+        case _:
+            return
+
+
+def routers_of(row: Row | None) -> Iterable[RouterId]:
+    """Yield the router a listener serves, if it serves one."""
+    if isinstance(row, Listener) and isinstance(row.handler, ForwardHttp):
+        yield row.handler.router
+
+
+def _key(row: Row | None) -> RowKey:
+    assert row is not None  # noqa: S101  nothing points at nothing
+    return key_of(row)
+
+
+def _discard(links: dict[Target, set[RowKey]], target: Target, key: RowKey) -> None:
+    keys = links.get(target, set())
+    keys.discard(key)
+    if not keys:
+        links.pop(target, None)
