@@ -2,17 +2,20 @@
 
 import asyncio
 
-from onehop.cluster import ClusterObject, ref_of
+from onehop.cluster import ClusterObject, Secret, ref_of
+from onehop.cluster.meta import Meta
 from onehop.compile.inputs import Held
 from onehop.control.gate import Budget
 from onehop.control.memory import Remembered
 from onehop.driver.memory import MemoryDriver
 from onehop.model.address import IpAddr
-from onehop.model.ident import ObjectRef
+from onehop.model.certificate import Certificate, SecretText
+from onehop.model.ident import CertificateId, ObjectRef
 from onehop.model.listener import Listener
 from onehop.model.model import Model, Row, Table
 from onehop.model.problem import Reason
 from onehop.source import Deleted
+from tests.compile.pem import chain_pem
 from tests.control.world import (
     ONEHOP_CLASS,
     World,
@@ -95,6 +98,28 @@ async def test_what_was_served_is_served_again_before_the_source_is_read() -> No
 
     assert await world.driver.read_back() == await _model_of("a.example.com")
     assert world.compiler.held() == remembered.held
+
+
+async def test_a_secret_that_went_bad_while_onehop_was_down_keeps_its_last_good() -> None:
+    """The certificate on disk is shown on, and the owner is told."""
+    good = Certificate(
+        id=CertificateId("shop/tls"),
+        chain_pem=chain_pem("a.example.com").decode(),
+        key_pem=SecretText("key"),
+        fingerprint="00",
+        not_after=4102444800,
+    )
+    bad = Secret(metadata=Meta(name="tls", namespace="shop"))
+    world = World()
+    await world.pipeline.restore(Remembered(rows=(good,)))
+    objects = (ONEHOP_CLASS, service(), slices(), ingress("a.example.com", secret="tls"), bad)
+    async with running(world, *objects):
+        model = await world.driver.read_back()
+
+        assert model.certificates == (good,)
+        assert [name.hostname for name in model.server_names] == ["a.example.com"]
+        (problem,) = world.compiler.problems_of(ObjectRef("Ingress", "shop", "a"))
+        assert "the last good one is still shown" in problem.message
 
 
 async def test_what_is_gone_from_the_cluster_goes_after_the_restart() -> None:

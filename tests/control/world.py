@@ -16,6 +16,7 @@ from onehop.cluster.ingress import (
     IngressClassSpec,
     IngressRule,
     IngressSpec,
+    IngressTls,
     ServiceBackend,
     ServiceBackendPort,
 )
@@ -145,10 +146,14 @@ def slices(name: str = "web", addresses: Iterable[str] = ("10.0.0.1",)) -> Endpo
     )
 
 
-def ingress(hostname: str, backend: str = "web") -> Ingress:
+def ingress(hostname: str, backend: str = "web", secret: str = "") -> Ingress:
     to = IngressBackend(service=ServiceBackend(backend, ServiceBackendPort(number=80)))
     rule = IngressRule(hostname, HttpRule((HttpPath(path="/", path_type="Prefix", backend=to),)))
     return Ingress(
         metadata=Meta(name=hostname.partition(".")[0], namespace="shop"),
-        spec=IngressSpec(ingress_class_name="onehop", rules=(rule,)),
+        spec=IngressSpec(
+            ingress_class_name="onehop",
+            rules=(rule,),
+            tls=(IngressTls((hostname,), secret),) if secret else None,
+        ),
     )

@@ -18,7 +18,7 @@ import structlog
 
 from onehop.base.errors import TransientError
 from onehop.base.latest import Latest
-from onehop.cluster import ref_of
+from onehop.cluster import Kind, ref_of
 from onehop.compile.compiler import Compiler, Outcome
 from onehop.control.binding import Binding
 from onehop.control.gate import Gate
@@ -27,6 +27,7 @@ from onehop.control.refusals import Refusals
 from onehop.control.served import Served
 from onehop.control.writeback import WriteBack
 from onehop.driver import Driver, Receipt
+from onehop.model.certificate import Certificate
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Change, RowKey, Table, key_of
@@ -148,6 +149,10 @@ class Pipeline:
         """
         for held in remembered.held:
             self.compiler.hold(held)
+        for row in remembered.rows:
+            if isinstance(row, Certificate):
+                namespace, _, name = row.id.partition("/")
+                self.compiler.keep(ObjectRef(Kind.SECRET, namespace, name), row)
         if remembered.rows:
             await self._carry_out(Change(remembered.rows))
             log.info("last_known_good_served", rows=len(remembered.rows))
