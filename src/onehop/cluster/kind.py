@@ -29,7 +29,7 @@ class Kind(StrEnum):
     SECRET = "Secret"  # noqa: S105  a kind, not a password
 
 
-class Resource(msgspec.Struct, frozen=True, kw_only=True):
+class Resource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """How one kind is served and decoded.
 
     Attributes:

@@ -8,7 +8,7 @@ import msgspec
 NOTHING: Final[Mapping[str, str]] = {}
 
 
-class Meta(msgspec.Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
+class Meta(msgspec.Struct, frozen=True, gc=False, rename="camel", kw_only=True, omit_defaults=True):
     """The metadata that something of ours reads.
 
     `labels` and `annotations` are plain dicts after decoding, for JSON has nothing frozen to offer;

@@ -5,7 +5,7 @@ import msgspec
 from onehop.cluster.meta import Meta
 
 
-class Taint(msgspec.Struct, frozen=True):
+class Taint(msgspec.Struct, frozen=True, gc=False):
     """A taint; only its key matters to us."""
 
     key: str
@@ -25,20 +25,20 @@ class NodeSpec(
     taints: tuple[Taint, ...] | None = None
 
 
-class NodeAddress(msgspec.Struct, frozen=True):
+class NodeAddress(msgspec.Struct, frozen=True, gc=False):
     """`InternalIP`, `ExternalIP`, `Hostname`, ..."""
 
     type: str
     address: str
 
 
-class NodeStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+class NodeStatus(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Where a node is. Its heartbeats and conditions are left out: they change all the time."""
 
     addresses: tuple[NodeAddress, ...] | None = None
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Node(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A node."""
 
     metadata: Meta
@@ -46,7 +46,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: NodeStatus = NodeStatus()
 
 
-class Namespace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Namespace(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A namespace."""
 
     metadata: Meta

@@ -5,7 +5,9 @@ import msgspec
 from onehop.cluster.meta import Meta
 
 
-class ServicePort(msgspec.Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
+class ServicePort(
+    msgspec.Struct, frozen=True, gc=False, rename="camel", kw_only=True, omit_defaults=True
+):
     """One port of a Service.
 
     Attributes:
@@ -22,7 +24,7 @@ class ServicePort(msgspec.Struct, frozen=True, rename="camel", kw_only=True, omi
     node_port: int = 0
 
 
-class ClientIpConfig(msgspec.Struct, frozen=True, rename="camel"):
+class ClientIpConfig(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """`sessionAffinityConfig.clientIP`."""
 
     timeout_seconds: int | None = None
@@ -74,7 +76,7 @@ class ServiceSpec(
     publish_not_ready_addresses: bool = False
 
 
-class PortStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PortStatus(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """What became of one port (KEP-1435)."""
 
     port: int
@@ -93,13 +95,15 @@ class IngressAddress(
     ports: tuple[PortStatus, ...] | None = None
 
 
-class LoadBalancerStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+class LoadBalancerStatus(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """`status.loadBalancer`."""
 
     ingress: tuple[IngressAddress, ...] | None = None
 
 
-class Condition(msgspec.Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
+class Condition(
+    msgspec.Struct, frozen=True, gc=False, rename="camel", kw_only=True, omit_defaults=True
+):
     """metav1.Condition."""
 
     type: str
@@ -110,14 +114,14 @@ class Condition(msgspec.Struct, frozen=True, rename="camel", kw_only=True, omit_
     last_transition_time: str = ""
 
 
-class ServiceStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class ServiceStatus(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
     """What was written back."""
 
     load_balancer: LoadBalancerStatus = LoadBalancerStatus()
     conditions: tuple[Condition, ...] | None = None
 
 
-class Service(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Service(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A Service."""
 
     metadata: Meta

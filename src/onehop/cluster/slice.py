@@ -11,7 +11,9 @@ import msgspec
 SERVICE_NAME = "kubernetes.io/service-name"
 
 
-class SliceMeta(msgspec.Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
+class SliceMeta(
+    msgspec.Struct, frozen=True, gc=False, rename="camel", kw_only=True, omit_defaults=True
+):
     """Metadata without annotations: the API's own change on every update of a slice."""
 
     name: str
@@ -52,7 +54,9 @@ class SlicePort(msgspec.Struct, frozen=True, rename="camel", gc=False, omit_defa
     port: int | None = None
 
 
-class EndpointSlice(msgspec.Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
+class EndpointSlice(
+    msgspec.Struct, frozen=True, gc=False, rename="camel", kw_only=True, omit_defaults=True
+):
     """Part of a Service's endpoints; the real API sends `null` for empty lists."""
 
     metadata: SliceMeta

@@ -26,7 +26,7 @@ from onehop.model.ident import ListenerId, ObjectRef
 from onehop.model.listener import ForwardTcp, ForwardUdp, Handler, Listener, Transport
 
 
-class Placement(msgspec.Struct, frozen=True):
+class Placement(msgspec.Struct, frozen=True, gc=False):
     """A Service with its addresses, and the listeners that follow."""
 
     addresses: tuple[IpAddr, ...]

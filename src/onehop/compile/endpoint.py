@@ -25,7 +25,7 @@ from onehop.model.ident import ObjectRef, PoolId
 from onehop.model.problem import Problem, Reason
 
 
-class _Backends(msgspec.Struct, frozen=True):
+class _Backends(msgspec.Struct, frozen=True, gc=False):
     """The Pods of a Service port, and what is wrong with some of them."""
 
     endpoints: tuple[Endpoint, ...] = ()

@@ -40,7 +40,7 @@ _IP_LIKE: Final = re.compile(r"[0-9.]+")
 _PATH: Final = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%(?!00|2[fF])[0-9A-Fa-f]{2}){0,2047}")
 
 
-class TlsClaim(msgspec.Struct, frozen=True):
+class TlsClaim(msgspec.Struct, frozen=True, gc=False):
     """A host, and the Secret whose certificate it shall show."""
 
     hostname: str
@@ -48,7 +48,7 @@ class TlsClaim(msgspec.Struct, frozen=True):
     field: str
 
 
-class IngressIntent(msgspec.Struct, frozen=True, kw_only=True):
+class IngressIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What an Ingress of ours asks for.
 
     Attributes:

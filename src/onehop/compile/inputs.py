@@ -20,7 +20,7 @@ from onehop.model.certificate import Certificate
 from onehop.model.ident import ObjectRef
 
 
-class Held(msgspec.Struct, frozen=True):
+class Held(msgspec.Struct, frozen=True, gc=False):
     """Addresses that a Service has been given before, so that it keeps them.
 
     Fed back by whoever runs the sheet, from its own results and over restarts; with it, an

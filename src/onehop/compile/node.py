@@ -21,7 +21,7 @@ ZONE_LABEL: Final = "topology.kubernetes.io/zone"
 _FALSE: Final = frozenset(("0", "f", "F", "false", "FALSE", "False"))
 
 
-class Member(msgspec.Struct, frozen=True):
+class Member(msgspec.Struct, frozen=True, gc=False):
     """A node that may be a member of a pool.
 
     Attributes:

@@ -25,7 +25,7 @@ FINALIZER: Final = "service.kubernetes.io/load-balancer-cleanup"
 SOURCE_RANGES_ANNOTATION: Final = "service.beta.kubernetes.io/load-balancer-source-ranges"
 
 
-class ServicePortIntent(msgspec.Struct, frozen=True):
+class ServicePortIntent(msgspec.Struct, frozen=True, gc=False):
     """One port that clients connect to, and the pool behind it."""
 
     port: int
@@ -33,7 +33,7 @@ class ServicePortIntent(msgspec.Struct, frozen=True):
     wish: Wish
 
 
-class ServiceIntent(msgspec.Struct, frozen=True, kw_only=True):
+class ServiceIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What a Service of ours asks for; addresses are given in `allocation`.
 
     Attributes:
@@ -96,7 +96,7 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[ServiceIntent]:
     return Cell(intent, (*problems, *requested.problems, *source_problems, *port_problems))
 
 
-class _Requested(msgspec.Struct, frozen=True):
+class _Requested(msgspec.Struct, frozen=True, gc=False):
     """Addresses asked for, and where."""
 
     addresses: tuple[IpAddr, ...]

@@ -55,7 +55,7 @@ class Table(Generic[K, V]):
         self.indexes: list[Index[K, V, Any]] = []
 
 
-class Cell(msgspec.Struct, Generic[V], frozen=True):
+class Cell(msgspec.Struct, Generic[V], frozen=True, gc=False):
     """What computing one cell gave: a value, or None for "nothing to serve here", and faults."""
 
     value: V | None
@@ -134,7 +134,7 @@ class Reader:
         return self._sheet.found(index, key)
 
 
-class Settled(msgspec.Struct, frozen=True):
+class Settled(msgspec.Struct, frozen=True, gc=False):
     """What a pass over the sheet changed.
 
     Attributes:

@@ -15,7 +15,7 @@ from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.ident import ListenerId, ObjectRef
 
 
-class ServiceVerdict(msgspec.Struct, frozen=True):
+class ServiceVerdict(msgspec.Struct, frozen=True, gc=False):
     """A Service of ours.
 
     Attributes:
@@ -28,7 +28,7 @@ class ServiceVerdict(msgspec.Struct, frozen=True):
     listeners: tuple[ListenerId, ...]
 
 
-class ServiceRelease(msgspec.Struct, frozen=True):
+class ServiceRelease(msgspec.Struct, frozen=True, gc=False):
     """A Service that was ours, or is being deleted: once it is no longer served, let go of it.
 
     Attributes:
@@ -39,7 +39,7 @@ class ServiceRelease(msgspec.Struct, frozen=True):
     clears_status: bool
 
 
-class IngressVerdict(msgspec.Struct, frozen=True):
+class IngressVerdict(msgspec.Struct, frozen=True, gc=False):
     """An Ingress and what `status.loadBalancer` shall be; nothing, if it is no longer ours."""
 
     ref: ObjectRef

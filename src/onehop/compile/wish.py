@@ -25,7 +25,7 @@ from onehop.model.pool import (
 from onehop.model.problem import Problem, Reason, Severity
 
 
-class Wish(msgspec.Struct, frozen=True):
+class Wish(msgspec.Struct, frozen=True, gc=False):
     """A Pool as it is wanted, and the rungs of the ladder that may fill it."""
 
     pool: Pool

@@ -7,7 +7,7 @@ import msgspec
 from onehop.model.ident import CertificateId, RouterId
 
 
-class SecretText(msgspec.Struct, frozen=True, repr_omit_defaults=True):
+class SecretText(msgspec.Struct, frozen=True, gc=False, repr_omit_defaults=True):
     """Text that never renders: not in a repr, a log line, a golden file or an error message."""
 
     reveal: str
@@ -21,7 +21,7 @@ class SecretText(msgspec.Struct, frozen=True, repr_omit_defaults=True):
 REDACTED: Final = "<redacted>"
 
 
-class Certificate(msgspec.Struct, frozen=True, kw_only=True, tag="certificate"):
+class Certificate(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="certificate"):
     """A chain and its key, already checked against each other.
 
     Attributes:
@@ -37,7 +37,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True, tag="certificate"):
     not_after: int
 
 
-class ServerName(msgspec.Struct, frozen=True, kw_only=True, tag="server-name"):
+class ServerName(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="server-name"):
     """Which certificate a router shows to a client that asks for a host by SNI.
 
     Attributes:

@@ -16,7 +16,7 @@ class Transport(StrEnum):
     UDP = "UDP"
 
 
-class ForwardHttp(msgspec.Struct, frozen=True, kw_only=True, tag="http"):
+class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http"):
     """Serve the virtual hosts of a router.
 
     Attributes:
@@ -29,14 +29,14 @@ class ForwardHttp(msgspec.Struct, frozen=True, kw_only=True, tag="http"):
     trusted_hops: int = 0
 
 
-class ForwardTcp(msgspec.Struct, frozen=True, kw_only=True, tag="tcp"):
+class ForwardTcp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="tcp"):
     """Pass the byte stream on to a pool."""
 
     pool: PoolId
     idle_timeout_s: float = 3600.0
 
 
-class ForwardUdp(msgspec.Struct, frozen=True, kw_only=True, tag="udp"):
+class ForwardUdp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="udp"):
     """Pass datagrams on to a pool; a flow is a client's address and port."""
 
     pool: PoolId
@@ -46,7 +46,7 @@ class ForwardUdp(msgspec.Struct, frozen=True, kw_only=True, tag="udp"):
 Handler: TypeAlias = ForwardHttp | ForwardTcp | ForwardUdp
 
 
-class Vip(msgspec.Struct, frozen=True, kw_only=True, tag="vip"):
+class Vip(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="vip"):
     """An address that belongs to the load balancer and is announced by it.
 
     Attributes:
@@ -62,7 +62,7 @@ class Vip(msgspec.Struct, frozen=True, kw_only=True, tag="vip"):
         return self.address
 
 
-class Listener(msgspec.Struct, frozen=True, kw_only=True, tag="listener"):
+class Listener(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="listener"):
     """One socket on one VIP and what is done with what arrives there.
 
     Attributes:

@@ -32,7 +32,7 @@ class Table(StrEnum):
     HOST = "host"
 
 
-class RowKey(msgspec.Struct, frozen=True, order=True):
+class RowKey(msgspec.Struct, frozen=True, gc=False, order=True):
     """Which row of which table."""
 
     table: Table
@@ -55,7 +55,7 @@ def key_of(row: Row) -> RowKey:
     return RowKey(_TABLES[type(row)], row.id)
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """What turns one Model into another; at most one entry per key over both fields."""
 
     upserts: tuple[Row, ...] = ()
@@ -75,7 +75,7 @@ class Change(msgspec.Struct, frozen=True):
         return _change(merged.items())
 
 
-class Model(msgspec.Struct, frozen=True):
+class Model(msgspec.Struct, frozen=True, gc=False):
     """Everything that is served, each table sorted by id: equal meaning is equal bytes."""
 
     vips: tuple[Vip, ...] = ()

@@ -34,7 +34,7 @@ class ProxyProtocol(StrEnum):
     V2 = "v2"
 
 
-class BackendTls(msgspec.Struct, frozen=True, kw_only=True):
+class BackendTls(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """TLS towards the endpoints.
 
     Attributes:
@@ -46,7 +46,7 @@ class BackendTls(msgspec.Struct, frozen=True, kw_only=True):
     server_name: str | None = None
 
 
-class CookiePersistence(msgspec.Struct, frozen=True, kw_only=True, tag="cookie"):
+class CookiePersistence(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="cookie"):
     """A cookie set by the load balancer binds a client to an endpoint (GEP-1619).
 
     Attributes:
@@ -62,13 +62,13 @@ class CookiePersistence(msgspec.Struct, frozen=True, kw_only=True, tag="cookie")
     same_site: str = ""
 
 
-class HeaderPersistence(msgspec.Struct, frozen=True, kw_only=True, tag="header"):
+class HeaderPersistence(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="header"):
     """A request header, echoed from the response, binds a client to an endpoint (GEP-1619)."""
 
     name: str
 
 
-class SourceIpPersistence(msgspec.Struct, frozen=True, kw_only=True, tag="source-ip"):
+class SourceIpPersistence(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="source-ip"):
     """The client's address binds it to an endpoint (`sessionAffinity: ClientIP`).
 
     Attributes:
@@ -82,7 +82,7 @@ class SourceIpPersistence(msgspec.Struct, frozen=True, kw_only=True, tag="source
 Persistence: TypeAlias = CookiePersistence | HeaderPersistence | SourceIpPersistence
 
 
-class HealthCheck(msgspec.Struct, frozen=True, kw_only=True):
+class HealthCheck(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """An active check by the load balancer itself, besides what the kubelet says.
 
     Attributes:
@@ -101,7 +101,7 @@ class HealthCheck(msgspec.Struct, frozen=True, kw_only=True):
     unhealthy_threshold: int = 3
 
 
-class Pool(msgspec.Struct, frozen=True, kw_only=True, tag="pool"):
+class Pool(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="pool"):
     """What the endpoints of one Service port have in common.
 
     A Pool never changes under its id: the id carries a hash of the policy, so another policy is

@@ -49,7 +49,7 @@ class Reason(StrEnum):
     UNSUPPORTED = "Unsupported"
 
 
-class Problem(msgspec.Struct, frozen=True, order=True, kw_only=True):
+class Problem(msgspec.Struct, frozen=True, gc=False, order=True, kw_only=True):
     """One fault in one object.
 
     Attributes:

@@ -17,14 +17,25 @@ class PathKind(StrEnum):
     """Element by element: `/foo` takes `/foo` and `/foo/bar`, not `/foobar` (Ingress v1)."""
 
 
-class PathMatch(msgspec.Struct, frozen=True, order=True):
+class Labels(StrEnum):
+    """How much of a name the `*` of a host stands for."""
+
+    ANY = "any"
+    """One label or more: a wildcard of Gateway API."""
+    ONE = "one"
+    """A wildcard of Ingress v1."""
+    MORE = "more"
+    """What a wildcard of Ingress v1 leaves to others."""
+
+
+class PathMatch(msgspec.Struct, frozen=True, gc=False, order=True):
     """The path a route takes; a prefix carries no trailing slash but for `/` itself."""
 
     kind: PathKind
     value: str
 
 
-class HeaderEdit(msgspec.Struct, frozen=True, kw_only=True):
+class HeaderEdit(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Changes to a header map: removed first, then set (replacing), then added (appending)."""
 
     set: tuple[tuple[str, str], ...] = ()
@@ -32,7 +43,7 @@ class HeaderEdit(msgspec.Struct, frozen=True, kw_only=True):
     remove: tuple[str, ...] = ()
 
 
-class Retry(msgspec.Struct, frozen=True, kw_only=True):
+class Retry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """When a failed attempt is made again, on another endpoint if there is one.
 
     Attributes:
@@ -45,14 +56,14 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     per_try_timeout_s: float | None = None
 
 
-class PoolShare(msgspec.Struct, frozen=True):
+class PoolShare(msgspec.Struct, frozen=True, gc=False):
     """One destination of a route and its share of the requests."""
 
     pool: PoolId
     weight: int = 1
 
 
-class Forward(msgspec.Struct, frozen=True, kw_only=True, tag="forward"):
+class Forward(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="forward"):
     """Send the request to one of the pools.
 
     Attributes:
@@ -69,7 +80,7 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True, tag="forward"):
     retry: Retry = Retry()
 
 
-class Redirect(msgspec.Struct, frozen=True, kw_only=True, tag="redirect"):
+class Redirect(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="redirect"):
     """Answer with a redirect; what is None stays as the client asked it."""
 
     code: int = 308
@@ -77,7 +88,7 @@ class Redirect(msgspec.Struct, frozen=True, kw_only=True, tag="redirect"):
     port: int | None = None
 
 
-class Respond(msgspec.Struct, frozen=True, kw_only=True, tag="respond"):
+class Respond(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="respond"):
     """Answer from the load balancer itself: 404 where nothing is, 503 where no backend is."""
 
     status: int
@@ -87,7 +98,7 @@ class Respond(msgspec.Struct, frozen=True, kw_only=True, tag="respond"):
 Action: TypeAlias = Forward | Redirect | Respond
 
 
-class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
+class RateLimit(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Requests per client address; beyond it the answer is 429."""
 
     requests: int
@@ -95,7 +106,7 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
     burst: int = 0
 
 
-class Guard(msgspec.Struct, frozen=True, kw_only=True):
+class Guard(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Who may use a route, and how much.
 
     Attributes:
@@ -109,27 +120,26 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit: RateLimit | None = None
 
 
-class Route(msgspec.Struct, frozen=True, kw_only=True):
+class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One rule of one object.
 
     Attributes:
         id: `Kind/namespace/name` and the match: stable when rules are reordered.
         owner: the object that asked for it.
-        is_one_label: taken only where the host's `*` stands for one label (Ingress v1 wildcards;
-            those of Gateway API stand for any number).
+        labels: how many labels the host's `*` must stand for, where the host has one.
     """
 
     id: str
     owner: ObjectRef | None
     match: PathMatch
-    is_one_label: bool = False
+    labels: Labels = Labels.ANY
     action: Action
     guard: Guard = Guard()
     request_headers: HeaderEdit = HeaderEdit()
     response_headers: HeaderEdit = HeaderEdit()
 
 
-class VirtualHost(msgspec.Struct, frozen=True, kw_only=True, tag="host"):
+class VirtualHost(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="host"):
     """The routes of one host name on one router, in the order in which they are tried.
 
     Attributes:
