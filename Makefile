@@ -25,7 +25,7 @@ check: $(VENV)/.dev ## format, lint, types, import contracts
 	$(BIN)/lint-imports
 
 golden: $(VENV)/.dev ## write the golden files anew; read the diff before you commit it
-	$(BIN)/pytest -q tests/test_scenarios.py tests/compile/test_manual.py --update-golden
+	ONEHOP_UPDATE_GOLDEN=1 $(BIN)/pytest -q tests/test_scenarios.py tests/compile/test_manual.py
 
 bench: $(VENV)/.dev ## measure against the floor; JSON in bench/results
 	$(BIN)/python -m bench

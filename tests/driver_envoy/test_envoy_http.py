@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
@@ -12,6 +13,7 @@ from onehop.model.route import (
     Forward,
     Guard,
     HeaderEdit,
+    Labels,
     PathMatch,
     PoolShare,
     Redirect,
@@ -58,6 +60,25 @@ async def test_the_longest_host_name_takes_the_request() -> None:
             "x.y.a.example": "*.a.example",
             "a.example": "*.example",
             "other.test": "*",
+        }.items():
+            assert (await get(port, asked)).body == taken
+
+
+async def test_an_ingress_wildcard_stands_for_one_label() -> None:
+    """Deeper names fall to what stands behind it, whatever port the client names."""
+    port = free_port()
+    one, more = (
+        msgspec.structs.replace(route(Respond(status=200, body=labels)), labels=labels)
+        for labels in (Labels.ONE, Labels.MORE)
+    )
+    async with envoy() as world:
+        await world.serve(listener(port), host("*.a.example", one, more))
+
+        for asked, taken in {
+            "x.a.example": "one",
+            "X.A.example:8080": "one",
+            "x.y.a.example": "more",
+            "one.x.a.example:80": "more",
         }.items():
             assert (await get(port, asked)).body == taken
 

@@ -22,8 +22,8 @@ from onehop.compile.inputs import ONLY
 from onehop.compile.rule import Claim
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.ident import HostId, ObjectRef, RouterId
-from onehop.model.problem import Problem, Reason, Severity
-from onehop.model.route import PathKind, PathMatch, Route, VirtualHost
+from onehop.model.problem import Problem, Reason, Severity, quoted
+from onehop.model.route import Labels, PathKind, PathMatch, Route, VirtualHost
 
 PLAIN_ROUTER: Final = RouterId("shared-http")
 
@@ -47,10 +47,13 @@ def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
     merged = _merge(reader.unordered(CLAIMS_BY_HOST, key.hostname), key.hostname)
     routes = [claim.route(tls=tls) for claim in merged.claims]
     if key.hostname.startswith("*."):
-        # An Ingress wildcard stands for one label only; deeper names fall to hosts without a rule.
-        routes = [msgspec.structs.replace(route, is_one_label=True) for route in routes]
+        # An Ingress wildcard stands for one label only: deeper names are names without a rule.
         wider = _merge(reader.unordered(CLAIMS_BY_HOST, ANY_HOST), ANY_HOST)
-        routes += [claim.route(tls=tls) for claim in wider.claims]
+        others = [claim.route(tls=tls) for claim in wider.claims]
+        routes = [
+            *(msgspec.structs.replace(route, labels=Labels.ONE) for route in routes),
+            *(msgspec.structs.replace(route, labels=Labels.MORE) for route in others),
+        ]
     default = reader.get(DEFAULT, ONLY)
     if default is not None and not any(_takes_everything(route) for route in routes):
         routes.append(default.route(tls=tls))
@@ -65,7 +68,7 @@ def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
 
 
 def _takes_everything(route: Route) -> bool:
-    return route.match == EVERYTHING and not route.is_one_label
+    return route.match == EVERYTHING and route.labels is Labels.ANY
 
 
 def _merge(intents: Iterable[IngressIntent], hostname: str) -> _Merged:
@@ -93,10 +96,10 @@ def _lost(loser: ObjectRef, claim: Claim, winner: Claim) -> Problem:
     older = "an earlier rule of this Ingress" if owner == loser else f"the older {owner}"
     return Problem(
         subject=loser,
-        field=f"spec.rules[host={claim.hostname}].http.paths[path={match.value}]",
+        field=f"spec.rules[host={claim.hostname}].http.paths[path={quoted(match.value)}]",
         reason=Reason.CONFLICT,
-        message=f"{match.kind} path {match.value} of host {claim.hostname} belongs to {older};"
-        " this one takes no requests",
+        message=f"{match.kind} path {quoted(match.value)} of host {claim.hostname} belongs to"
+        f" {older}; this one takes no requests",
     )
 
 

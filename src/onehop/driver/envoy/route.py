@@ -4,6 +4,7 @@ One Route of ours may become several of Envoy's, where Envoy has no single way t
 redirect to a default port, and a body limit.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias, assert_never
@@ -30,6 +31,7 @@ from onehop.model.pool import Persistence
 from onehop.model.route import (
     Forward,
     HeaderEdit,
+    Labels,
     PathMatch,
     PoolShare,
     Redirect,
@@ -68,22 +70,41 @@ def render_host(host: VirtualHost, persistence_of: PersistenceOf) -> Any:
         # Envoy removes a host by this name when the *resource* of this name goes.
         name=host_resource(host.router, host.hostname),
         domains=[host.hostname],
-        routes=[message for route in host.routes for message in _routes(route, persistence_of)],
+        routes=[
+            message
+            for route in host.routes
+            for message in _routes(route, host.hostname, persistence_of)
+        ],
     )
 
 
-def _routes(route: Route, persistence_of: PersistenceOf) -> Iterable[Any]:
+def _routes(route: Route, hostname: str, persistence_of: PersistenceOf) -> Iterable[Any]:
     match = render_path(route.match)
+    labels = _label_count(hostname, route.labels)
     filters = render_guard(route.guard)
     headers = _header_edits(route)
     for variant in _variants(route, persistence_of):
         yield RouteMessage(
             name=route.id,
-            match={**match, "headers": variant.headers},
+            match={**match, "headers": [*labels, *variant.headers]},
             typed_per_filter_config={**filters, **variant.filters},
             **variant.action,
             **headers,
         )
+
+
+def _label_count(hostname: str, labels: Labels) -> list[dict[str, Any]]:
+    """Return what a request's own host must look like; Envoy's `*` stands for any of labels."""
+    if labels is Labels.ANY or not hostname.startswith("*."):
+        return []
+    one = rf"(?i)[^.]+{re.escape(hostname[1:])}(:[0-9]+)?"
+    return [
+        {
+            "name": ":authority",
+            "string_match": {"safe_regex": {"regex": one}},
+            "invert_match": labels is Labels.MORE,
+        }
+    ]
 
 
 def _variants(route: Route, persistence_of: PersistenceOf) -> Iterable[_Variant]:
