@@ -1,10 +1,23 @@
-"""Strategies for cluster objects out of small name spaces, so that they collide."""
+"""Strategies for cluster objects out of small name spaces, so that they collide.
+
+Much stands twice in a `sampled_from`: most objects should work together, or there is nothing to see
+when one of them changes.
+"""
 
 from collections.abc import Mapping
 
 from hypothesis import strategies as st
 
-from onehop.cluster import EndpointSlice, Ingress, IngressClass, Namespace, Node, Secret, Service
+from onehop.cluster import (
+    ClusterObject,
+    EndpointSlice,
+    Ingress,
+    IngressClass,
+    Namespace,
+    Node,
+    Secret,
+    Service,
+)
 from onehop.cluster.ingress import (
     HttpPath,
     HttpRule,
@@ -47,14 +60,14 @@ from onehop.model.certificate import Certificate
 from onehop.model.ident import ObjectRef
 from tests.compile.pem import BEGIN, END, chain_pem, key_pem
 
-NAMESPACES = st.sampled_from(("a", "b"))
-SERVICE_NAMES = st.sampled_from(("web", "api"))
+NAMESPACES = st.sampled_from(("a", "a", "a", "b"))
+SERVICE_NAMES = st.sampled_from(("web", "web", "api"))
 HOSTS = st.sampled_from(("", "x.test", "y.test", "*.test", "a.x.test", "*.x.test", "Bad_Host"))
 SECRET_NAMES = st.sampled_from(("tls1", "tls2", "ca"))
 NODE_NAMES = st.sampled_from(("n1", "n2"))
 VIPS = st.sampled_from(("203.0.113.10", "203.0.113.11", "203.0.113.12", "2001:db8::1", "192.0.2.9"))
 TIMES = st.sampled_from(("", "2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z"))
-DELETION = st.sampled_from((None, None, None, None, "2024-02-01T00:00:00Z"))
+DELETION = st.sampled_from((*(None,) * 9, "2024-02-01T00:00:00Z"))
 
 
 def annotations_for(kind: str, *names: str) -> st.SearchStrategy[Mapping[str, str]]:
@@ -86,9 +99,9 @@ def meta(
 SERVICE_PORTS = st.lists(
     st.builds(
         ServicePort,
-        port=st.sampled_from((80, 53)),
-        name=st.sampled_from(("http", "dns")),
-        protocol=st.sampled_from(("TCP", "UDP", "SCTP")),
+        port=st.sampled_from((80, 80, 53)),
+        name=st.sampled_from(("http", "http", "dns")),
+        protocol=st.sampled_from(("TCP", "TCP", "TCP", "UDP", "SCTP")),
         app_protocol=st.sampled_from((None, "http", "kubernetes.io/h2c", "unheard-of")),
         node_port=st.sampled_from((0, 30080, 30053)),
     ),
@@ -132,11 +145,13 @@ SERVICES = st.builds(
     metadata=meta(SERVICE_NAMES, _SERVICE_ANNOTATIONS),
     spec=st.builds(
         ServiceSpec,
-        type=st.sampled_from(("LoadBalancer", "LoadBalancer", "ClusterIP", "ExternalName")),
-        ports=st.none() | SERVICE_PORTS,
-        load_balancer_class=st.sampled_from((None, "onehop.dev/lb", "onehop.dev/lb", "other")),
-        load_balancer_ip=st.none() | VIPS | st.just("nonsense"),
-        load_balancer_source_ranges=st.sampled_from((None, ("10.0.0.0/8",), ("x",), ("x", "::/0"))),
+        type=st.sampled_from((*("LoadBalancer",) * 4, "ClusterIP", "ExternalName")),
+        ports=SERVICE_PORTS | SERVICE_PORTS | SERVICE_PORTS | st.none(),
+        load_balancer_class=st.sampled_from((None, *("onehop.dev/lb",) * 3, "other")),
+        load_balancer_ip=st.none() | st.none() | VIPS | st.just("nonsense"),
+        load_balancer_source_ranges=st.sampled_from(
+            (None, None, ("10.0.0.0/8",), ("x",), ("x", "::/0"))
+        ),
         external_traffic_policy=st.sampled_from(("Cluster", "Local")),
         health_check_node_port=st.sampled_from((0, 32000)),
         session_affinity=st.sampled_from(("None", "ClientIP")),
@@ -151,6 +166,7 @@ _SLICE_ENDPOINTS = st.builds(
     SliceEndpoint,
     addresses=st.sampled_from(
         (
+            ("10.0.0.1",),
             ("10.0.0.1",),
             ("10.0.0.2", "10.0.0.3"),
             ("2001:db8:1::1",),
@@ -170,26 +186,28 @@ _SLICE_ENDPOINTS = st.builds(
     zone=st.sampled_from((None, "z1")),
 )
 
+_SOME_ENDPOINTS = st.lists(_SLICE_ENDPOINTS, max_size=3).map(tuple)
+_SOME_PORTS = st.lists(
+    st.builds(
+        SlicePort,
+        name=st.sampled_from((None, "http", "http", "dns")),
+        protocol=st.sampled_from((None, "TCP", "UDP")),
+        port=st.sampled_from((None, 8080, 8080, 5353)),
+    ),
+    max_size=2,
+).map(tuple)
+
 SLICES = st.builds(
     EndpointSlice,
     metadata=st.builds(
         SliceMeta,
         name=st.sampled_from(("s1", "s2", "s3")),
         namespace=NAMESPACES,
-        labels=st.none() | SERVICE_NAMES.map(lambda name: {SERVICE_NAME: name}),
+        labels=st.sampled_from((*({SERVICE_NAME: name} for name in ("web", "web", "api")), None)),
     ),
-    address_type=st.sampled_from(("IPv4", "IPv6", "FQDN")),
-    endpoints=st.none() | st.lists(_SLICE_ENDPOINTS, max_size=3).map(tuple),
-    ports=st.none()
-    | st.lists(
-        st.builds(
-            SlicePort,
-            name=st.sampled_from((None, "http", "dns")),
-            protocol=st.sampled_from((None, "TCP", "UDP")),
-            port=st.sampled_from((None, 8080, 5353)),
-        ),
-        max_size=2,
-    ).map(tuple),
+    address_type=st.sampled_from(("IPv4", "IPv4", "IPv4", "IPv6", "FQDN")),
+    endpoints=_SOME_ENDPOINTS | _SOME_ENDPOINTS | _SOME_ENDPOINTS | st.none(),
+    ports=_SOME_PORTS | _SOME_PORTS | st.just((SlicePort("http", "TCP", 8080),)) | st.none(),
 )
 
 NODES = st.builds(
@@ -232,16 +250,16 @@ CLASSES = st.builds(
     ),
 )
 
+_SERVICE_BACKENDS = st.builds(
+    ServiceBackend,
+    name=SERVICE_NAMES,
+    port=st.sampled_from(
+        (ServiceBackendPort(name="http"), ServiceBackendPort(number=80), ServiceBackendPort())
+    ),
+)
 _BACKENDS = st.builds(
     IngressBackend,
-    service=st.none()
-    | st.builds(
-        ServiceBackend,
-        name=SERVICE_NAMES,
-        port=st.sampled_from(
-            (ServiceBackendPort(name="http"), ServiceBackendPort(number=80), ServiceBackendPort())
-        ),
-    ),
+    service=_SERVICE_BACKENDS | _SERVICE_BACKENDS | _SERVICE_BACKENDS | st.none(),
     resource=st.sampled_from((None, ResourceBackend("Bucket", "b"))),
 )
 _PATHS = st.builds(
@@ -324,6 +342,62 @@ def certificate_of(ref: ObjectRef) -> Certificate:
     assert isinstance(certificate, Certificate)
     return certificate
 
+
+EVERYTHING_SAID = {
+    f"onehop.dev/{name}": known.example
+    for name, known in ANNOTATIONS.items()
+    if "Ingress" in known.on and not name.startswith("backend-tls-ca")
+}
+WORLD: tuple[ClusterObject, ...] = (
+    IngressClass(
+        metadata=Meta(name="ours"), spec=IngressClassSpec(controller="onehop.dev/ingress")
+    ),
+    Service(
+        metadata=Meta(name="web", namespace="a", finalizers=(FINALIZER,)),
+        spec=ServiceSpec(
+            type="LoadBalancer",
+            load_balancer_class="onehop.dev/lb",
+            ports=(ServicePort(port=80, name="http", node_port=30080, app_protocol="http"),),
+            load_balancer_ip="203.0.113.10",
+            load_balancer_source_ranges=("10.0.0.0/8",),
+        ),
+        status=status_of(["203.0.113.10"]),
+    ),
+    EndpointSlice(
+        metadata=SliceMeta(name="s1", namespace="a", labels={SERVICE_NAME: "web"}),
+        endpoints=(SliceEndpoint(addresses=("10.0.0.1",), node_name="n1", zone="z1"),),
+        ports=(SlicePort("http", "TCP", 8080),),
+    ),
+    Node(
+        metadata=Meta(name="n1", labels={ZONE_LABEL: "z1"}),
+        status=NodeStatus((NodeAddress("InternalIP", "192.168.0.1"),)),
+    ),
+    Ingress(
+        metadata=Meta(name="one", namespace="a", annotations=EVERYTHING_SAID),
+        spec=IngressSpec(
+            ingress_class_name="ours",
+            rules=(
+                IngressRule(
+                    "x.test",
+                    HttpRule(
+                        (
+                            HttpPath(
+                                backend=IngressBackend(
+                                    service=ServiceBackend("web", ServiceBackendPort("http"))
+                                ),
+                                path="/a",
+                                path_type="Prefix",
+                            ),
+                        )
+                    ),
+                ),
+            ),
+            tls=(IngressTls(("x.test",), "tls1"),),
+        ),
+    ),
+    Secret(metadata=Meta(name="tls1", namespace="a"), type="kubernetes.io/tls", data=GOOD),
+)
+"""A small cluster in which all works together."""
 
 NAMESPACE_OBJECTS = st.builds(Namespace, metadata=st.builds(Meta, name=NAMESPACES))
 

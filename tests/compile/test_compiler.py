@@ -265,6 +265,26 @@ def test_hosts_that_cannot_be_are_left_out_of_tls_too() -> None:
     assert {p.field for p in compiler.problems()} == {"spec.tls[0].hosts", "spec.rules[0].host"}
 
 
+def test_one_fault_mended_leaves_the_others_told() -> None:
+    """Faults of one object come from several cells, and go one by one."""
+    compiler = settled(CLASS, service(), ingress("a"), ingress("b"))
+    loser = ObjectRef("Ingress", "shop", "b")
+    winner = ObjectRef("Ingress", "shop", "a")
+    assert [p.reason for p in compiler.problems_of(winner)] == [Reason.CERTIFICATE_NOT_FOUND]
+
+    compiler.put(ingress("b", host="Not_A_Host"))
+    compiler.put(ingress("b"))
+    compiler.put(ingress("b", tls="Odd"))
+    compiler.settle()
+    reasons = {p.reason for p in compiler.problems_of(loser)}
+    assert reasons == {Reason.CONFLICT, Reason.CERTIFICATE_NOT_FOUND}
+
+    compiler.remove(winner)
+    outcome = compiler.settle()
+    assert [p.reason for p in compiler.problems_of(loser)] == [Reason.CERTIFICATE_NOT_FOUND]
+    assert loser in outcome.subjects
+
+
 # The two lanes
 
 

@@ -1,5 +1,7 @@
 """The licence to be incremental: whatever happens in whatever order, the result is from scratch."""
 
+from typing import Final, Literal, TypeAlias
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -21,6 +23,10 @@ from onehop.model.ident import ObjectRef
 from onehop.model.model import Model, with_change
 from onehop.model.problem import Problem
 from tests.compile import anything
+from tests.model.anything import dangling, socket
+
+Lane: TypeAlias = Literal["all", "endpoints", "later"]
+LANES: Final[st.SearchStrategy[Lane]] = st.sampled_from(("all", "all", "endpoints", "later"))
 
 
 class IncrementalIsFromScratch(RuleBasedStateMachine):
@@ -40,38 +46,63 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
         self.known: set[ObjectRef] = set()
 
     @initialize(
+        target=refs,
         options=anything.OPTIONS,
-        item=anything.CLASSES,
+        world=st.booleans(),
         held=anything.HELD,
         kept=st.none() | anything.SECRET_REFS,
     )
     def begin(
-        self, options: Options, item: ClusterObject, held: list[Held], kept: ObjectRef | None
-    ) -> None:
-        """There are options, an IngressClass, and maybe the memory of an earlier process."""
+        self, options: Options, held: list[Held], kept: ObjectRef | None, *, world: bool
+    ) -> object:
+        """There are options, mostly a cluster, and maybe the memory of an earlier process."""
         self.change_options(options)
-        self.put(item)
         for one in held:
             self.compiler.hold(one)
         if kept is not None:
             self.compiler.keep(kept, anything.certificate_of(kept))
+        return multiple(*(self.put(item) for item in (anything.WORLD if world else ())))
 
-    @rule(target=refs, items=st.lists(anything.OBJECTS, min_size=1, max_size=4))
-    def put_some(self, items: list[ClusterObject]) -> object:
-        """Objects appear or are replaced."""
-        return multiple(*(self.put(item) for item in items))
+    @rule(target=refs, item=anything.OBJECTS, lane=LANES)
+    def put_anything(self, item: ClusterObject, lane: Lane) -> ObjectRef:
+        """An object appears or is replaced."""
+        return self.put(item, lane)
 
-    def put(self, item: ClusterObject) -> ObjectRef:
+    @rule(target=refs, item=anything.SERVICES, lane=LANES)
+    def put_service(self, item: ClusterObject, lane: Lane) -> ObjectRef:
+        """Services change class, type, ports, addresses, finalizers and status."""
+        return self.put(item, lane)
+
+    @rule(target=refs, item=anything.SLICES, lane=LANES)
+    def put_slice(self, item: ClusterObject, lane: Lane) -> ObjectRef:
+        """Slices empty, overlap, drain, move to another Service."""
+        return self.put(item, lane)
+
+    @rule(target=refs, item=anything.INGRESSES, lane=LANES)
+    def put_ingress(self, item: ClusterObject, lane: Lane) -> ObjectRef:
+        """Ingresses fight for hosts, paths, certificates and what is left over."""
+        return self.put(item, lane)
+
+    def put(self, item: ClusterObject, lane: Lane = "later") -> ObjectRef:
         self.compiler.put(item)
         self.objects[ref_of(item)] = item
         self.known.add(ref_of(item))
+        self.settle_in(lane)
         return ref_of(item)
 
-    @rule(ref=consumes(refs))
-    def remove(self, ref: ObjectRef) -> None:
+    @rule(ref=consumes(refs), lane=LANES)
+    def remove(self, ref: ObjectRef, lane: Lane) -> None:
         """An object goes, or is said to be gone once more."""
         self.compiler.remove(ref)
         self.objects.pop(ref, None)
+        self.settle_in(lane)
+
+    def settle_in(self, lane: Lane) -> None:
+        """Settle now, only the endpoints now, or later."""
+        if lane == "all":
+            self.settle()
+        elif lane == "endpoints":
+            self.take_in(self.compiler.settle_endpoints())
 
     @rule(options=anything.OPTIONS)
     def change_options(self, options: Options) -> None:
@@ -84,11 +115,6 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
         """An hour strikes."""
         self.compiler.set_hour(hour)
         self.hour = hour
-
-    @rule()
-    def settle_endpoints(self) -> None:
-        """The fast lane runs while other work waits."""
-        self.take_in(self.compiler.settle_endpoints())
 
     @rule()
     def settle(self) -> None:
@@ -135,7 +161,10 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
             scratch.put(item)
         scratch.settle()
 
-        assert self.compiler.model() == scratch.model()
+        assert self.model == scratch.model()
+        assert not dangling(self.model)
+        assert len(self.model.listeners) == len(set(map(socket, self.model.listeners)))
+        assert [pool.id for pool in self.model.pools] == [e.pool for e in self.model.endpoints]
         assert self.compiler.problems() == scratch.problems()
         assert self.compiler.verdicts() == scratch.verdicts()
         assert self.compiler.held() == scratch.held()

@@ -8,7 +8,15 @@ from onehop.model.address import IpAddr
 from onehop.model.certificate import Certificate, SecretText, ServerName
 from onehop.model.endpoint import Endpoint, PoolEndpoints
 from onehop.model.ident import CertificateId, HostId, ListenerId, ObjectRef, PoolId, RouterId
-from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Handler, Listener, Vip
+from onehop.model.listener import (
+    ForwardHttp,
+    ForwardTcp,
+    ForwardUdp,
+    Handler,
+    Listener,
+    Transport,
+    Vip,
+)
 from onehop.model.model import Model, Row, RowKey, Table, model_of
 from onehop.model.pool import Pool
 from onehop.model.route import (
@@ -83,6 +91,11 @@ def _hosts(draw: st.DrawFn, pools: Sequence[str]) -> Iterator[Row]:
         yield VirtualHost(
             id=HostId(f"{ROUTER}/{hostname}"), router=ROUTER, hostname=hostname, routes=routes
         )
+
+
+def socket(listener: Listener) -> tuple[IpAddr, int, Transport]:
+    """Return what no two listeners may share."""
+    return listener.address, listener.port, listener.transport
 
 
 def dangling(model: Model) -> frozenset[tuple[str, RowKey]]:

@@ -19,6 +19,7 @@ from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Reason, quoted
 
 CA_KEY: Final = "ca.crt"
+_MOST_PORTS: Final = 8
 
 
 def pem_of(chain: Iterable[x509.Certificate]) -> str:
@@ -69,7 +70,7 @@ def resolve_backend(
     port = find_port(service, name=backend.port.name, number=backend.port.number)
     if port is None:
         wanted = quoted(backend.port.name) if backend.port.name else backend.port.number
-        have = ", ".join(f"{p.name or '-'}:{p.port}" for p in service.spec.ports or ()) or "none"
+        have = ", ".join(map(_shown, (service.spec.ports or ())[:_MOST_PORTS])) or "none"
         return refuse(
             Reason.BACKEND_NOT_FOUND,
             f"{ref} has no TCP port {wanted}; its ports are {have}",
@@ -88,6 +89,11 @@ def resolve_backend(
             )
     wish = http_wish(service, port, merged, ca_pem=ca_pem, options=options_of(reader))
     return Resolved(wish, port)
+
+
+def _shown(port: ServicePort) -> str:
+    name = f" {quoted(port.name)}" if port.name else ""
+    return f"{port.port}/{quoted(port.protocol)[1:-1]}{name}"
 
 
 def _ca_pem(secret: Secret | None) -> str | None:

@@ -1,6 +1,6 @@
 """Certificates from `kubernetes.io/tls` Secrets, and which host shows which."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -24,7 +24,7 @@ from onehop.compile.inputs import HOUR, KEPT, ONLY, SECRETS
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.certificate import Certificate, SecretText, ServerName
 from onehop.model.ident import CertificateId, ObjectRef, RouterId
-from onehop.model.problem import Problem, Reason, Severity
+from onehop.model.problem import Problem, Reason, Severity, quoted
 
 TLS_ROUTER: Final = RouterId("shared-https")
 
@@ -60,7 +60,7 @@ def read_certificate(ref: ObjectRef, secret: Secret) -> Certificate | Fault:
     if secret.type != "kubernetes.io/tls" or not chain_pem or not key_pem:
         return Fault(
             Reason.CERTIFICATE_INVALID,
-            f"{ref} is of type {secret.type!a} with keys {sorted(data)}; needed is type"
+            f"{ref} is of type {quoted(secret.type)}{_lacking(data)}; needed is type"
             " kubernetes.io/tls with tls.crt and tls.key",
         )
     try:
@@ -90,6 +90,11 @@ def read_certificate(ref: ObjectRef, secret: Secret) -> Certificate | Fault:
         fingerprint=chain[0].fingerprint(SHA256()).hex(),
         not_after=int(chain[0].not_valid_after_utc.timestamp()),
     )
+
+
+def _lacking(data: Mapping[str, bytes]) -> str:
+    missing = [key for key in ("tls.crt", "tls.key") if not data.get(key)]
+    return f" without {' and '.join(missing)}" if missing else ""
 
 
 def _der(key: PublicKeyTypes) -> bytes:

@@ -85,12 +85,13 @@ def tls_problems(
     hosts = sorted({claim.hostname for claim in claims if claim.secure is None})
     if not asked or not hosts:
         return ()
+    more = f" (and {len(hosts) - 1} more)" if len(hosts) > 1 else ""
     return tuple(
         Problem(
             subject=owner,
             field=f"metadata.annotations[onehop.dev/{name}]",
             reason=Reason.INVALID_ANNOTATION,
-            message=f"onehop.dev/{name}: {', '.join(hosts)} has no TLS in this Ingress; add the"
+            message=f"onehop.dev/{name}: {hosts[0]}{more} has no TLS in this Ingress; add the"
             " host to spec.tls. Until then it is served by plain HTTP",
             severity=Severity.WARNING,
         )
