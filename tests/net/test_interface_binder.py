@@ -16,8 +16,8 @@ from pyroute2 import AsyncIPRoute, netns
 
 from onehop.base.errors import ConfigError, TransientError
 from onehop.model.address import IpAddr
-from onehop.net import AddressInUse, InterfaceBinder
-from onehop.net.interface import METRIC, PROTOCOL
+from onehop.net import AddressInUse
+from onehop.net.interface import METRIC, PROTOCOL, InterfaceBinder
 from onehop.net.link import Patience
 
 pytestmark = pytest.mark.root
@@ -288,7 +288,7 @@ def test_a_missing_right_is_named(hosts: tuple[Host, Host, Host]) -> None:
     host, _, _ = hosts
     script = (
         "import asyncio, sys\n"
-        "from onehop.net import InterfaceBinder\n"
+        "from onehop.net.interface import InterfaceBinder\n"
         "asyncio.run(InterfaceBinder(sys.argv[1]).bind('192.0.2.100'))\n"
     )
     for interface, capability in (("eth0", "CAP_NET_RAW"), ("lo", "CAP_NET_ADMIN")):

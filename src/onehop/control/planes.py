@@ -10,7 +10,7 @@ from onehop.driver.envoy import EnvoyDriver, EnvoyOptions
 from onehop.driver.envoy.binary import find_envoy
 from onehop.driver.envoy.render import render_config
 from onehop.model.model import Model
-from onehop.net import AddressBinder, InterfaceBinder, NoBinder
+from onehop.net import AddressBinder, NoBinder
 
 _VERSION_TIMEOUT_S: Final = 10.0
 
@@ -32,7 +32,11 @@ def make_driver(config: Config) -> Driver:
 def make_binder(config: Config) -> AddressBinder:
     """Return who puts VIPs on an interface: nobody, unless an interface is named."""
     interface = config.addresses.bind.interface
-    return NoBinder() if interface is None else InterfaceBinder(interface)
+    if interface is None:
+        return NoBinder()
+    from onehop.net.interface import InterfaceBinder  # only now: see `onehop.net`
+
+    return InterfaceBinder(interface)
 
 
 def render_data_plane(model: Model) -> Any:
