@@ -18,10 +18,11 @@ from onehop.cluster import ClusterObject
 from onehop.compile.compiler import Compiler
 from onehop.compile.inputs import Held
 from onehop.compile.options import Options
+from onehop.driver.envoy.render import render_config, validate_config
 from onehop.model.model import Model, with_change
 from onehop.source.manifests_decode import Fault, decode_document
 from onehop.source.manifests_text import parse_text
-from tests.golden import check_golden, model_text, problems_text, verdicts_text
+from tests.golden import check_golden, model_text, plain, problems_text, verdicts_text, yaml_text
 
 STORIES: Final = sorted(
     path.parent for path in Path(__file__).parent.glob("scenarios/*/input.yaml")
@@ -88,6 +89,25 @@ def test_a_story_ends_as_its_golden_files_say(folder: Path) -> None:
     check_golden(folder / "problems.yaml", problems_text(compiler.problems()))
     check_golden(folder / "verdicts.yaml", verdicts_text(compiler.verdicts()))
     assert with_change(Model(), outcome.change) == compiler.model()
+
+
+@pytest.mark.parametrize("folder", STORIES, ids=lambda folder: folder.name)
+def test_envoy_gets_what_the_golden_file_says(folder: Path) -> None:
+    """The whole of a story as one static configuration, without private keys."""
+    compiler = read_story(folder).told()
+    compiler.settle()
+
+    check_golden(folder / "envoy.yaml", yaml_text(plain(render_config(compiler.model()))))
+
+
+@pytest.mark.envoy
+@pytest.mark.parametrize("folder", STORIES, ids=lambda folder: folder.name)
+async def test_envoy_takes_every_story(folder: Path) -> None:
+    """What we think is a configuration passes the parser that has to read it."""
+    compiler = read_story(folder).told()
+    compiler.settle()
+
+    await validate_config(compiler.model())
 
 
 @pytest.mark.parametrize("folder", STORIES, ids=lambda folder: folder.name)

@@ -1,0 +1,32 @@
+"""The manual of annotations, from the same table that parses them: it cannot be out of date."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from onehop.compile.options import ANNOTATION_PREFIX
+from onehop.compile.policy import ANNOTATIONS
+
+_HEAD: Final = f"""\
+# Annotations
+
+Made from `compile/policy.py` by `make golden`; do not edit.
+
+All begin with `{ANNOTATION_PREFIX}`.
+One that is unknown, stands on the wrong kind, or holds what it may not, changes nothing and is
+reported on its object; everything else of the object is served.
+What an Ingress does not say, the Service behind it does.
+
+| annotation | on | example | meaning |
+|---|---|---|---|
+"""
+
+
+def annotations_manual() -> str:
+    """Return `docs/annotations.md`."""
+    return _HEAD + "".join(f"| {' | '.join(cells)} |\n" for cells in _rows())
+
+
+def _rows() -> Iterator[tuple[str, ...]]:
+    for name, known in ANNOTATIONS.items():
+        on = ", ".join(sorted(known.on))
+        yield f"`{name}`", on, f"`{known.example}`", known.means
