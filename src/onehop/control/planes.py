@@ -34,7 +34,7 @@ def make_binder(config: Config) -> AddressBinder:
     interface = config.addresses.bind.interface
     if interface is None:
         return NoBinder()
-    from onehop.net.interface import InterfaceBinder  # only now: see `onehop.net`
+    from onehop.net.interface import InterfaceBinder  # noqa: PLC0415  see `onehop.net`
 
     return InterfaceBinder(interface)
 
