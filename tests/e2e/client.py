@@ -134,7 +134,7 @@ async def steady(*targets: Target) -> AsyncGenerator[Steady]:
                 await each.some_more(2)
             yield asked[0]
             for each in asked:
-                await each.some_more()
+                await each.some_more(5)
         finally:
             for task in asking:
                 task.cancel()

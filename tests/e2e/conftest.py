@@ -25,22 +25,29 @@ def network() -> Iterator[None]:
 
 
 @pytest.fixture
-async def cluster(network: None, tmp_path: Path) -> AsyncGenerator[Cluster]:
-    """A cluster with a Service `web`, of which the first of two Pods is ready."""
+async def pods(network: None) -> AsyncGenerator[None]:
+    """Two Pods of the application `web`."""
     assert network is None  # entered already: whatever listens from here on is inside
     async with contextlib.AsyncExitStack() as stack:
         for name, address in WEB_PODS.items():
             await stack.enter_async_context(serve_http("web", name, address, 8080))
-        one = await stack.enter_async_context(cluster_in(tmp_path))
+        yield
+
+
+@pytest.fixture
+async def cluster(pods: None, tmp_path: Path) -> AsyncGenerator[Cluster]:
+    """A cluster with a Service `web`, of which the first of two Pods is ready."""
+    assert pods is None
+    async with cluster_in(tmp_path) as one:
         one.put(service(), endpoints("web", WEB_PODS["web-1"]))
         yield one
 
 
 @pytest.fixture
-def config(cluster: Cluster) -> Json:
+def config(tmp_path: Path) -> Json:
     """What onehop is told in these tests."""
     return {
-        "cluster": {"kubeconfig": str(cluster.kubeconfig)},
+        "cluster": {"kubeconfig": str(tmp_path / "kubeconfig")},
         "addresses": {
             "shared": SHARED,
             "pools": [{"name": "public", "cidrs": ["192.0.2.20-192.0.2.29"]}],
@@ -51,8 +58,9 @@ def config(cluster: Cluster) -> Json:
 
 
 @pytest.fixture
-async def onehop(config: Json, tmp_path: Path) -> AsyncGenerator[Onehop]:
+async def onehop(cluster: Cluster, config: Json, tmp_path: Path) -> AsyncGenerator[Onehop]:
     """A running onehop, ready."""
+    assert cluster.kubeconfig.exists()
     async with running(tmp_path / "a", config) as program:
         yield program
 

@@ -138,11 +138,17 @@ class Onehop:
 
     async def served(self) -> dict[str, frozenset[str]]:
         """Return the names of everything Envoy serves, endpoints included, in its own words."""
-        return _names(await self.admin.config_dump(with_endpoints=True))
+        return await served_by(self.state)
 
     def removals(self) -> int:
         """Return how many rows it has ever asked its data plane to remove."""
         return sum(line["removals"] for line in self.logged("applied"))
+
+
+async def served_by(state: Path) -> dict[str, frozenset[str]]:
+    """Return the names of everything that the Envoy of a state directory serves."""
+    admin = EnvoyAdmin(state / "envoy" / "admin.sock")
+    return _names(await admin.config_dump(with_endpoints=True))
 
 
 def _names(dump: dict[str, Any]) -> dict[str, frozenset[str]]:
@@ -192,9 +198,8 @@ async def running(
         flags: further arguments.
         waits: until it is ready.
     """
-    folder.mkdir(exist_ok=True)
-    config = {"state": str(folder / "s"), "listen": {"metrics": METRICS}} | config
-    program = Onehop(await _start(folder, config, flags), folder, config)
+    path, config = write_config(folder, config)
+    program = Onehop(await _start(path, flags), folder, config)
     try:
         if waits:
             await until(program.is_ready, "onehop is ready")
@@ -205,12 +210,19 @@ async def running(
         assert not children_of(program_pid)
 
 
-async def _start(folder: Path, config: Json, flags: tuple[str, ...]) -> asyncio.subprocess.Process:
+def write_config(folder: Path, config: Json) -> tuple[Path, Json]:
+    """Write the configuration file; return it, and all that it says."""
+    folder.mkdir(exist_ok=True)
+    whole = {"state": str(folder / "s"), "listen": {"metrics": METRICS}} | config
     path = folder / "onehop.yaml"
-    path.write_text(yaml.safe_dump(config))
-    with (folder / "onehop.log").open("ab") as log:
+    path.write_text(yaml.safe_dump(whole))
+    return path, whole
+
+
+async def _start(config_file: Path, flags: tuple[str, ...]) -> asyncio.subprocess.Process:
+    with config_file.with_name("onehop.log").open("ab") as log:
         return await asyncio.create_subprocess_exec(
-            ONEHOP, "run", "--config", path, *flags, stdout=log, stderr=log
+            ONEHOP, "run", "--config", config_file, *flags, stdout=log, stderr=log
         )
 
 

@@ -164,17 +164,26 @@ class Program:
     # -- small tasks ------------------------------------------------------------------------------
 
     async def _save(self) -> None:
-        """Keep what is served on disk, a moment after it changed."""
-        saved = 0
-        while True:
-            saved, _ = await self._pipeline.applied.newer(saved)
-            await asyncio.sleep(SAVE_AFTER_S)
-            remembered = Remembered(self._served.rows(), self._compiler.held())
-            try:
-                await self._memory.save(remembered)
-            except OSError as err:
-                log.error("last_known_good_not_saved", error=str(err))  # noqa: TRY400  the world's
-            await asyncio.sleep(SAVE_AT_MOST_EVERY_S - SAVE_AFTER_S)
+        """Keep what is served on disk, a moment after it changed, and when we go."""
+        seen = saved = 0
+        try:
+            while True:
+                seen, _ = await self._pipeline.applied.newer(seen)
+                await asyncio.sleep(SAVE_AFTER_S)
+                seen = self._pipeline.applied.revision
+                await self._save_now()
+                saved = seen
+                await asyncio.sleep(SAVE_AT_MOST_EVERY_S - SAVE_AFTER_S)
+        finally:
+            if self._pipeline.applied.revision != saved:
+                await self._save_now()
+
+    async def _save_now(self) -> None:
+        remembered = Remembered(self._served.rows(), self._compiler.held())
+        try:
+            await self._memory.save(remembered)
+        except OSError as err:
+            log.error("last_known_good_not_saved", error=str(err))  # noqa: TRY400  the world's
 
     async def _tell_the_hour(self) -> None:
         while True:
