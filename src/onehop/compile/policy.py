@@ -33,7 +33,6 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     persistence_cookie_path: str | None = None
     persistence_cookie_ttl: float | None = None
     persistence_cookie_secure: bool | None = None
-    persistence_cookie_http_only: bool | None = None
     persistence_cookie_same_site: str | None = None
     persistence_header: str | None = None
     persistence_timeout: float | None = None
@@ -162,9 +161,6 @@ ANNOTATIONS: Final[dict[str, Annotation]] = {
     ),
     "persistence-cookie-secure": Annotation(
         parse=value.boolean, example="true", means="the cookie's Secure attribute", on=_INGRESS
-    ),
-    "persistence-cookie-http-only": Annotation(
-        parse=value.boolean, example="true", means="HttpOnly; true by default", on=_INGRESS
     ),
     "persistence-cookie-same-site": Annotation(
         parse=value.one_of("Strict", "Lax", "None"), example="Lax", means="SameSite", on=_INGRESS

@@ -185,13 +185,11 @@ def _http_persistence(service: Service, policy: Policy) -> Persistence | None:
         case "cookie":
             plain = CookiePersistence(name=policy.persistence_cookie or "onehop")
             ttl = policy.persistence_cookie_ttl
-            http_only = policy.persistence_cookie_http_only
             return msgspec.structs.replace(
                 plain,
                 path=policy.persistence_cookie_path or plain.path,
                 ttl_s=None if ttl is None else int(ttl),
                 secure=policy.persistence_cookie_secure or False,
-                http_only=plain.http_only if http_only is None else http_only,
                 same_site=policy.persistence_cookie_same_site or "",
             )
         case "header":

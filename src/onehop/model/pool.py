@@ -49,6 +49,8 @@ class BackendTls(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 class CookiePersistence(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="cookie"):
     """A cookie set by the load balancer binds a client to an endpoint (GEP-1619).
 
+    It is always HttpOnly: no script of a page has any use for it.
+
     Attributes:
         ttl_s: lifetime in seconds; None is a session cookie.
         same_site: `Strict`, `Lax`, `None`, or empty to leave the attribute out.
@@ -58,7 +60,6 @@ class CookiePersistence(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag
     path: str = "/"
     ttl_s: int | None = None
     secure: bool = False
-    http_only: bool = True
     same_site: str = ""
 
 
