@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_FLAGS ?=
 TEST_FLAGS ?=
+BENCH_FLAGS ?=
 
 .PHONY: help demo test check golden bench install dev system clean
 
@@ -27,8 +28,8 @@ check: $(VENV)/.dev ## format, lint, types, import contracts
 golden: $(VENV)/.dev ## write the golden files anew; read the diff before you commit it
 	ONEHOP_UPDATE_GOLDEN=1 $(BIN)/pytest -q tests/test_scenarios.py tests/compile/test_manual.py
 
-bench: $(VENV)/.dev ## measure against the floor; JSON in bench/results
-	$(BIN)/python -m bench
+bench: $(VENV)/.dev system ## measure against the floor; JSON in bench/results (BENCH_FLAGS="--only edits --quick")
+	$(BIN)/python -m bench $(BENCH_FLAGS)
 
 system: ## install the Debian packages that tests need, where that is possible
 	@tests/system-packages.sh

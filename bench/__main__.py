@@ -4,6 +4,7 @@ import argparse
 import datetime as dt
 import os
 import platform
+import signal
 import sys
 from itertools import groupby
 from pathlib import Path
@@ -49,6 +50,7 @@ def main() -> int:
             print(f"{row.name:16} {row.what}")
         return 0
     namespace.enter(sys.argv[1:])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children are ended, too
     results = _run(rows, quick=arguments.quick, folder=arguments.results)
     print_table(results)
     return 1 if any(result.missed for result in results) else 0

@@ -7,6 +7,7 @@ command -v ip >/dev/null || packages+=(iproute2)
 command -v nft >/dev/null || packages+=(nftables)
 command -v kubectl >/dev/null || packages+=(kubernetes-client)
 command -v setpriv >/dev/null || packages+=(util-linux)
+command -v wrk >/dev/null || packages+=(wrk)
 [ ${#packages[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" -ne 0 ]; then
     echo "not installed here, because that needs root: ${packages[*]}"
