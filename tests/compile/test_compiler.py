@@ -1,5 +1,7 @@
 """The compiler's memory: what it keeps from one settling to the next, and whom it tells."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from onehop.cluster import ClusterObject, EndpointSlice, Ingress, IngressClass, Secret, Service
@@ -38,16 +40,27 @@ SECRET = ObjectRef("Secret", "shop", "tls")
 CLASS = IngressClass(metadata=Meta(name="onehop"), spec=IngressClassSpec("onehop.dev/ingress"))
 
 
-def service(name: str = "web", *, wants: str | None = None, created: str = "") -> Service:
+def service(
+    name: str = "web",
+    *,
+    wants: str | None = None,
+    created: str = "",
+    port: int = 80,
+    says: Mapping[str, str] | None = None,
+) -> Service:
     return Service(
         metadata=Meta(
-            name=name, namespace="shop", creation_timestamp=created, finalizers=(FINALIZER,)
+            name=name,
+            namespace="shop",
+            creation_timestamp=created,
+            annotations=says,
+            finalizers=(FINALIZER,),
         ),
         spec=ServiceSpec(
             type="LoadBalancer",
             load_balancer_class="onehop.dev/lb",
             load_balancer_ip=wants,
-            ports=(ServicePort(port=80),),
+            ports=(ServicePort(port=port),),
         ),
     )
 
@@ -128,6 +141,23 @@ def test_an_address_given_on_is_its_former_owners_no_more() -> None:
 
     assert addresses(compiler, "new") == (FIRST,)
     assert addresses(compiler, "old") == (SECOND,)
+
+
+def test_a_shared_address_is_not_remembered_by_who_left_it() -> None:
+    """It is in use by the others, so nobody may come back for it with a better right."""
+    share = {"onehop.dev/share-address": "one"}
+    compiler = settled(
+        service("stays", port=80, says=share), service("leaves", port=81, says=share)
+    )
+    assert addresses(compiler, "stays") == addresses(compiler, "leaves") == (FIRST,)
+
+    compiler.put(service("leaves", port=81, wants="192.0.2.1"))
+    compiler.settle()
+
+    assert {held.service.name: held.addresses for held in compiler.held()} == {
+        "leaves": (),
+        "stays": (FIRST,),
+    }
 
 
 def test_an_address_outlives_a_pool_that_was_gone_for_a_while() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from onehop.model.address import (
     IpAddr,
+    address_set,
     ip_number,
     is_ipv6,
     is_loopback,
@@ -30,6 +31,27 @@ def test_every_address_is_canonical_text_of_its_family(
     assert is_ipv6(parsed) is (":" in parsed)
     assert ip_number(parsed) == int(ipaddress.ip_address(parsed))
     assert parse_ip(parsed) == parsed
+
+
+@given(st.lists(st.tuples(st.ip_addresses(), st.integers(0, 3)), max_size=4), st.ip_addresses())
+def test_a_set_of_addresses_holds_what_lies_in_its_ranges(
+    starts: list[tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]],
+    other: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> None:
+    """Both ends included, and each family for itself."""
+    ranges: list[tuple[IpAddr, IpAddr]] = []
+    for start, size in starts:
+        last = min(int(start) + size, 2**start.max_prefixlen - 1)
+        ranges.append((IpAddr(str(start)), IpAddr(str(type(start)(last)))))
+    found = address_set(ranges)
+
+    for first, last_ip in ranges:
+        assert first in found
+        assert last_ip in found
+    assert (IpAddr(str(other)) in found) is any(
+        start.version == other.version and int(start) <= int(other) <= int(start) + size
+        for start, size in starts
+    )
 
 
 @given(st.text())

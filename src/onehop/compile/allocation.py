@@ -97,6 +97,9 @@ ALL_ADDRESS_WISHES: Final = Index[ObjectRef, AddressWish, tuple[()]](
     ADDRESS_WISHES, "all", lambda _ref, _wish: (ONLY,)
 )
 LEDGER: Final = Whole[ObjectRef, tuple[IpAddr, ...]]("ledger", _ledger)
+LEDGER_ADDRESSES: Final = Index[ObjectRef, tuple[IpAddr, ...], IpAddr](
+    LEDGER, "address", lambda _, addresses: addresses
+)
 PLACEMENTS: Final = Derived[ObjectRef, Placement]("placements", _place, (SERVICE_INTENT_REFS,))
 PLACED_LISTENERS: Final = Index[ObjectRef, Placement, ListenerId](
     PLACEMENTS, "listener", lambda _, placement: [item.id for item in placement.listeners]

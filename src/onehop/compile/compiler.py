@@ -7,7 +7,7 @@ classes  ┘                   └─ default ── hosts
 slices, nodes ── members ── wishes ── endpoints        (the endpoint lane)
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
@@ -24,7 +24,12 @@ from onehop.cluster import (
     Service,
     ref_of,
 )
-from onehop.compile.allocation import ADDRESS_WISHES, LEDGER, PLACEMENTS
+from onehop.compile.allocation import (
+    ADDRESS_WISHES,
+    LEDGER,
+    LEDGER_ADDRESSES,
+    PLACEMENTS,
+)
 from onehop.compile.certificate import CERTIFICATES, CHECKED, SERVER_NAMES, TLS_ROUTER
 from onehop.compile.endpoint import ENDPOINTS
 from onehop.compile.forbidden import BORDER
@@ -53,6 +58,7 @@ from onehop.compile.pool import WISHES
 from onehop.compile.service import SERVICE_INTENTS
 from onehop.compile.sheet import Derived, Settled, Sheet, Table
 from onehop.compile.verdict import INGRESS_VERDICTS, SERVICE_VERDICTS, Verdict
+from onehop.model.address import IpAddr
 from onehop.model.certificate import Certificate
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Change, Model, Row, RowKey, model_of
@@ -280,10 +286,8 @@ class Compiler:
 
     def _feed_back(self, settled: Settled) -> bool:
         """Remember what was given, so that the next decision disturbs it least."""
-        for ref in settled.of(PLACEMENTS):
-            placement = self._sheet.value(PLACEMENTS, ref)
-            if placement is not None and placement.addresses:
-                self._give(Held(ref, placement.addresses))
+        for ref in settled.of(LEDGER):
+            self._remember_addresses(ref)
         for ref in settled.of(SERVICE_VERDICTS):
             if self._sheet.value(SERVICE_VERDICTS, ref) is None:
                 self._sheet.put(HELD, ref, None)
@@ -294,15 +298,29 @@ class Compiler:
                 self._sheet.put(KEPT, ref, good)
         return self._sheet.has_dirty()
 
-    def _give(self, given: Held) -> None:
-        """Remember what a Service was given, and that nobody else has it any more."""
-        self.hold(given)
-        for address in given.addresses:
-            for ref, held in tuple(self._sheet.found(HELD_ADDRESSES, address)):
-                placement = self._sheet.value(PLACEMENTS, ref)
-                if placement is None or address not in placement.addresses:
-                    left = tuple(other for other in held.addresses if other != address)
-                    self.hold(Held(ref, left))
+    def _remember_addresses(self, ref: ObjectRef) -> None:
+        """Hold what a Service has, else what it had and nobody else has now."""
+        given, held = self._sheet.value(LEDGER, ref), self._sheet.value(HELD, ref)
+        if given:
+            self.hold(Held(ref, given))
+            others = {item for address in given for item in self._holders(address)}
+        else:
+            others = {ref} if held else set()
+        for other in others:
+            self._forget_what_others_have(other)
+
+    def _holders(self, address: IpAddr) -> Iterator[ObjectRef]:
+        yield from (ref for ref, _ in self._sheet.found(HELD_ADDRESSES, address))
+
+    def _forget_what_others_have(self, ref: ObjectRef) -> None:
+        held, has = self._sheet.value(HELD, ref), self._sheet.value(LEDGER, ref) or ()
+        if held is not None:
+            left = (
+                address
+                for address in held.addresses
+                if address in has or not any(self._sheet.found(LEDGER_ADDRESSES, address))
+            )
+            self.hold(Held(ref, tuple(left)))
 
 
 def compile_cluster(

@@ -4,7 +4,7 @@ Whoever may write an EndpointSlice, or is a kubelet, could otherwise make us dia
 sockets, a cloud's metadata server, or our own VIPs in a circle.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -14,9 +14,9 @@ from onehop.compile.inputs import ONLY
 from onehop.compile.options import Options
 from onehop.compile.sheet import Cell, Reader, Whole
 from onehop.model.address import (
+    AddressSet,
     IpAddr,
-    ip_number,
-    is_ipv6,
+    address_set,
     is_loopback,
     is_never_a_backend,
     parse_ip,
@@ -31,10 +31,9 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Border(msgspec.Struct, frozen=True):
-    """What is ours, as inclusive ranges of address numbers: compared once for each endpoint."""
+    """Which addresses are on our side of the border, and whether loopback is let through."""
 
-    ipv4: tuple[tuple[int, int], ...] = ()
-    ipv6: tuple[tuple[int, int], ...] = ()
+    ours: AddressSet = AddressSet()
     allows_loopback: bool = False
 
     def admit(self, text: str) -> IpAddr | Refused:
@@ -47,27 +46,17 @@ class Border(msgspec.Struct, frozen=True):
                 return Refused(f"{address} is link-local, multicast or unspecified")
             if not self.allows_loopback:
                 return Refused(f"{address} is the load balancer itself")
-        number = ip_number(address)
-        for first, last in self.ipv6 if is_ipv6(address) else self.ipv4:
-            if first <= number <= last:
-                return Refused(
-                    f"{address} is a load balancer address: requests would go round in circles"
-                )
+        if address in self.ours:
+            return Refused(
+                f"{address} is a load balancer address: requests would go round in circles"
+            )
         return address
 
 
 def _border(options: Options) -> Border:
-    def numbers(*, ipv6: bool) -> Iterator[tuple[int, int]]:
-        pooled = (ends for pool in options.address_pools for ends in pool.ranges)
-        for first, last in (*pooled, *((shared, shared) for shared in options.shared)):
-            if is_ipv6(first) is ipv6:
-                yield ip_number(first), ip_number(last)
-
-    return Border(
-        ipv4=tuple(numbers(ipv6=False)),
-        ipv6=tuple(numbers(ipv6=True)),
-        allows_loopback=options.allows_loopback,
-    )
+    pooled = [ends for pool in options.address_pools for ends in pool.ranges]
+    shared = [(address, address) for address in options.shared]
+    return Border(address_set((*pooled, *shared)), options.allows_loopback)
 
 
 def _compute(reader: Reader) -> Mapping[tuple[()], Cell[Border]]:

@@ -12,7 +12,7 @@ import msgspec
 
 from onehop.compile.options import AddressPool, Options
 from onehop.compile.sheet import Cell
-from onehop.model.address import IpAddr, is_ipv6
+from onehop.model.address import AddressSet, IpAddr, address_set, is_ipv6
 from onehop.model.ident import ObjectRef
 from onehop.model.listener import Transport
 from onehop.model.problem import Problem, Reason
@@ -64,23 +64,27 @@ class _RefusedError(Exception):
         self.reason = reason
 
 
+class _Pool(msgspec.Struct, frozen=True):
+    pool: AddressPool
+    addresses: AddressSet
+
+
 class _Ledger:
     """Addresses given so far."""
 
     def __init__(self, options: Options) -> None:
-        self._pools = options.address_pools
+        self._pools = tuple(_Pool(pool, address_set(pool.ranges)) for pool in options.address_pools)
         self._reserved = frozenset(options.shared)
         self._owners: dict[IpAddr, list[AddressWish]] = {}
         self._shared: dict[str, dict[IpAddr, None]] = {}
-        self._free: dict[tuple[int, bool], Iterator[IpAddr]] = {}
+        self._free: dict[tuple[AddressPool, bool], Iterator[IpAddr]] = {}
 
     def take(self, wish: AddressWish, address: IpAddr) -> IpAddr:
         """Give this very address, or raise _RefusedError."""
         pools = self._pools_for(wish)
-        if not any(pool.contains(address) for pool in pools):
-            names = ", ".join(pool.name for pool in pools)
+        if not _contain(pools, address):
             raise _RefusedError(
-                Reason.ADDRESS_NOT_IN_POOL, f"{address} is not in address pool {names}"
+                Reason.ADDRESS_NOT_IN_POOL, f"{address} is not in address pool {_names(pools)}"
             )
         if address in self._reserved:
             raise _RefusedError(Reason.ADDRESS_CONFLICT, f"{address} is the VIP of Ingresses")
@@ -99,16 +103,17 @@ class _Ledger:
         for address in self._shared.get(wish.share_key or "", ()):
             if (
                 is_ipv6(address) is ipv6
-                and any(pool.contains(address) for pool in pools)
+                and _contain(pools, address)
                 and all(_may_share(owner, wish) for owner in self._owners[address])
             ):
                 return self._give(wish, address)
-        for pool in pools:
-            for address in self._unused(pool, ipv6=ipv6):
+        for each in pools:
+            for address in self._unused(each.pool, ipv6=ipv6):
                 return self._give(wish, address)
-        names = ", ".join(pool.name for pool in pools)
         family = "IPv6" if ipv6 else "IPv4"
-        raise _RefusedError(Reason.POOL_EXHAUSTED, f"no {family} address is free in pool {names}")
+        raise _RefusedError(
+            Reason.POOL_EXHAUSTED, f"no {family} address is free in pool {_names(pools)}"
+        )
 
     def _give(self, wish: AddressWish, address: IpAddr) -> IpAddr:
         self._owners.setdefault(address, []).append(wish)
@@ -119,25 +124,32 @@ class _Ledger:
     def _unused(self, pool: AddressPool, *, ipv6: bool) -> Iterator[IpAddr]:
         # Addresses are only ever taken within one filling of the ledger, so the walk goes on
         # where the last Service left it instead of passing over the taken ones again.
-        place = (self._pools.index(pool), ipv6)
-        addresses = self._free.setdefault(place, pool.addresses(ipv6=ipv6))
+        addresses = self._free.setdefault((pool, ipv6), pool.addresses(ipv6=ipv6))
         return (a for a in addresses if a not in self._owners and a not in self._reserved)
 
-    def _pools_for(self, wish: AddressWish) -> tuple[AddressPool, ...]:
+    def _pools_for(self, wish: AddressWish) -> tuple[_Pool, ...]:
         if not self._pools:
             raise _RefusedError(
                 Reason.NO_ADDRESS_POOL, "onehop.yaml has no addresses.pools to take one from"
             )
         if wish.address_pool is None:
             return self._pools
-        named = tuple(pool for pool in self._pools if pool.name == wish.address_pool)
+        named = tuple(each for each in self._pools if each.pool.name == wish.address_pool)
         if not named:
-            names = ", ".join(pool.name for pool in self._pools)
             raise _RefusedError(
                 Reason.NO_ADDRESS_POOL,
-                f"address pool {wish.address_pool!r} does not exist; there are {names}",
+                f"address pool {wish.address_pool!r} does not exist; there are"
+                f" {_names(self._pools)}",
             )
         return named
+
+
+def _contain(pools: Iterable[_Pool], address: IpAddr) -> bool:
+    return any(address in each.addresses for each in pools)
+
+
+def _names(pools: Iterable[_Pool]) -> str:
+    return ", ".join(each.pool.name for each in pools)
 
 
 def _may_share(one: AddressWish, other: AddressWish) -> bool:

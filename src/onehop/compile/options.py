@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from onehop.model.address import IpAddr, ip_number, is_ipv6
+from onehop.model.address import IpAddr, is_ipv6
 
 
 class PathPolicy(StrEnum):
@@ -24,14 +24,6 @@ class AddressPool(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     ranges: tuple[tuple[IpAddr, IpAddr], ...]
-
-    def contains(self, address: IpAddr) -> bool:
-        """Tell whether the address is in the pool."""
-        return any(
-            is_ipv6(first) is is_ipv6(address)
-            and ip_number(first) <= ip_number(address) <= ip_number(last)
-            for first, last in self.ranges
-        )
 
     def addresses(self, *, ipv6: bool) -> Iterator[IpAddr]:
         """Yield the addresses of one family in order."""

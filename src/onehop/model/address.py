@@ -6,7 +6,10 @@ so an address is a string that was parsed once, here.
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from typing import Final, NewType
+
+import msgspec
 
 IpAddr = NewType("IpAddr", str)
 Cidr = NewType("Cidr", str)
@@ -67,6 +70,28 @@ def ip_number(address: IpAddr) -> int:
     if is_ipv6(address):
         return int(ipaddress.IPv6Address(address))
     return int.from_bytes(map(int, address.split(".")), "big")
+
+
+class AddressSet(msgspec.Struct, frozen=True):
+    """Addresses as inclusive ranges of their numbers: made once, asked often."""
+
+    ipv4: tuple[tuple[int, int], ...] = ()
+    ipv6: tuple[tuple[int, int], ...] = ()
+
+    def __contains__(self, address: IpAddr) -> bool:
+        number = ip_number(address)
+        for first, last in self.ipv6 if is_ipv6(address) else self.ipv4:
+            if first <= number <= last:
+                return True
+        return False
+
+
+def address_set(ranges: Iterable[tuple[IpAddr, IpAddr]]) -> AddressSet:
+    """Return the set of all addresses from each first to its last."""
+    numbers: dict[bool, list[tuple[int, int]]] = {False: [], True: []}
+    for first, last in ranges:
+        numbers[is_ipv6(first)].append((ip_number(first), ip_number(last)))
+    return AddressSet(ipv4=tuple(numbers[False]), ipv6=tuple(numbers[True]))
 
 
 def is_loopback(address: IpAddr) -> bool:
