@@ -67,6 +67,7 @@ def test_json_is_read_as_well(tmp_path: Path) -> None:
         ("{dataPlane: {driver: nginx}}", "dataPlane.driver: 'nginx'; allowed is envoy"),
         ("{log: {level: loud}}", "log.level: 'loud'; allowed is debug | info | warning | error"),
         ("{listen: {metrics: here}}", "listen.metrics: 'here'; allowed is ADDRESS:PORT"),
+        ("{listen: {metrics: '[::1]:65536'}}", "listen.metrics: '[::1]:65536'; allowed is ADDRESS"),
         ("[]", "the file: Expected `object`, got `array`"),
         ("a: [", "not YAML"),
     ],

@@ -18,6 +18,7 @@ from onehop.model.address import IpAddr, is_ipv6, parse_ip
 from onehop.telemetry.log import LEVELS
 
 _DRIVERS: Final = ("envoy",)
+_LAST_PORT: Final = 65535
 _RANGES: Final = "192.0.2.0/28, 192.0.2.10-192.0.2.50 or 192.0.2.7"
 
 
@@ -141,7 +142,8 @@ def parse_listen(text: str, *, name: str) -> tuple[str, int]:
     """
     host, colon, port = text.rpartition(":")
     address = parse_ip(host.strip("[]"))
-    if not colon or address is None or not port.isascii() or not port.isdigit():
+    is_port = port.isascii() and port.isdigit() and int(port) <= _LAST_PORT
+    if not colon or address is None or not is_port:
         raise ConfigError(
             f"{name}: listen.metrics: {text!r}; allowed is ADDRESS:PORT, such as 127.0.0.1:9080"
         )

@@ -58,6 +58,8 @@ async def open_source(config: Config) -> AsyncGenerator[Origin]:
         folder = _existing(Path(cluster.manifests))
         yield Origin(source_name(config), ManifestSource(folder))
         return
+    if cluster.kubeconfig is not None and not Path(cluster.kubeconfig).is_file():
+        raise ConfigError(f"cluster.kubeconfig: {cluster.kubeconfig} is not a file")
     access = Access(
         kubeconfig=cluster.kubeconfig or "",
         context=cluster.context or "",
