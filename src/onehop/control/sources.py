@@ -58,10 +58,8 @@ async def open_source(config: Config) -> AsyncGenerator[Origin]:
         folder = _existing(Path(cluster.manifests))
         yield Origin(source_name(config), ManifestSource(folder))
         return
-    if cluster.kubeconfig is not None and not Path(cluster.kubeconfig).is_file():
-        raise ConfigError(f"cluster.kubeconfig: {cluster.kubeconfig} is not a file")
     access = Access(
-        kubeconfig=cluster.kubeconfig or "",
+        kubeconfig=_readable(cluster.kubeconfig),
         context=cluster.context or "",
         in_cluster=cluster.in_cluster,
     )
@@ -74,3 +72,10 @@ def _existing(folder: Path) -> Path:
     if not folder.is_dir():
         raise ConfigError(f"cluster.manifests: {folder} is not a directory")
     return folder
+
+
+def _readable(kubeconfig: str | None) -> str:
+    """Return the path of a file that is there, or nothing where kubectl's rules find it."""
+    if kubeconfig is not None and not Path(kubeconfig).is_file():
+        raise ConfigError(f"cluster.kubeconfig: {kubeconfig} is not a file")
+    return kubeconfig or ""
