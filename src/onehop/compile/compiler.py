@@ -7,7 +7,7 @@ classes  ┘                   └─ default ── hosts
 slices, nodes ── members ── wishes ── endpoints        (the endpoint lane)
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
@@ -58,7 +58,6 @@ from onehop.compile.pool import WISHES
 from onehop.compile.service import SERVICE_INTENTS
 from onehop.compile.sheet import Derived, Settled, Sheet, Table
 from onehop.compile.verdict import INGRESS_VERDICTS, SERVICE_VERDICTS, Verdict
-from onehop.model.address import IpAddr
 from onehop.model.certificate import Certificate
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Change, Model, Row, RowKey, model_of
@@ -303,24 +302,20 @@ class Compiler:
         given, held = self._sheet.value(LEDGER, ref), self._sheet.value(HELD, ref)
         if given:
             self.hold(Held(ref, given))
-            others = {item for address in given for item in self._holders(address)}
-        else:
-            others = {ref} if held else set()
-        for other in others:
-            self._forget_what_others_have(other)
+            found = (self._sheet.found(HELD_ADDRESSES, address) for address in given)
+            for other in {held for rows in found for _, held in rows}:
+                self._forget_what_others_have(other)
+        elif held is not None:
+            self._forget_what_others_have(held)
 
-    def _holders(self, address: IpAddr) -> Iterator[ObjectRef]:
-        yield from (ref for ref, _ in self._sheet.found(HELD_ADDRESSES, address))
-
-    def _forget_what_others_have(self, ref: ObjectRef) -> None:
-        held, has = self._sheet.value(HELD, ref), self._sheet.value(LEDGER, ref) or ()
-        if held is not None:
-            left = (
-                address
-                for address in held.addresses
-                if address in has or not any(self._sheet.found(LEDGER_ADDRESSES, address))
-            )
-            self.hold(Held(ref, tuple(left)))
+    def _forget_what_others_have(self, held: Held) -> None:
+        has = self._sheet.value(LEDGER, held.service) or ()
+        left = (
+            address
+            for address in held.addresses
+            if address in has or not any(self._sheet.found(LEDGER_ADDRESSES, address))
+        )
+        self.hold(Held(held.service, tuple(left)))
 
 
 def compile_cluster(
