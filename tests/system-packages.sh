@@ -4,7 +4,6 @@
 set -euo pipefail
 packages=()
 command -v ip >/dev/null || packages+=(iproute2)
-command -v nft >/dev/null || packages+=(nftables)
 command -v kubectl >/dev/null || packages+=(kubernetes-client)
 command -v setpriv >/dev/null || packages+=(util-linux)
 command -v wrk >/dev/null || packages+=(wrk)
