@@ -38,10 +38,12 @@ class Target(NamedTuple):
         return f"{'https' if self.tls else 'http'}://{self.address}{path}"
 
 
-async def ask(host: str = HOST, *, path: str = "/", tls: ssl.SSLContext | None = None) -> Reply:
-    """Send one request to the shared address, on a connection of its own."""
+async def ask(
+    host: str = HOST, *, path: str = "/", at: str = SHARED, tls: ssl.SSLContext | None = None
+) -> Reply:
+    """Send one request, to the shared address if not `at` another, on a new connection."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
-        return await _ask(session, Target(host, tls=tls), path)
+        return await _ask(session, Target(host, at, tls), path)
 
 
 async def status_of(host: str = HOST, tls: ssl.SSLContext | None = None) -> int:
