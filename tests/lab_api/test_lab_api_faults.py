@@ -151,6 +151,17 @@ async def test_a_stale_list_shows_an_older_state_under_its_version(store: Store)
     assert events == [("ADDED", "c0"), ("ADDED", "c1")]
 
 
+async def test_a_list_from_before_everything_is_empty(store: Store) -> None:
+    """Not refused: revision 0 would mean "any", so the oldest is 1."""
+    fill(store, 2)
+    async with wired(store) as wire:
+        wire.server.faults.arm(StaleList(revisions=1000))
+        listed = await wire.get(MAPS)
+
+    assert listed["items"] == []
+    assert listed["metadata"]["resourceVersion"] == "1"
+
+
 async def test_a_truncated_answer_breaks_off_in_its_body(store: Store) -> None:
     """Less than its Content-Length, then the connection closes; a watch breaks off in a line."""
     fill(store)

@@ -199,7 +199,8 @@ class Handler:
 
     def _stale_revision(self, resource: Resource, fault: StaleList) -> int:
         oldest = self._store.collection(resource).compacted
-        return max(oldest, self._store.revision - fault.revisions)
+        # Not 0, which in a list means "any".
+        return max(oldest, self._store.revision - fault.revisions, 1)
 
 
 async def read_call(request: web.BaseRequest) -> Call:
