@@ -60,6 +60,7 @@ REMEMBERED = Remembered(
         VirtualHost(id=HostId("r/h"), router=RouterId("r"), hostname="h", routes=ROUTES),
     ),
     held=(Held(SERVICE, (IpAddr("192.0.2.1"),)),),
+    known=(SERVICE, ObjectRef("Node", "", "worker-1")),
 )
 
 

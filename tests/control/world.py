@@ -54,12 +54,23 @@ class ToldSource:
 
     def __init__(self) -> None:
         self.wanted = Latest[frozenset[ObjectRef]]()
+        self.unread: frozenset[ObjectRef] = frozenset()
 
     async def run(self, sink: Sink) -> None:  # noqa: ARG002  the test speaks in its place
         await asyncio.Event().wait()
 
     def want_secrets(self, wanted: frozenset[ObjectRef]) -> None:
         self.wanted.put(wanted)
+
+    def expect(self, known: frozenset[ObjectRef]) -> None:
+        """Pass over it."""
+
+    def known(self) -> frozenset[ObjectRef]:
+        return frozenset()
+
+    @property
+    def unread_secrets(self) -> frozenset[ObjectRef]:
+        return self.unread
 
     async def secrets_settled(self) -> None:
         return

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncGenerator
+from functools import partial
 
 import pytest
 
@@ -21,7 +22,7 @@ async def _all_served(cluster: Cluster) -> AsyncGenerator[Steady]:
     """Serve everything, and demand that no request fails while the context lasts."""
     async with everything_in(cluster) as targets:
         for host, _, tls in (*targets, Target("one.example.com")):
-            await until(lambda h=host, t=tls: is_served(h, t), f"{host} is served")  # type: ignore[misc]  # a lambda's default
+            await until(partial(is_served, host, tls), f"{host} is served")
         async with steady(*targets) as requests:
             yield requests
 

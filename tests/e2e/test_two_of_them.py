@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import AsyncGenerator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ async def test_one_writes_for_both(cluster: Cluster, pair: tuple[Onehop, Onehop]
     """Both serve a new host, and each fact is written once."""
     for name in ("one", "two"):
         cluster.put(ingress(name, f"{name}.example.com"))
-        await until(lambda n=name: cluster.addresses(INGRESSES, n), f"{name} has an address")  # type: ignore[misc]  # a lambda's default
+        await until(partial(cluster.addresses, INGRESSES, name), f"{name} has an address")
     cluster.put(balancer("queue", {"port": 81}))
     await until(lambda: cluster.addresses(SERVICES, "queue"), "the Service has an address")
     for program in pair:

@@ -42,7 +42,7 @@ LIST_FAULTS: tuple[Fault, ...] = (
     StaleList(revisions=5),
 )
 BELIEVED_AT_FIRST = (EmptyList(), ShortList(), StaleList(revisions=5), ServerError(code=404))
-"""A first list is as good as can be known; that control's deletion gate stays shut is its part."""
+"""Where no earlier process has left word (see test_expected), a first list is as good as any."""
 
 
 def name_of(fault: object) -> str:

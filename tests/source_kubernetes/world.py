@@ -205,9 +205,13 @@ async def client_of(server: Server, folder: Path) -> AsyncGenerator[Client]:
 
 @asynccontextmanager
 async def running(
-    server: Server, folder: Path, options: KubernetesOptions = OPTIONS
+    server: Server,
+    folder: Path,
+    options: KubernetesOptions = OPTIONS,
+    *,
+    expected: frozenset[ObjectRef] = frozenset(),
 ) -> AsyncGenerator[World]:
-    """Run a source against a lab API."""
+    """Run a source against a lab API; `expected` is what an earlier process has seen."""
     async with client_of(server, folder) as client:
         clock = Clock()
         source = KubernetesSource(
@@ -217,6 +221,7 @@ async def running(
             sleep=clock.sleep,
             random=Random(7),  # noqa: S311
         )
+        source.expect(expected)
         world = World(Cluster(server), source)
         world.clock = clock
         async with asyncio.TaskGroup() as group:

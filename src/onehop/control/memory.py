@@ -16,19 +16,27 @@ import msgspec
 import structlog
 
 from onehop.compile.inputs import Held
+from onehop.model.ident import ObjectRef
 from onehop.model.model import Row
 
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 _ROWS_AT_ONCE: Final = 200
 
 log = structlog.get_logger(__name__)
 
 
 class Remembered(msgspec.Struct, frozen=True):
-    """What outlives the process: everything served, and the addresses given to Services."""
+    """What outlives the process.
+
+    Attributes:
+        rows: everything that was served.
+        held: the addresses given to Services.
+        known: every object there was, by name: a first list without them is doubted.
+    """
 
     rows: tuple[Row, ...] = ()
     held: tuple[Held, ...] = ()
+    known: tuple[ObjectRef, ...] = ()
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -37,6 +45,7 @@ class _Header(msgspec.Struct, frozen=True):
     sha256: str
     rows: int
     held: int
+    known: int
 
 
 class Memory:
@@ -78,16 +87,17 @@ class Memory:
         """
         parts: list[bytes] = []
         encoder = msgspec.msgpack.Encoder()
-        items = (*remembered.rows, *remembered.held)
+        items = (*remembered.rows, *remembered.held, *remembered.known)
         for start in range(0, len(items), _ROWS_AT_ONCE):
             parts.extend(map(encoder.encode, items[start : start + _ROWS_AT_ONCE]))
             await asyncio.sleep(0)
-        await asyncio.to_thread(self._write, parts, len(remembered.rows))
+        counts = (len(remembered.rows), len(remembered.held), len(remembered.known))
+        await asyncio.to_thread(self._write, parts, counts)
 
-    def _write(self, parts: list[bytes], rows: int) -> None:
+    def _write(self, parts: list[bytes], counts: tuple[int, int, int]) -> None:
         body = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
         digest = hashlib.sha256(body).hexdigest()
-        header = _Header(_FORMAT, self._source, digest, rows, len(parts) - rows)
+        header = _Header(_FORMAT, self._source, digest, *counts)
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = self._path.with_suffix(".new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -115,11 +125,14 @@ def _decode(data: bytes, source: str) -> Remembered:
     if header.source != source:
         log.info("last_known_good_of_another_source", source=header.source)
         return Remembered()
-    if len(parts) != header.rows + header.held:
+    if len(parts) != header.rows + header.held + header.known:
         raise ValueError("the number of rows does not fit")
     row_decoder = msgspec.msgpack.Decoder(Row)
     held_decoder = msgspec.msgpack.Decoder(Held)
+    known_decoder = msgspec.msgpack.Decoder(ObjectRef)
+    known_from = header.rows + header.held
     return Remembered(
         tuple(row_decoder.decode(part) for part in parts[: header.rows]),
-        tuple(held_decoder.decode(part) for part in parts[header.rows :]),
+        tuple(held_decoder.decode(part) for part in parts[header.rows : known_from]),
+        tuple(known_decoder.decode(part) for part in parts[known_from:]),
     )

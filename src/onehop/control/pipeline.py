@@ -25,6 +25,7 @@ from onehop.control.gate import Gate
 from onehop.control.memory import Remembered
 from onehop.control.refusals import Refusals
 from onehop.control.served import Served
+from onehop.control.unread import Unread, secret_of
 from onehop.control.writeback import WriteBack
 from onehop.driver import Driver, Receipt
 from onehop.model.certificate import Certificate
@@ -77,6 +78,7 @@ class Pipeline:
         self.applied = Latest[int]()
         self._source = source
         self._driver = driver
+        self._unread = Unread(source, served)
         self._binding = binding
         self._gate = gate
         self._refusals = refusals
@@ -151,6 +153,9 @@ class Pipeline:
             self.compiler.hold(held)
         for row in remembered.rows:
             if isinstance(row, Certificate):
+                self.compiler.keep(secret_of(row.id), row)
+        for row in remembered.rows:
+            if isinstance(row, Certificate):
                 namespace, _, name = row.id.partition("/")
                 self.compiler.keep(ObjectRef(Kind.SECRET, namespace, name), row)
         if remembered.rows:
@@ -162,7 +167,7 @@ class Pipeline:
         await self.is_complete.wait()
         await self._read_secrets()
         self._settle()
-        self._pending = self.served.change_to(self.compiler.model())
+        self._pending = self._unread.put_off(self.served.change_to(self.compiler.model()))
         failures = 0
         while True:
             admitted = self._gate.admit(self._pending, self.served, now_s=self._clock())
@@ -246,7 +251,7 @@ class Pipeline:
     def _settle(self) -> None:
         began = self._clock()
         outcome = self.compiler.settle()
-        self._pending = self._pending.then(outcome.change)
+        self._pending = self._pending.then(self._unread.due(outcome.change))
         self._subjects |= outcome.subjects
         self._source.want_secrets(self.compiler.wanted_secrets())
         self._metrics.settle_seconds.observe(self._clock() - began)

@@ -32,8 +32,11 @@ from onehop.control.refusals import Refusals
 from onehop.control.scrape import Gauges, Scrape
 from onehop.control.served import Served
 from onehop.control.sources import Origin, open_source, source_name
+from onehop.control.unread import secret_of
 from onehop.control.writeback import ClusterWriteBack, NoWriteBack, WriteBack
 from onehop.driver import Driver
+from onehop.model.certificate import Certificate
+from onehop.model.ident import ObjectRef
 from onehop.model.model import Table
 from onehop.model.problem import Problem
 from onehop.telemetry.metrics import Metrics
@@ -97,7 +100,9 @@ class Program:
         self._compiler.set_hour(int(time.time()))
         async with self._driver.running(), asyncio.TaskGroup() as tasks:
             tasks.create_task(collect_after(self._pipeline.is_served))
-            await self._pipeline.restore(self._memory.load())
+            remembered = self._memory.load()
+            self._origin.source.expect(_expected(remembered))
+            await self._pipeline.restore(remembered)
             tasks.create_task(self._origin.source.run(self._pipeline))
             tasks.create_task(self._pipeline.run())
             tasks.create_task(self._binding.run())
@@ -179,7 +184,8 @@ class Program:
                 await self._save_now()
 
     async def _save_now(self) -> None:
-        remembered = Remembered(self._served.rows(), self._compiler.held())
+        known = tuple(self._origin.source.known())
+        remembered = Remembered(self._served.rows(), self._compiler.held(), known)
         try:
             await self._memory.save(remembered)
         except OSError as err:
@@ -216,6 +222,12 @@ async def open_program(config: Config) -> AsyncGenerator[Program]:
     with _only_one(state_directory(config)):
         async with open_source(config) as origin:
             yield Program(config, origin, make_driver(config))
+
+
+def _expected(remembered: Remembered) -> frozenset[ObjectRef]:
+    """Return what the source shall not believe to be gone without doubt."""
+    certificates = (row for row in remembered.rows if isinstance(row, Certificate))
+    return frozenset((*remembered.known, *(secret_of(row.id) for row in certificates)))
 
 
 @contextlib.contextmanager

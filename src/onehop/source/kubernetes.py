@@ -69,6 +69,8 @@ class KubernetesSource:
         self._sleep = sleep
         self._random = random or Random()  # noqa: S311  nothing secret depends on it
         self._unlisted: set[type[ClusterObject]] = set(PAGE_LIMITS)
+        self._expected: frozenset[ObjectRef] = frozenset()
+        self._reflectors: list[Reflector] = []
         self._around: Surroundings | None = None
         self._secrets = WantedSecrets(self._secret_reflector, self._forget)
 
@@ -89,8 +91,17 @@ class KubernetesSource:
         async with asyncio.TaskGroup() as group:
             for struct, page_limit in PAGE_LIMITS.items():
                 reflector = self._kind_reflector(struct, page_limit)
+                self._reflectors.append(reflector)
                 group.create_task(reflector.run(), name=f"reflect {struct.__name__}")
             group.create_task(self._secrets.run(group), name="wanted secrets")
+
+    def expect(self, known: frozenset[ObjectRef]) -> None:
+        """Doubt first lists, too, in which these are missing; to be said before `run`."""
+        self._expected = known
+
+    def known(self) -> frozenset[ObjectRef]:
+        """Return everything but Secrets that is there."""
+        return frozenset().union(*(reflector.known for reflector in self._reflectors))
 
     def want_secrets(self, wanted: frozenset[ObjectRef]) -> None:
         """Read these Secrets, and no others, from now on."""
@@ -100,6 +111,11 @@ class KubernetesSource:
     def unsettled_secrets(self) -> frozenset[ObjectRef]:
         """Wanted Secrets about which the API has not answered yet."""
         return self._secrets.unsettled
+
+    @property
+    def unread_secrets(self) -> frozenset[ObjectRef]:
+        """Wanted Secrets that have not been seen, nor seen to be absent."""
+        return self._secrets.unread
 
     async def secrets_settled(self) -> None:
         """Wait until the API has answered for each wanted Secret: there, absent or forbidden."""
@@ -113,6 +129,11 @@ class KubernetesSource:
                 selection=Selection(),
                 subject=ObjectRef(LIST, "", collection.kind),
                 page_limit=page_limit,
+                expected=frozenset(
+                    (ref.namespace, ref.name)
+                    for ref in self._expected
+                    if ref.kind == collection.kind
+                ),
             ),
             self._options.times,
             partial(self._listed, struct),
@@ -126,6 +147,7 @@ class KubernetesSource:
                 selection=Selection(namespace=ref.namespace, name=ref.name),
                 subject=ref,
                 absent=ref,
+                expected=frozenset({(ref.namespace, ref.name)} if ref in self._expected else ()),
             ),
             self._options.secrets,
             answered,

@@ -39,6 +39,10 @@ class _State(msgspec.Struct, frozen=True, gc=False):
     resource_version: str
 
 
+_BY_NAME: Final = _State("", "")
+"""The state of an object that is only known to have been there; any other state is news."""
+
+
 class Ledger:
     """What is held of one collection.
 
@@ -62,6 +66,10 @@ class Ledger:
     def keys(self) -> frozenset[Key]:
         """Everything that is held."""
         return frozenset(self._held)
+
+    def expect(self, keys: Iterable[Key]) -> None:
+        """Hold these by name alone: an earlier process has seen them."""
+        self._held.update(dict.fromkeys(keys, _BY_NAME))
 
     def ref(self, key: Key) -> ObjectRef:
         """Return the name by which everybody else knows the object."""

@@ -76,6 +76,18 @@ class ManifestSource:
         self._wanted = wanted
         self._look_again.set()
 
+    def expect(self, known: frozenset[ObjectRef]) -> None:
+        """Pass over it: a folder that can be read is the truth."""
+
+    def known(self) -> frozenset[ObjectRef]:
+        """Return nothing: see `expect`."""
+        return frozenset()
+
+    @property
+    def unread_secrets(self) -> frozenset[ObjectRef]:
+        """The wanted Secrets, while the folder has not been read for them."""
+        return self._wanted - (self._told_wishes.peek() or frozenset())
+
     async def secrets_settled(self) -> None:
         """Wait until every Secret wanted now has been reported, be it there or not."""
         seen = 0

@@ -53,6 +53,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
         subject: what problems are said about.
         absent: a single object; the sink is told if the first list shows that it is not there.
         page_limit: objects per page; a page should take less than 10 ms to decode.
+        expected: what an earlier process has seen; its absence from the first list is doubted like
+            that from any other.
     """
 
     collection: Collection[ClusterObject]
@@ -60,6 +62,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     subject: ObjectRef
     absent: ObjectRef | None = None
     page_limit: int = 500
+    expected: frozenset[Key] = NOTHING
 
 
 class Reflector:
@@ -91,15 +94,22 @@ class Reflector:
         self._counts = counts
         self._answered = answered
         self._ledger = Ledger(scope.collection, around.slimmer)
+        self._ledger.expect(scope.expected)
         self._judge = Judge(scope.collection, around)
         self._retry = Backoff(times.retry, around.random.random)
         self._refused = Backoff(times.refused, around.random.random)
         self._failures = 0
         self._must_list = True
-        self._is_listed = False
+        self.is_listed = False
+        """Whether a list has been taken over."""
         self._list_at = 0.0
         self._not_older_than = ""
         self._doubted = ""
+
+    @property
+    def known(self) -> frozenset[ObjectRef]:
+        """Everything that is held."""
+        return frozenset(map(self._ledger.ref, self._ledger.keys))
 
     async def run(self) -> None:
         """List and watch until cancelled."""
@@ -156,6 +166,10 @@ class Reflector:
                 retry_after_s=self._limits.confirm_s / 4,
             )
         self._doubted = verdict.reason
+        if verdict.reason and not self.is_listed:
+            # What an earlier process left is served until a first list may be believed.
+            self._report(failed=None)
+            raise KubeUnavailable(f"list {self._scope.collection.kind}: {verdict.reason}")
         gone = listing.missing if verdict.takes_absence else NOTHING
         await self._hand_on(self._ledger.settle(listing, gone))
         self._first_list_taken()
@@ -203,9 +217,9 @@ class Reflector:
             await asyncio.sleep(0)
 
     def _first_list_taken(self) -> None:
-        if self._is_listed:
+        if self.is_listed:
             return
-        self._is_listed = True
+        self.is_listed = True
         if self._scope.absent is not None and not len(self._ledger):
             self._around.sink.changed(Batch(changes=(Deleted(self._scope.absent),)))
         self._answered()

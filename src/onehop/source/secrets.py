@@ -29,6 +29,7 @@ class WantedSecrets:
         self._wanted: frozenset[ObjectRef] = frozenset()
         self._answered: set[ObjectRef] = set()
         self._tasks: dict[ObjectRef, asyncio.Task[None]] = {}
+        self._reflectors: dict[ObjectRef, Reflector] = {}
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
@@ -45,6 +46,12 @@ class WantedSecrets:
         """Wanted Secrets of which the API has not yet said what they are."""
         return self._wanted - self._answered
 
+    @property
+    def unread(self) -> frozenset[ObjectRef]:
+        """Wanted Secrets that have not been seen, nor seen to be absent: refused ones, too."""
+        read = {ref for ref, reflector in self._reflectors.items() if reflector.is_listed}
+        return self._wanted - read
+
     async def settled(self) -> None:
         """Wait until the API has answered for each wanted Secret: there, absent or forbidden."""
         await self._settled.wait()
@@ -56,9 +63,11 @@ class WantedSecrets:
             self._changed.clear()
             for ref in self._tasks.keys() - self._wanted:
                 self._tasks.pop(ref).cancel()
+                del self._reflectors[ref]
                 self._forget(ref)
             for ref in sorted(self._wanted - self._tasks.keys()):
-                self._tasks[ref] = group.create_task(self._reflect_one(ref).run(), name=str(ref))
+                self._reflectors[ref] = reflector = self._reflect_one(ref)
+                self._tasks[ref] = group.create_task(reflector.run(), name=str(ref))
 
     def _reflect_one(self, ref: ObjectRef) -> Reflector:
         def answered() -> None:

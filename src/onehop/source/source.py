@@ -58,6 +58,23 @@ class Source(Protocol):
         """
         ...
 
+    def expect(self, known: frozenset[ObjectRef]) -> None:
+        """Take note, before `run`, of what was there when an earlier process last looked.
+
+        That one of these is gone is believed no sooner than if it had been seen by this process;
+        until then the source is not complete.
+        """
+        ...
+
+    def known(self) -> frozenset[ObjectRef]:
+        """Return what a later process shall `expect`: everything but Secrets that is there."""
+        ...
+
+    @property
+    def unread_secrets(self) -> frozenset[ObjectRef]:
+        """Wanted Secrets of which it is not known what they are, nor that they are absent."""
+        ...
+
     async def secrets_settled(self) -> None:
         """Wait until every Secret wanted now has been reported, be it there or not."""
         ...
