@@ -98,12 +98,18 @@ class Program:
     async def run(self) -> None:
         """Serve until cancelled."""
         self._compiler.set_hour(int(time.time()))
-        async with self._driver.running(), asyncio.TaskGroup() as tasks:
-            tasks.create_task(collect_after(self._pipeline.is_served))
-            remembered = self._memory.load()
-            self._origin.source.expect(_expected(remembered))
+        remembered = self._memory.load()
+        self._origin.source.expect(_expected(remembered))
+        async with asyncio.TaskGroup() as reading:
+            # The lists are read while the data plane starts.
+            reading.create_task(collect_after(self._pipeline.is_served))
+            reading.create_task(self._origin.source.run(self._pipeline))
+            async with self._driver.running():
+                await self._serve(remembered)
+
+    async def _serve(self, remembered: Remembered) -> None:
+        async with asyncio.TaskGroup() as tasks:
             await self._pipeline.restore(remembered)
-            tasks.create_task(self._origin.source.run(self._pipeline))
             tasks.create_task(self._pipeline.run())
             tasks.create_task(self._binding.run())
             tasks.create_task(self._write_back.run())
