@@ -287,6 +287,22 @@ def test_hosts_follow_their_router() -> None:
     assert sorted(peer.take(peer.hear()).names) == ["r/a", "r/b", "r/c"]
 
 
+def test_a_router_without_hosts_is_told_to_have_none() -> None:
+    """Envoy waits for word of each router's hosts; only something about one of them is heard."""
+    peer = Peer()
+    peer.put(ROUTES, "r", "empty")
+    peer.put(HOST, "r/a")
+    peer.ask(HOST)
+    peer.take(peer.hear())
+    peer.ask(ROUTES, "r", "empty")
+    peer.take(peer.hear())
+
+    said = peer.take(peer.hear())
+
+    assert said.names == ["r/a"]
+    assert sorted(said.removed) == ["empty/-", "r/-"]
+
+
 def test_a_late_acknowledgement_does_not_open_a_router_that_was_left() -> None:
     """Envoy may leave a router before it answers for it, and come back later."""
     peer = Peer()

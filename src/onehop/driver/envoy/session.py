@@ -3,11 +3,14 @@
 Requests go in, responses come out, and the state in between is plain data: everything about
 nonces, NACKs and resubscription can be tested without a server or a clock. `server` moves bytes.
 
-Two things are Envoy's own, not the protocol's (seen with 1.40):
+Three things are Envoy's own, not the protocol's (seen with 1.40):
 
 * Virtual hosts: Envoy asks once, naming nothing, and takes whatever is pushed. A host whose
   router it does not hold *yet* is dropped though it is acknowledged. So a router's hosts are sent
   when its RouteConfiguration has been acknowledged.
+* A listener waits until it has heard of its router's hosts, and an Envoy that starts waits for all
+  its listeners, 15 s in all. An empty response is not heard, but the removal of a host is; so with
+  each router goes a removal, lest one without hosts keep the others from being served.
 * A changed cluster warms until it gets endpoints, for which Envoy does not ask again. So they are
   sent again after such a cluster has been acknowledged.
 """
@@ -21,6 +24,9 @@ from onehop.driver.envoy.nack import accused
 from onehop.driver.envoy.proto import DeltaDiscoveryResponse, encode
 from onehop.driver.envoy.resource import ResourceKey, ResourceType, frame
 from onehop.driver.envoy.topic import Flight, Topic
+
+NOBODY: Final = "-"
+"""No hostname: Envoy is told with each router that this host is not there."""
 
 _TYPES: Final = {type_.value: type_ for type_ in ResourceType}
 
@@ -140,6 +146,7 @@ class Session:
         hosts.prefixes |= routers
         names = self._cache.names(ResourceType.HOST)
         hosts.touch(name for name in names if name.rpartition("/")[0] in routers)
+        hosts.touch(f"{router}/{NOBODY}" for router in routers)
 
     def _close_routers(self, routers: list[str]) -> None:
         hosts = self._topics[ResourceType.HOST]
