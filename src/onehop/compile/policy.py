@@ -359,7 +359,7 @@ def parse_policy(
             continue
         known = ANNOTATIONS.get(name)
         if known is None or subject.kind not in known.on:
-            problems.append(_unknown(subject, key, known))
+            problems.append(_unknown(subject, key, text, known))
             continue
         try:
             said[name.replace("-", "_")] = known.parse(text.strip())
@@ -375,14 +375,15 @@ def parse_policy(
     return Policy(**said), tuple(problems)
 
 
-def _unknown(subject: ObjectRef, key: str, known: Annotation | None) -> Problem:
+def _unknown(subject: ObjectRef, key: str, text: str, known: Annotation | None) -> Problem:
     if known is not None:
-        message = f"changes nothing here; it belongs on: {', '.join(sorted(known.on))}"
+        where = ", ".join(sorted(known.on))
+        message = f"{quoted(text)} changes nothing here; it belongs on: {where}"
     else:
         here = [name for name, item in ANNOTATIONS.items() if subject.kind in item.on]
         meant = difflib.get_close_matches(key.removeprefix(ANNOTATION_PREFIX)[:80], here, n=1)
         hint = f"did you mean {ANNOTATION_PREFIX}{meant[0]}?" if meant else "see the manual"
-        message = f"is not known and changes nothing; {hint}"
+        message = f"{quoted(text)} changes nothing, as this annotation is not known; {hint}"
     return _problem(subject, key, Reason.UNKNOWN_ANNOTATION, message)
 
 
