@@ -29,6 +29,9 @@ from onehop.model.pool import BackendProtocol, Balancing, Pool, SourceIpPersiste
 BUFFER_LIMIT_BYTES: Final = 32 * 1024
 """For each connection and direction: Envoy's edge best practices, in place of 1 MiB."""
 
+CLIENT_ADDRESS: Final = {"connection_properties": {"source_ip": True}}
+"""The hash policy of what hashes; for HTTP it stands at the cluster."""
+
 _PLENTY: Final = 1 << 20
 """A circuit breaker's default of 1,024 is no limit anybody asked for."""
 
@@ -89,9 +92,12 @@ def render_cluster(pool: Pool) -> Any:
     return cluster
 
 
+def _hashes(pool: Pool) -> bool:
+    return pool.balancing is Balancing.HASH or isinstance(pool.persistence, SourceIpPersistence)
+
+
 def _balancing(pool: Pool) -> dict[str, Any]:
-    """Return the policy; routes and TCP proxies hash the client's address for those that hash."""
-    if pool.balancing is Balancing.HASH or isinstance(pool.persistence, SourceIpPersistence):
+    if _hashes(pool):
         return {"lb_policy": "MAGLEV", "maglev_lb_config": {"table_size": wrapped(_MAGLEV_TABLE)}}
     if pool.balancing is Balancing.ROUND_ROBIN:
         return {"lb_policy": "ROUND_ROBIN"}
@@ -145,4 +151,5 @@ def _http_options(pool: Pool) -> Any | None:
     return HttpProtocolOptions(
         common_http_protocol_options={"idle_timeout": duration(pool.idle_timeout_s)},
         explicit_http_config=explicit,
+        hash_policy=[CLIENT_ADDRESS] if _hashes(pool) else [],
     )

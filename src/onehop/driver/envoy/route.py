@@ -6,26 +6,24 @@ redirect to a default port, and a body limit.
 
 import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
-from typing import Any, Final, NamedTuple, TypeAlias, assert_never
+from typing import Any, NamedTuple, TypeAlias, assert_never
 
+from onehop.driver.envoy.cluster import CLIENT_ADDRESS
 from onehop.driver.envoy.guard import render_body_limit, render_guard
 from onehop.driver.envoy.path import render_path, render_rewrite
 from onehop.driver.envoy.persistence import render_persistence
-from onehop.driver.envoy.proto import (
-    PreviousHostsPredicate,
-    RetryPolicy,
-    duration,
-    extension,
-    wrapped,
-)
 from onehop.driver.envoy.proto import (
     Route as RouteMessage,
 )
 from onehop.driver.envoy.proto import (
     VirtualHost as VirtualHostMessage,
 )
+from onehop.driver.envoy.proto import (
+    duration,
+    wrapped,
+)
 from onehop.driver.envoy.redirect import render_redirect
+from onehop.driver.envoy.retry import USUAL, render_retry
 from onehop.model.ident import PoolId, RouterId
 from onehop.model.pool import Persistence
 from onehop.model.route import (
@@ -36,19 +34,12 @@ from onehop.model.route import (
     PoolShare,
     Redirect,
     Respond,
-    Retry,
     Route,
     VirtualHost,
 )
 
 PersistenceOf: TypeAlias = Callable[[PoolId], Persistence | None]
 """What a pool keeps sessions by; None for a pool that is not there, too."""
-
-_NEVER_SENT: Final = "connect-failure,refused-stream,reset-before-request"
-"""Failures after which no endpoint has seen the request: safe to try again, whatever it was."""
-
-_CLIENT_ADDRESS: Final = {"connection_properties": {"source_ip": True}}
-"""Heeded by pools that hash, ignored by the others: the route need not know."""
 
 
 class _Variant(NamedTuple):
@@ -70,6 +61,7 @@ def render_host(host: VirtualHost, persistence_of: PersistenceOf) -> Any:
         # Envoy removes a host by this name when the *resource* of this name goes.
         name=host_resource(host.router, host.hostname),
         domains=[host.hostname],
+        retry_policy=render_retry(USUAL),
         routes=[
             message
             for route in host.routes
@@ -154,9 +146,9 @@ def _forward(
     action: dict[str, Any] = {
         "timeout": duration(forward.timeout_s or 0),  # 0 is none
         "idle_timeout": duration(forward.idle_timeout_s),
-        "hash_policy": [_CLIENT_ADDRESS],
-        "retry_policy": _retry(forward.retry),
     }
+    if forward.retry != USUAL:
+        action["retry_policy"] = render_retry(forward.retry)
     if forward.rewrite_prefix is not None:
         action |= render_rewrite(match, forward.rewrite_prefix)
     if len(shares) == 1:
@@ -164,6 +156,7 @@ def _forward(
         filters = render_persistence(persistence_of(shares[0].pool))
     else:
         action["weighted_clusters"] = _weighted(shares, persistence_of)
+        action["hash_policy"] = [CLIENT_ADDRESS]
     return {"route": action}, filters
 
 
@@ -185,26 +178,6 @@ def _weighted(shares: list[PoolShare], persistence_of: PersistenceOf) -> dict[st
     if any(persistence_of(share.pool) is not None for share in shares):
         weighted["use_hash_policy"] = {"value": True}
     return weighted
-
-
-@lru_cache(maxsize=256)
-def _retry(retry: Retry) -> Any:
-    """Return the RetryPolicy; nearly all routes share one."""
-    if retry.attempts == 0:
-        return RetryPolicy(num_retries=wrapped(0))
-    previous = extension("envoy.retry_host_predicates.previous_hosts", PreviousHostsPredicate())
-    policy: dict[str, Any] = {
-        "retry_on": _NEVER_SENT + (",retriable-status-codes" if retry.codes else ""),
-        "num_retries": wrapped(retry.attempts),
-        "retriable_status_codes": retry.codes,
-        "retry_host_predicate": [previous],
-        "host_selection_retry_max_attempts": 5,
-        # What was never sent need not wait; Envoy draws from 0 to this.
-        "retry_back_off": {"base_interval": duration(0.005), "max_interval": duration(0.05)},
-    }
-    if retry.per_try_timeout_s is not None:
-        policy["per_try_timeout"] = duration(retry.per_try_timeout_s)
-    return RetryPolicy(**policy)
 
 
 def _header_edits(route: Route) -> dict[str, Any]:
