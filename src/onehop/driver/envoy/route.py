@@ -56,33 +56,37 @@ def host_resource(router: RouterId, hostname: str) -> str:
 
 
 def render_host(host: VirtualHost, persistence_of: PersistenceOf) -> Any:
-    """Return the VirtualHost. Its domain matches with any port; see `router`."""
+    """Return the VirtualHost. Its domain matches with any port; see `router`.
+
+    Header edits that all of its routes share are said once: see `retry` for why that counts.
+    """
+    edits = {_edits_of(route) for route in host.routes}
+    shared = edits.pop() if len(edits) == 1 else None
     return VirtualHostMessage(
         # Envoy removes a host by this name when the *resource* of this name goes.
         name=host_resource(host.router, host.hostname),
         domains=[host.hostname],
         retry_policy=render_retry(USUAL),
         routes=[
-            message
+            RouteMessage(**fields, **({} if shared else _header_edits(*_edits_of(route))))
             for route in host.routes
-            for message in _routes(route, host.hostname, persistence_of)
+            for fields in _routes(route, host.hostname, persistence_of)
         ],
+        **(_header_edits(*shared) if shared else {}),
     )
 
 
-def _routes(route: Route, hostname: str, persistence_of: PersistenceOf) -> Iterable[Any]:
+def _routes(route: Route, hostname: str, persistence_of: PersistenceOf) -> Iterable[dict[str, Any]]:
     match = render_path(route.match)
     labels = _label_count(hostname, route.labels)
     filters = render_guard(route.guard)
-    headers = _header_edits(route)
     for variant in _variants(route, persistence_of):
-        yield RouteMessage(
-            name=route.id,
-            match={**match, "headers": [*labels, *variant.headers]},
-            typed_per_filter_config={**filters, **variant.filters},
+        yield {
+            "name": route.id,
+            "match": {**match, "headers": [*labels, *variant.headers]},
+            "typed_per_filter_config": {**filters, **variant.filters},
             **variant.action,
-            **headers,
-        )
+        }
 
 
 def _label_count(hostname: str, labels: Labels) -> list[dict[str, Any]]:
@@ -180,8 +184,11 @@ def _weighted(shares: list[PoolShare], persistence_of: PersistenceOf) -> dict[st
     return weighted
 
 
-def _header_edits(route: Route) -> dict[str, Any]:
-    request, response = route.request_headers, route.response_headers
+def _edits_of(route: Route) -> tuple[HeaderEdit, HeaderEdit]:
+    return route.request_headers, route.response_headers
+
+
+def _header_edits(request: HeaderEdit, response: HeaderEdit) -> dict[str, Any]:
     return {
         "request_headers_to_remove": request.remove,
         "request_headers_to_add": _additions(request),
