@@ -1,0 +1,20 @@
+"""What all tests share: nothing of onehop may wait for anybody but on the event loop."""
+
+from collections.abc import Iterator
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls() -> Iterator[BlockBuster]:
+    """Let onehop fail where it sleeps, or waits for a socket or a process, on an event loop.
+
+    Local files are let be: they are looked at when something starts, and ruff's ASYNC rules make
+    whoever reads one elsewhere say why. So are locks: gRPC holds its own for microseconds.
+    """
+    with blockbuster_ctx(scanned_modules=["onehop"]) as detector:
+        for name, function in detector.functions.items():
+            if name.startswith(("os.", "io.", "threading.")):
+                function.deactivate()
+        yield detector
