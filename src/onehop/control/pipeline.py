@@ -18,7 +18,7 @@ import structlog
 
 from onehop.base.errors import TransientError
 from onehop.base.latest import Latest
-from onehop.cluster import Kind, ref_of
+from onehop.cluster import ref_of
 from onehop.compile.compiler import Compiler, Outcome
 from onehop.control.binding import Binding
 from onehop.control.gate import Gate
@@ -154,10 +154,6 @@ class Pipeline:
         for row in remembered.rows:
             if isinstance(row, Certificate):
                 self.compiler.keep(secret_of(row.id), row)
-        for row in remembered.rows:
-            if isinstance(row, Certificate):
-                namespace, _, name = row.id.partition("/")
-                self.compiler.keep(ObjectRef(Kind.SECRET, namespace, name), row)
         if remembered.rows:
             await self._carry_out(Change(remembered.rows))
             log.info("last_known_good_served", rows=len(remembered.rows))

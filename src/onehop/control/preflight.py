@@ -5,7 +5,6 @@ import contextlib
 import errno
 import socket
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -129,10 +128,11 @@ def _interface(config: Config) -> Finding:
     if name is None:
         said = "somebody else owns the VIPs (addresses.bind)"
         return Finding(check="interface", is_good=True, said=said)
-    if not Path("/sys/class/net", name).exists():
-        have = ", ".join(sorted(path.name for path in Path("/sys/class/net").iterdir()))
+    interfaces = {found for _, found in socket.if_nameindex()}
+    if name not in interfaces:
+        have = ", ".join(sorted(interfaces))
         return Finding(
-            check="interface", is_good=False, said=f"{name} is not there", advice=f"use of {have}"
+            check="interface", is_good=False, said=f"{name} is not there", advice=f"use one of {have}"
         )
     return Finding(check="interface", is_good=True, said=name)
 
