@@ -132,7 +132,10 @@ def _interface(config: Config) -> Finding:
     if name not in interfaces:
         have = ", ".join(sorted(interfaces))
         return Finding(
-            check="interface", is_good=False, said=f"{name} is not there", advice=f"use one of {have}"
+            check="interface",
+            is_good=False,
+            said=f"{name} is not there",
+            advice=f"use one of {have}",
         )
     return Finding(check="interface", is_good=True, said=name)
 
