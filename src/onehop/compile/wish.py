@@ -126,7 +126,7 @@ def _wish(  # noqa: PLR0913, PLR0917  the parts that HTTP and stream wishes do n
         service=ObjectRef("Service", service.metadata.namespace, service.metadata.name),
         port=port.port,
     )
-    path = PathPolicy(policy.path) if policy.path else options.path
+    path = _path(service, policy, options)
     is_udp = protocol is BackendProtocol.UDP  # a datagram has no place for a PROXY header
     header = "none" if is_udp else policy.proxy_protocol or "none"
     is_http = not is_udp and protocol is not BackendProtocol.TCP
@@ -142,6 +142,17 @@ def _wish(  # noqa: PLR0913, PLR0917  the parts that HTTP and stream wishes do n
         max_connections=policy.connection_limit if is_http else None,
     )
     return Wish(_named(pool, plain, path), path)
+
+
+def _path(service: Service, policy: Policy, options: Options) -> PathPolicy:
+    """Return the rung that was asked for, or the one above it where it could not work.
+
+    With `externalTrafficPolicy: Local`, kube-proxy drops what comes to a node without Pods, so of
+    all nodes only those of `local` answer.
+    """
+    path = PathPolicy(policy.path) if policy.path else options.path
+    is_local = service.spec.external_traffic_policy == "Local"
+    return PathPolicy.LOCAL if path is PathPolicy.NODE and is_local else path
 
 
 def _named(pool: Pool, plain: Pool, path: PathPolicy) -> Pool:
