@@ -145,6 +145,20 @@ async def test_an_unreachable_data_plane_gets_the_newest_state_when_it_is_back()
         await world.until_served("b.example.com")
 
 
+async def test_a_plan_that_is_made_again_does_not_bring_back_older_endpoints() -> None:
+    """What the fast lane said while the data plane was away counts."""
+    async with running(World(), ONEHOP_CLASS, service(), slices()) as world:
+        world.driver.is_reachable = False
+        world.say(ingress("a.example.com"))
+        await asyncio.sleep(0.02)
+        world.say(slices(addresses=["10.0.0.2"]))
+        world.driver.is_reachable = True
+
+        model = await world.until_served("a.example.com")
+
+        assert addresses_of(model) == {"shop/web:80": ["10.0.0.2"]}
+
+
 async def test_a_wipe_is_withheld_until_somebody_confirms_it() -> None:
     """Traffic goes on; `onehop confirm` lets the removals go."""
     names = [f"h{n}.example.com" for n in range(10)]

@@ -30,7 +30,7 @@ from onehop.control.writeback import WriteBack
 from onehop.driver import Driver, Receipt
 from onehop.model.certificate import Certificate
 from onehop.model.endpoint import PoolEndpoints
-from onehop.model.ident import ObjectRef
+from onehop.model.ident import ObjectRef, PoolId
 from onehop.model.model import Change, RowKey, Table, key_of
 from onehop.model.pool import Pool
 from onehop.model.problem import Problem
@@ -87,6 +87,9 @@ class Pipeline:
         self._clock = clock
         self._pending = Change()
         self._confirmed = Change()
+        # What the fast lane has sent since the plan in work was made: a plan that has to be made
+        # again must not bring back what it overtook.
+        self._overtaking: dict[PoolId, PoolEndpoints] = {}
         self._subjects: frozenset[ObjectRef] = frozenset()
         self._work = asyncio.Event()
         self._changed_at = clock()
@@ -122,6 +125,7 @@ class Pipeline:
             for row in change.upserts
             if isinstance(row, PoolEndpoints) and RowKey(Table.ENDPOINTS, row.pool) in self.served
         }
+        self._overtaking |= known
         for row in known.values():
             self._driver.set_endpoints(row)
             self._subjects |= self._turned(row)
@@ -168,6 +172,7 @@ class Pipeline:
         while True:
             admitted = self._gate.admit(self._pending, self.served, now_s=self._clock())
             change = self._confirmed.then(admitted)
+            self._overtaking = {}
             subjects, self._pending, self._confirmed = self._take_subjects(), Change(), Change()
             try:
                 await self._carry_out(change)
@@ -176,9 +181,10 @@ class Pipeline:
                 failures += 1
                 self._metrics.applies.labels("failed").inc()
                 log.warning("apply_failed", error=str(err), retry_in_s=wait_s)
-                self._pending = change.then(self._pending)
                 self._subjects |= subjects
                 await asyncio.sleep(wait_s)
+                overtaking = Change(tuple(self._overtaking.values()))
+                self._pending = change.then(overtaking).then(self._pending)
                 self._settle()
                 continue
             failures = 0
