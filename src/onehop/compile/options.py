@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from onehop.model.address import IpAddr, is_ipv6
+from onehop.model.address import Cidr, IpAddr, is_ipv6
 
 
 class PathPolicy(StrEnum):
@@ -17,6 +17,16 @@ class PathPolicy(StrEnum):
     POD = "pod"
     LOCAL = "local"
     NODE = "node"
+
+
+class AllocationSource(StrEnum):
+    """Which objects say what node a Pod address belongs to."""
+
+    AUTO = "auto"
+    """Calico's blocks if there are any, else Cilium's nodes, else the nodes' podCIDRs."""
+    NODES = "nodes"
+    CALICO = "calico"
+    CILIUM = "cilium"
 
 
 class AddressPool(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +54,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         address_pools: in order of preference; a Service may name one.
         shared: the VIPs of Ingresses, at most one of each family.
         path: for Services that say nothing else.
+        proves_reach: whether somebody puts what the routing table says into the sheet (`Area`s);
+            without, every Pod is believed to be reachable.
+        trusted: prefixes where a default route will do if a probe is answered.
+        allocation: which objects say what node a Pod address belongs to.
         allows_loopback: whether 127.0.0.0/8 and ::1 may be backends (a files source may say so).
         writes_back: whether finalizers and status can be written; without, none is waited for.
         trusted_hops: proxies in front of the shared VIP whose X-Forwarded-For is believed.
@@ -58,6 +72,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     http_port: int = 80
     https_port: int = 443
     path: PathPolicy = PathPolicy.AUTO
+    proves_reach: bool = False
+    trusted: tuple[Cidr, ...] = ()
+    allocation: AllocationSource = AllocationSource.AUTO
     allows_loopback: bool = False
     writes_back: bool = True
     trusted_hops: int = 0

@@ -3,11 +3,11 @@
 This module says what they are; `configfile` reads them and finds what is wrong.
 """
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-from onehop.compile.options import PathPolicy
+from onehop.compile.options import AllocationSource, PathPolicy
 
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Percent: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=100)]
@@ -138,6 +138,87 @@ class LogConfig(_Section, frozen=True):
     json: bool | None = None
 
 
+class ReachConfig(_Section, frozen=True):
+    """What is known of the way to the Pods, and what this host does for it.
+
+    Attributes:
+        trust: prefixes known to be reachable though only a default route shows; they are probed.
+        allocation: which objects say what node a Pod address belongs to.
+        routes: `static` keeps kernel routes to the nodes' Pod ranges, for hosts on their link.
+        tunnel: the VXLAN overlay to join.
+        stable_s: how long a route that has come back must stand before Pods move up to it.
+    """
+
+    trust: tuple[str, ...] = ()
+    allocation: AllocationSource = AllocationSource.AUTO
+    routes: Literal["none", "static"] = "none"
+    tunnel: Literal["none", "flannel", "calico"] = "none"
+    stable_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 3.0
+
+
+class NeighborConfig(_Section, frozen=True):
+    """A BGP neighbour that the operator names.
+
+    Attributes:
+        address: of the neighbour; `asn` is its AS number.
+        password_file: holds the password of TCP MD5 signatures, and nothing else.
+        multihop: the largest number of hops to it; None demands that it is on a link of ours.
+    """
+
+    address: str
+    asn: Annotated[int, msgspec.Meta(ge=1, le=4_294_967_295)]
+    name: str | None = None
+    port: Port = 179
+    source: str | None = None
+    password_file: str | None = None
+    multihop: Annotated[int, msgspec.Meta(ge=1, le=255)] | None = None
+    bfd: bool = False
+    graceful_restart_s: Annotated[int, msgspec.Meta(ge=0, le=4095)] = 120
+
+
+class BirdConfig(_Section, frozen=True):
+    """Which BIRD speaks for us: a child of ours, or one that runs already.
+
+    Attributes:
+        binary: what is started; found on PATH by default.
+        socket: the control socket of a BIRD that somebody else runs; ours is started without.
+        include: the file that BIRD's configuration includes, which we write; with `socket`.
+    """
+
+    binary: str = "bird"
+    socket: str | None = None
+    include: str | None = None
+
+
+class BgpConfig(_Section, frozen=True):
+    """The BGP speaker of this host; without `asn` there is none.
+
+    Attributes:
+        neighbors: `calico` and `cilium` read them from the cluster; or a list.
+        upstream: routers that hear our VIPs.
+        drain_s: how long a stopping host serves on after it has withdrawn its VIPs.
+    """
+
+    asn: Annotated[int, msgspec.Meta(ge=1, le=4_294_967_295)] | None = None
+    router_id: str | None = None
+    neighbors: Literal["calico", "cilium"] | tuple[NeighborConfig, ...] = ()
+    upstream: tuple[NeighborConfig, ...] = ()
+    drain_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 0.0
+    bird: BirdConfig = BirdConfig()
+
+
+class TransparentConfig(_Section, frozen=True):
+    """Who may be served with `onehop.dev/client-address: transparent`.
+
+    Attributes:
+        clients: client networks to which Pods answer through this host.
+        announce: whether the nodes are told so by BGP.
+    """
+
+    clients: tuple[str, ...] = ()
+    announce: bool = False
+
+
 class Config(_Section, frozen=True):
     """The whole file.
 
@@ -153,6 +234,9 @@ class Config(_Section, frozen=True):
     http: HttpConfig = HttpConfig()
     data_plane: DataPlaneConfig = DataPlaneConfig()
     path: PathPolicy = PathPolicy.AUTO
+    reach: ReachConfig = ReachConfig()
+    bgp: BgpConfig = BgpConfig()
+    transparent: TransparentConfig = TransparentConfig()
     safety: SafetyConfig = SafetyConfig()
     state: str | None = None
     listen: ListenConfig = ListenConfig()

@@ -14,7 +14,7 @@ import yaml
 from onehop.base.errors import ConfigError
 from onehop.compile.options import AddressPool, Options
 from onehop.control.config import Config, PoolConfig
-from onehop.model.address import IpAddr, is_ipv6, parse_ip
+from onehop.model.address import Cidr, IpAddr, is_ipv6, parse_cidr, parse_ip
 from onehop.telemetry.log import LEVELS
 
 _DRIVERS: Final = ("envoy",)
@@ -112,6 +112,11 @@ def compile_options(config: Config, *, name: str = "config") -> Options:
         http_port=config.ports.http,
         https_port=config.ports.https,
         path=config.path,
+        trusted=tuple(
+            _network(text, f"{name}: reach.trust[{number}]")
+            for number, text in enumerate(config.reach.trust)
+        ),
+        allocation=config.reach.allocation,
         allows_loopback=config.cluster.allow_loopback,
         writes_back=config.cluster.manifests is None,
         trusted_hops=config.http.trusted_hops,
@@ -148,6 +153,13 @@ def parse_listen(text: str, *, name: str) -> tuple[str, int]:
             f"{name}: listen.metrics: {text!r}; allowed is ADDRESS:PORT, such as 127.0.0.1:9080"
         )
     return address, int(port)
+
+
+def _network(text: str, key: str) -> Cidr:
+    network = parse_cidr(text)
+    if network is None:
+        raise ConfigError(f"{key}: {text!r}; allowed is a network, such as 10.244.0.0/16")
+    return network
 
 
 def _shared(texts: tuple[str, ...], key: str) -> tuple[IpAddr, ...]:
