@@ -4,7 +4,8 @@ options ─┬─ service-intents ── address-wishes ── ledger ── pla
 services ┤                └─ wishes = pools                          └─ service-verdicts
 ingresses┼─ ingress-intents ─┼─ checked ── certificates, server-names
 classes  ┘                   └─ default ── hosts
-slices, nodes ── members ── wishes ── endpoints        (the endpoint lane)
+slices, nodes ── members, blocks ── ways ── endpoints   (the endpoint lane)
+areas ─────────────────────────────┘
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -30,12 +31,14 @@ from onehop.compile.allocation import (
     LEDGER_ADDRESSES,
     PLACEMENTS,
 )
+from onehop.compile.block import BLOCKS
 from onehop.compile.certificate import CERTIFICATES, CHECKED, SERVER_NAMES, TLS_ROUTER
 from onehop.compile.endpoint import ENDPOINTS
 from onehop.compile.forbidden import BORDER
 from onehop.compile.host import DEFAULT, HOSTS
 from onehop.compile.ingress import INGRESS_INTENTS, SECRETS_WANTED
 from onehop.compile.inputs import (
+    AREAS,
     HELD,
     HELD_ADDRESSES,
     HOUR,
@@ -58,11 +61,14 @@ from onehop.compile.pool import WISHES
 from onehop.compile.service import SERVICE_INTENTS
 from onehop.compile.sheet import Derived, Settled, Sheet, Table
 from onehop.compile.verdict import INGRESS_VERDICTS, SERVICE_VERDICTS, Verdict
+from onehop.compile.way import TRUST, WAYS
+from onehop.model.address import Cidr
 from onehop.model.certificate import Certificate
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Change, Model, Row, RowKey, model_of
 from onehop.model.model import Table as ModelTable
 from onehop.model.problem import Problem
+from onehop.model.reach import Area
 
 _INPUT_OF: Final[dict[type, Table[ObjectRef, Any]]] = {
     Service: SERVICES,
@@ -75,7 +81,14 @@ _INPUT_OF: Final[dict[type, Table[ObjectRef, Any]]] = {
 }
 _INPUT_OF_KIND: Final = {kind.__name__: table for kind, table in _INPUT_OF.items()}
 
-_INPUTS: Final[tuple[Table[Any, Any], ...]] = (OPTIONS, HOUR, HELD, KEPT, *_INPUT_OF.values())
+_INPUTS: Final[tuple[Table[Any, Any], ...]] = (
+    OPTIONS,
+    HOUR,
+    AREAS,
+    HELD,
+    KEPT,
+    *_INPUT_OF.values(),
+)
 _SERVICE_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     SERVICE_INTENTS,
     ADDRESS_WISHES,
@@ -94,6 +107,9 @@ _SHARED_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     WISHES,
     BORDER,
     MEMBERS,
+    BLOCKS,
+    TRUST,
+    WAYS,
     ENDPOINTS,
     LISTENERS,
     VIPS,
@@ -133,7 +149,8 @@ _OUTPUTS: Final = {
     )
 }
 _VERDICT_TABLES: Final = (SERVICE_VERDICTS, INGRESS_VERDICTS)
-_ENDPOINT_LANE: Final = frozenset((MEMBERS.name, ENDPOINTS.name))
+_WAYS_LANE: Final = frozenset((BORDER.name, MEMBERS.name, BLOCKS.name, TRUST.name, WAYS.name))
+_ENDPOINT_LANE: Final = frozenset((MEMBERS.name, BLOCKS.name, WAYS.name, ENDPOINTS.name))
 
 _Cell: TypeAlias = tuple[str, Any]
 
@@ -144,10 +161,20 @@ class Outcome(msgspec.Struct, frozen=True):
     Attributes:
         change: rows of the Model.
         subjects: objects whose problems or verdict may be different now.
+        wants_areas: whether `wanted_areas` are others now.
     """
 
     change: Change = Change()
     subjects: frozenset[ObjectRef] = frozenset()
+    wants_areas: bool = False
+
+    def then(self, later: "Outcome") -> "Outcome":
+        """Return the one outcome of this and then `later`."""
+        return Outcome(
+            self.change.then(later.change),
+            self.subjects | later.subjects,
+            self.wants_areas or later.wants_areas,
+        )
 
 
 class Compiled(msgspec.Struct, frozen=True):
@@ -199,6 +226,22 @@ class Compiler:
         """Return the Secrets that something of ours refers to."""
         return frozenset(self._sheet.entries(SECRETS_WANTED))
 
+    def put_area(self, area: Area) -> None:
+        """Take in what the routing table says of a prefix."""
+        self._sheet.put(AREAS, area.prefix, area)
+
+    def drop_area(self, prefix: Cidr) -> None:
+        """Forget what it said: nobody wants to know any more."""
+        self._sheet.put(AREAS, prefix, None)
+
+    def wanted_areas(self) -> frozenset[Cidr]:
+        """Return the prefixes of which the ladder wants to know what the routing table says."""
+        return frozenset(self._sheet.demand(AREAS))
+
+    def settle_ways(self) -> Outcome:
+        """Bring up to date which areas are wanted for nodes, before any pool is computed."""
+        return self._outcome(self._sheet.settle(_WAYS_LANE))
+
     def settle_endpoints(self) -> Outcome:
         """Bring the members of pools up to date, and nothing else: the fast lane."""
         return self._outcome(self._sheet.settle(_ENDPOINT_LANE))
@@ -208,8 +251,7 @@ class Compiler:
         settled = self._sheet.settle()
         outcome = self._outcome(settled)
         if self._feed_back(settled):
-            again = self._outcome(self._sheet.settle())
-            outcome = Outcome(outcome.change.then(again.change), outcome.subjects | again.subjects)
+            outcome = outcome.then(self._outcome(self._sheet.settle()))
         return outcome
 
     def problems(self) -> tuple[Problem, ...]:
@@ -265,7 +307,8 @@ class Compiler:
             subjects.update(settled.of(table))
         for cell in settled.problems:
             subjects.update(self._retell(cell))
-        return Outcome(Change(tuple(upserts), tuple(removals)), frozenset(subjects))
+        change = Change(tuple(upserts), tuple(removals))
+        return Outcome(change, frozenset(subjects), AREAS.name in settled.demands)
 
     def _retell(self, cell: _Cell) -> set[ObjectRef]:
         """Note a cell's problems by subject; return whom they were and are about."""

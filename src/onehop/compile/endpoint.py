@@ -1,10 +1,9 @@
-"""The members of a pool, on the rung of the ladder its policy allows.
+"""The members of a pool: the Pods behind a Service port, each on its rung of the ladder.
 
 The endpoint lane: an EndpointSlice or a node that changes dirties these cells and no others.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -13,14 +12,13 @@ from onehop.cluster import EndpointSlice, Service
 from onehop.cluster.service import ServicePort
 from onehop.cluster.slice import EndpointConditions
 from onehop.compile.forbidden import Border, Refused, border_of
-from onehop.compile.inputs import ONLY, SERVICES, SLICES_OF_SERVICE
-from onehop.compile.node import ALL_MEMBERS, Member
-from onehop.compile.options import PathPolicy
+from onehop.compile.inputs import SERVICES, SLICES_OF_SERVICE
+from onehop.compile.ladder import footing
 from onehop.compile.pool import WISH_IDS, WISHES
 from onehop.compile.sheet import Cell, Derived, Reader
 from onehop.compile.value import is_port, label_value
 from onehop.compile.wish import Wish
-from onehop.model.endpoint import HEAVIEST, Endpoint, Path, PoolEndpoints, Readiness
+from onehop.model.endpoint import Endpoint, PoolEndpoints, Readiness
 from onehop.model.ident import ObjectRef, PoolId
 from onehop.model.problem import Problem, Reason
 
@@ -50,14 +48,9 @@ def _compute(reader: Reader, pool: PoolId) -> Cell[PoolEndpoints]:
         return Cell(None)  # it changed a moment ago; this wish for it goes with the next `settle`
     slices = reader.where(SLICES_OF_SERVICE, wish.pool.service)
     pods = _pods(service, port, slices, border_of(reader))
-    endpoints = pods.endpoints
-    if wish.path is PathPolicy.LOCAL:
-        members = reader.unordered(ALL_MEMBERS, ONLY)
-        endpoints = tuple(_local(pods.endpoints, members, service, port))
-    elif wish.path is PathPolicy.NODE:
-        members = reader.unordered(ALL_MEMBERS, ONLY)
-        endpoints = tuple(_node(members, service, port))
-    return Cell(PoolEndpoints(pool, tuple(sorted(_last_resort(endpoints)))), pods.problems)
+    stand = footing(reader, wish, service, port, pods.endpoints)
+    members = tuple(sorted(_last_resort(stand.members)))
+    return Cell(PoolEndpoints(pool, members), (*pods.problems, *stand.problems))
 
 
 def _service_port(service: Service, wish: Wish) -> ServicePort | None:
@@ -127,40 +120,7 @@ def _forbidden(item: EndpointSlice, refused: Refused) -> Problem:
     )
 
 
-def _local(
-    pods: Iterable[Endpoint], members: Iterable[Member], service: Service, port: ServicePort
-) -> Iterator[Endpoint]:
-    """Yield the NodePorts of nodes that have Pods, weighted by how many."""
-    pods = tuple(pods)
-    serving = Counter(pod.node for pod in pods if pod.readiness is Readiness.SERVING)
-    draining = Counter(pod.node for pod in pods if pod.readiness is Readiness.DRAINING)
-    for endpoint in _node(members, service, port):
-        count = serving[endpoint.node] or draining[endpoint.node]
-        if count:
-            yield msgspec.structs.replace(
-                endpoint,
-                path=Path.LOCAL,
-                weight=min(count, HEAVIEST),
-                readiness=Readiness.SERVING if serving[endpoint.node] else Readiness.DRAINING,
-            )
-
-
-def _node(members: Iterable[Member], service: Service, port: ServicePort) -> Iterator[Endpoint]:
-    """Yield the NodePort of every eligible node."""
-    prefers_ipv6 = (service.spec.ip_families or ("IPv4",))[0] == "IPv6"
-    for member in members if port.node_port else ():
-        address = member.address(ipv6=prefers_ipv6)
-        if address is not None:
-            yield Endpoint(
-                address=address,
-                port=port.node_port,
-                path=Path.NODE,
-                zone=member.zone,
-                node=member.name,
-            )
-
-
-def _last_resort(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+def _last_resort(endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
     """Let draining endpoints serve when there are no others (KEP-1669)."""
     if any(endpoint.readiness is Readiness.SERVING for endpoint in endpoints):
         return endpoints

@@ -14,10 +14,11 @@ from onehop.cluster import (
     Service,
 )
 from onehop.compile.options import Options
-from onehop.compile.sheet import Index, Table
-from onehop.model.address import IpAddr
+from onehop.compile.sheet import Demanded, Index, Table
+from onehop.model.address import Cidr, IpAddr
 from onehop.model.certificate import Certificate
 from onehop.model.ident import ObjectRef
+from onehop.model.reach import Area
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
@@ -46,6 +47,8 @@ INGRESSES = Table[ObjectRef, Ingress]("ingresses")
 INGRESS_CLASSES = Table[ObjectRef, IngressClass]("ingress-classes")
 SECRETS = Table[ObjectRef, Secret]("secrets")
 HELD = Table[ObjectRef, Held]("held")
+AREAS = Demanded[Cidr, Area]("areas")
+"""What this host's routing table says of the prefixes that Pods are in."""
 KEPT = Table[ObjectRef, Certificate]("kept")
 """The last good certificate of a Secret, shown while the Secret holds a bad one."""
 

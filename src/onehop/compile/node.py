@@ -78,4 +78,7 @@ def _forbidden(ref: ObjectRef, refused: Refused) -> Problem:
 
 
 MEMBERS = Derived[ObjectRef, Member]("members", _compute, (NODE_REFS,))
+MEMBERS_BY_ADDRESS = Index[ObjectRef, Member, IpAddr](
+    MEMBERS, "address", lambda _ref, member: member.addresses
+)
 ALL_MEMBERS = Index[ObjectRef, Member, tuple[()]](MEMBERS, "all", lambda _ref, _member: (ONLY,))

@@ -55,6 +55,14 @@ class Table(Generic[K, V]):
         self.indexes: list[Index[K, V, Any]] = []
 
 
+class Demanded(Table[K, V]):
+    """An input that is filled on request: the sheet tells which of its keys cells have asked for.
+
+    For inputs of which there could be far more than anybody reads, and that somebody has to go and
+    get.
+    """
+
+
 class Cell(msgspec.Struct, Generic[V], frozen=True, gc=False):
     """What computing one cell gave: a value, or None for "nothing to serve here", and faults."""
 
@@ -140,10 +148,12 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         changed: per derived table, the keys whose value is new, different or gone.
         problems: the cells whose problems are different now.
+        demands: names of `Demanded` tables of which other keys are asked for than before.
     """
 
     changed: Mapping[str, frozenset[Hashable]]
     problems: frozenset[_CellName]
+    demands: frozenset[str] = frozenset()
 
     def of(self, table: Table[K, V]) -> frozenset[K]:
         """Return the changed keys of one table."""
@@ -164,6 +174,10 @@ class Sheet:
         self._asked: dict[_CellName, tuple[_Place, ...]] = {}
         self._dirty: dict[str, dict[Hashable, None]] = {t.name: {} for t in self._tables}
         self._problems: dict[_CellName, tuple[Problem, ...]] = {}
+        self._demand: dict[str, dict[Hashable, None]] = {
+            table.name: {} for table in self._tables if isinstance(table, Demanded)
+        }
+        self._demands: set[str] = set()  # that changed since the last `settle` ended
         self._rows: dict[str, tuple[Hashable, ...]] = {}  # of whole tables, as computed last
         self._fed_by: dict[str, list[Derived[Any, Any]]] = {}
         self._visible: dict[str, frozenset[str]] = {}
@@ -195,6 +209,10 @@ class Sheet:
     def entries(self, index: Index[Any, Any, I]) -> Iterable[I]:
         """Return the present keys of an index; not to be held on to across a `put`."""
         return self._found[index.name]  # type: ignore[return-value]  # keyed by index name
+
+    def demand(self, table: Demanded[K, Any]) -> Iterable[K]:
+        """Return the keys that cells ask for; not to be held on to across a `settle`."""
+        return self._demand[table.name]  # type: ignore[return-value]  # keyed by table name
 
     def problems(self) -> Iterator[Problem]:
         """Yield every present problem, in no particular order."""
@@ -234,7 +252,8 @@ class Sheet:
             )
             if moved:
                 changed[table.name] = moved
-        return Settled(changed, frozenset(problems))
+        demands, self._demands = frozenset(self._demands), set()
+        return Settled(changed, frozenset(problems), demands)
 
     def _recompute(
         self, table: Derived[Any, Any] | Whole[Any, Any], dirty: Iterable[Hashable]
@@ -282,10 +301,17 @@ class Sheet:
         before = self._asked.get(cell, ())
         if before == asked:
             return
-        for place in before:
-            self._readers.remove(place, cell)
         for place in asked:
-            self._readers.add(place, cell)
+            if self._readers.add(place, cell) and place[0] in self._demand:
+                self._demand[place[0]][place[1]] = None
+                self._demands.add(place[0])
+        asks = set(asked)
+        for place in before:
+            if place in asks or not self._readers.remove(place, cell):
+                continue
+            if place[0] in self._demand:
+                del self._demand[place[0]][place[1]]
+                self._demands.add(place[0])
         if asked:
             self._asked[cell] = asked
         else:

@@ -72,6 +72,12 @@ def ip_number(address: IpAddr) -> int:
     return int.from_bytes(map(int, address.split(".")), "big")
 
 
+def ends_of(prefix: Cidr) -> tuple[int, int]:
+    """Return the first and the last address of a network as numbers."""
+    network = ipaddress.ip_network(prefix)
+    return int(network.network_address), int(network.broadcast_address)
+
+
 class AddressSet(msgspec.Struct, frozen=True):
     """Addresses as inclusive ranges of their numbers: made once, asked often."""
 
@@ -79,11 +85,11 @@ class AddressSet(msgspec.Struct, frozen=True):
     ipv6: tuple[tuple[int, int], ...] = ()
 
     def __contains__(self, address: IpAddr) -> bool:
-        number = ip_number(address)
-        for first, last in self.ipv6 if is_ipv6(address) else self.ipv4:
-            if first <= number <= last:
-                return True
-        return False
+        return self.has(ip_number(address), ipv6=is_ipv6(address))
+
+    def has(self, number: int, *, ipv6: bool) -> bool:
+        """Tell the same of an address as a number of its family."""
+        return any(first <= number <= last for first, last in (self.ipv6 if ipv6 else self.ipv4))
 
 
 def address_set(ranges: Iterable[tuple[IpAddr, IpAddr]]) -> AddressSet:

@@ -40,12 +40,14 @@ class Reason(StrEnum):
     LIST_NOT_BELIEVED = "ListNotBelieved"
     NO_ADDRESS_POOL = "NoAddressPool"
     NO_NODE_PORT = "NoNodePort"
+    NOT_DIRECT = "NotDirect"
     NOT_UNIQUE = "NotUnique"
     PERSISTENCE_NOT_HELD = "PersistenceNotHeld"
     POOL_EXHAUSTED = "PoolExhausted"
     REF_NOT_PERMITTED = "RefNotPermitted"
     RESOURCE_MISSING = "ResourceMissing"
     UNKNOWN_ANNOTATION = "UnknownAnnotation"
+    UNREACHABLE = "Unreachable"
     UNSUPPORTED = "Unsupported"
 
 
