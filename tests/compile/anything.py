@@ -55,7 +55,7 @@ from onehop.compile.node import AUTOSCALER_TAINT, EXCLUDE_LABEL, ZONE_LABEL
 from onehop.compile.options import AddressPool, Options, PathPolicy
 from onehop.compile.policy import ANNOTATIONS
 from onehop.compile.service import FINALIZER, SOURCE_RANGES_ANNOTATION
-from onehop.model.address import IpAddr
+from onehop.model.address import Cidr, IpAddr
 from onehop.model.certificate import Certificate
 from onehop.model.ident import ObjectRef
 from tests.compile.pem import BEGIN, END, chain_pem, key_pem
@@ -220,7 +220,11 @@ NODES = st.builds(
             (None, {ZONE_LABEL: "z1"}, {EXCLUDE_LABEL: ""}, {EXCLUDE_LABEL: "false"})
         ),
     ),
-    spec=st.builds(NodeSpec, taints=st.sampled_from((None, (Taint(AUTOSCALER_TAINT),)))),
+    spec=st.builds(
+        NodeSpec,
+        taints=st.sampled_from((None, (Taint(AUTOSCALER_TAINT),))),
+        pod_cidrs=st.sampled_from((None, ("10.0.0.0/24",), ("10.0.0.0/24", "fd00::/64"), ("x",))),
+    ),
     status=st.builds(
         NodeStatus,
         addresses=st.sampled_from(
@@ -420,7 +424,9 @@ OPTIONS = st.builds(
         ((IpAddr("192.0.2.80"),), (IpAddr("203.0.113.10"), IpAddr("2001:db8::2")), ())
     ),
     http_port=st.sampled_from((80, 8080)),
-    path=st.sampled_from(PathPolicy),
+    path=st.sampled_from((*PathPolicy, PathPolicy.AUTO, PathPolicy.AUTO)),
+    proves_reach=st.booleans(),
+    trusted=st.sampled_from(((), (), (Cidr("10.0.0.0/8"),))),
     allows_loopback=st.booleans(),
     writes_back=st.booleans(),
     trusted_hops=st.sampled_from((0, 1)),

@@ -19,14 +19,35 @@ from onehop.compile.compiler import Compiler, Outcome
 from onehop.compile.inputs import Held
 from onehop.compile.options import Options
 from onehop.compile.verdict import Verdict
+from onehop.model.address import Cidr
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Model, with_change
 from onehop.model.problem import Problem
+from onehop.model.reach import ProbeResult, RouteKind
 from tests.compile import anything
 from tests.model.anything import dangling, socket
+from tests.routing import PaperRoute, PaperTable, answer, settle
 
 Lane: TypeAlias = Literal["all", "endpoints", "later"]
 LANES: Final[st.SearchStrategy[Lane]] = st.sampled_from(("all", "all", "endpoints", "later"))
+
+# The nodes of `anything` are there, and so are their Pods.
+ROUTES: Final = st.builds(
+    PaperRoute,
+    to=st.sampled_from(("10.0.0.0/24", "10.0.0.1/32", "10.0.0.0/16", "0.0.0.0/0", "fd00::/64")),
+    via=st.lists(
+        st.sampled_from(("192.168.0.1", "192.168.0.2", "10.9.9.9")), max_size=2, unique=True
+    ).map(tuple),
+    kind=st.sampled_from((RouteKind.UNICAST, RouteKind.UNICAST, *RouteKind)),
+    steady=st.booleans(),
+)
+TABLES: Final = st.builds(
+    PaperTable,
+    routes=st.lists(ROUTES, max_size=4, unique_by=lambda route: route.to).map(tuple),
+    probes=st.dictionaries(
+        st.sampled_from(("10.0.0.0/24", "10.0.1.0/24")), st.sampled_from(ProbeResult), max_size=2
+    ),
+)
 
 
 class IncrementalIsFromScratch(RuleBasedStateMachine):
@@ -44,6 +65,8 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
         self.problems: tuple[Problem, ...] = ()
         self.verdicts: dict[ObjectRef, Verdict] = {}
         self.known: set[ObjectRef] = set()
+        self.table = PaperTable()
+        self.areas: set[Cidr] = set()
 
     @initialize(
         target=refs,
@@ -103,12 +126,20 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
             self.settle()
         elif lane == "endpoints":
             self.take_in(self.compiler.settle_endpoints())
+            answer(self.compiler, self.table, self.areas)
 
     @rule(options=anything.OPTIONS)
     def change_options(self, options: Options) -> None:
         """The operator changes the configuration."""
         self.compiler.set_options(options)
         self.options = options
+
+    @rule(table=TABLES, lane=LANES)
+    def change_routes(self, table: PaperTable, lane: Lane) -> None:
+        """Routes come and go, lead astray, or have not stood for long."""
+        self.table = table
+        answer(self.compiler, table, self.areas)
+        self.settle_in(lane)
 
     @rule(hour=anything.HOURS)
     def pass_time(self, hour: int) -> None:
@@ -120,6 +151,9 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
     def settle(self) -> None:
         """Everything is brought up to date."""
         self.take_in(self.compiler.settle())
+        answer(self.compiler, self.table, self.areas)
+        self.take_in(self.compiler.settle())
+        answer(self.compiler, self.table, self.areas)
         self.compare_with_scratch()
         assert self.compiler.settle() == Outcome()
 
@@ -159,7 +193,7 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
             scratch.keep(ref, certificate)
         for item in self.objects.values():
             scratch.put(item)
-        scratch.settle()
+        settle(scratch, self.table)
 
         assert self.model == scratch.model()
         assert not dangling(self.model)
@@ -170,6 +204,7 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
         assert self.compiler.held() == scratch.held()
         assert self.compiler.kept() == scratch.kept()
         assert self.compiler.wanted_secrets() == scratch.wanted_secrets()
+        assert self.compiler.wanted_areas() == scratch.wanted_areas()
 
 
 TestIncrementalIsFromScratch = IncrementalIsFromScratch.TestCase

@@ -18,6 +18,7 @@ from onehop.driver.envoy.secrets import MAX_DEMANDED, SecretBook
 from onehop.driver.envoy.wire import varint
 from onehop.model.address import IpAddr
 from onehop.model.endpoint import Endpoint, PoolEndpoints, Readiness
+from onehop.model.endpoint import Path as EndpointPath
 from onehop.model.ident import PoolId, RouterId
 from onehop.model.model import RowKey, Table
 from onehop.model.pool import BackendProtocol, Balancing, HealthCheck, Pool
@@ -40,6 +41,7 @@ ENDPOINTS = st.builds(
     Endpoint,
     address=st.ip_addresses().map(lambda address: IpAddr(str(address))),
     port=st.integers(1, 65_535),
+    path=st.sampled_from(EndpointPath),
     readiness=st.sampled_from(Readiness),
     weight=st.integers(1, 1000),
     zone=st.none() | st.sampled_from(("zone-a", "zone-b", "zone-ü")),
@@ -55,10 +57,11 @@ def test_both_wheels_live_in_one_environment() -> None:
 
 @given(
     st.lists(ENDPOINTS, max_size=20, unique_by=lambda each: (each.address, each.port)),
-    st.none() | st.integers(1, 65_535),
+    st.none()
+    | st.builds(HealthCheck, port=st.none() | st.integers(1, 65_535), spares_pods=st.booleans()),
 )
 def test_joined_endpoints_equal_the_message(
-    endpoints: list[Endpoint], check_port: int | None
+    endpoints: list[Endpoint], check: HealthCheck | None
 ) -> None:
     """Bytes joined from cached parts are what the protobuf library would have made."""
     rows = PoolEndpoints(PoolId("shop/web:80"), tuple(sorted(endpoints)))
@@ -68,8 +71,10 @@ def test_joined_endpoints_equal_the_message(
         is_draining = drains and each.readiness is Readiness.DRAINING
         address = {"socket_address": {"address": each.address, "port_value": each.port}}
         inner: dict[str, object] = {"address": address}
-        if check_port is not None:
-            inner["health_check_config"] = {"port_value": check_port}
+        if check is not None and check.spares_pods and each.path is EndpointPath.POD:
+            inner["health_check_config"] = {"disable_active_health_check": True}
+        elif check is not None and check.port is not None:
+            inner["health_check_config"] = {"port_value": check.port}
         zones.setdefault(each.zone or "", []).append(
             {
                 "endpoint": inner,
@@ -87,7 +92,7 @@ def test_joined_endpoints_equal_the_message(
         ],
     )
 
-    assert render_endpoints(rows, check_port) == expected.SerializeToString()
+    assert render_endpoints(rows, check) == expected.SerializeToString()
 
 
 @pytest.mark.parametrize(

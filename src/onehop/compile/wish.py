@@ -136,7 +136,7 @@ def _wish(  # noqa: PLR0913, PLR0917  the parts that HTTP and stream wishes do n
         tls=tls,
         balancing=Balancing(policy.balancing) if policy.balancing else plain.balancing,
         persistence=persistence,
-        health_check=_health_check(service, policy, path, protocol),
+        health_check=_health_check(service, port, policy, path, protocol, options),
         connect_timeout_s=policy.connect_timeout or plain.connect_timeout_s,
         proxy_protocol=None if header == "none" else ProxyProtocol(header),
         max_connections=policy.connection_limit if is_http else None,
@@ -164,19 +164,22 @@ def _named(pool: Pool, plain: Pool, path: PathPolicy) -> Pool:
     return msgspec.structs.replace(pool, id=PoolId(f"{plain.id}~{digest}"))
 
 
-def _health_check(
-    service: Service, policy: Policy, path: PathPolicy, protocol: BackendProtocol
+def _health_check(  # noqa: PLR0913, PLR0917  all that has a say in it
+    service: Service,
+    port: ServicePort,
+    policy: Policy,
+    path: PathPolicy,
+    protocol: BackendProtocol,
+    options: Options,
 ) -> HealthCheck | None:
     plain = HealthCheck()
-    if policy.health_check is None and path is PathPolicy.LOCAL:
-        # kube-proxy answers here with the number of local endpoints (KEP-1669): 503 when none.
-        port = service.spec.health_check_node_port
-        return (
-            HealthCheck(http_path="/healthz", port=port, expected=((200, 200),)) if port else None
-        )
-    if policy.health_check is None and path is PathPolicy.NODE:
-        return plain if protocol is not BackendProtocol.UDP else None
-    if policy.health_check in (None, "none"):
+    if policy.health_check is None:
+        may_fall = path is PathPolicy.AUTO and options.proves_reach and bool(port.node_port)
+        check = _node_port_check(service, path, protocol)
+        if may_fall and check is not None:
+            return msgspec.structs.replace(check, spares_pods=True)
+        return check if path in (PathPolicy.LOCAL, PathPolicy.NODE) else None
+    if policy.health_check == "none":
         return None
     is_http = policy.health_check == "http"
     return HealthCheck(
@@ -189,6 +192,20 @@ def _health_check(
         healthy_threshold=policy.health_check_healthy_threshold or plain.healthy_threshold,
         unhealthy_threshold=policy.health_check_unhealthy_threshold or plain.unhealthy_threshold,
     )
+
+
+def _node_port_check(
+    service: Service, path: PathPolicy, protocol: BackendProtocol
+) -> HealthCheck | None:
+    """Return how a NodePort is asked whether it leads anywhere, unless somebody says otherwise."""
+    is_local = service.spec.external_traffic_policy == "Local"
+    if path is PathPolicy.LOCAL or (path is PathPolicy.AUTO and is_local):
+        # kube-proxy answers here with the number of local endpoints (KEP-1669): 503 when none.
+        port = service.spec.health_check_node_port
+        return (
+            HealthCheck(http_path="/healthz", port=port, expected=((200, 200),)) if port else None
+        )
+    return HealthCheck() if protocol is not BackendProtocol.UDP else None
 
 
 def _http_persistence(service: Service, policy: Policy) -> Persistence | None:

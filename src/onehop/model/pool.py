@@ -90,6 +90,7 @@ class HealthCheck(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         http_path: the path to GET; None checks that a TCP connection opens.
         expected: status codes that count as healthy, as inclusive ranges.
         port: where to check; None is the endpoint's own port.
+        spares_pods: only members behind NodePorts are checked; of Pods the kubelet knows better.
     """
 
     http_path: str | None = None
@@ -100,6 +101,7 @@ class HealthCheck(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     timeout_s: float = 2.0
     healthy_threshold: int = 1
     unhealthy_threshold: int = 3
+    spares_pods: bool = False
 
 
 class Pool(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="pool"):

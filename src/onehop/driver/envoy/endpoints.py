@@ -13,7 +13,8 @@ from typing import Any, Final
 from onehop.driver.envoy.proto import ClusterLoadAssignment, LbEndpoint, encode, wrapped
 from onehop.driver.envoy.wire import bytes_field
 from onehop.model.address import IpAddr
-from onehop.model.endpoint import Endpoint, PoolEndpoints, Readiness
+from onehop.model.endpoint import Endpoint, Path, PoolEndpoints, Readiness
+from onehop.model.pool import HealthCheck
 
 # Field numbers of envoy/config/endpoint/v3/endpoint.proto and endpoint_components.proto.
 _CLUSTER_NAME: Final = 1
@@ -22,15 +23,16 @@ _LOCALITY: Final = 1
 _LB_ENDPOINTS: Final = 2
 _LOCALITY_ZONE: Final = 2
 
+_OWN_PORT: Final = 0
 _REMEMBERED_ENDPOINTS: Final = 1 << 17
 
 
-def render_endpoints(members: PoolEndpoints, check_port: int | None = None) -> bytes:
+def render_endpoints(members: PoolEndpoints, check: HealthCheck | None = None) -> bytes:
     """Return the serialized ClusterLoadAssignment of a pool.
 
     Args:
         members: the pool and its endpoints.
-        check_port: where health checks go; None is each endpoint's own port.
+        check: the pool's active health check, if it has one.
 
     Zones become localities, which Envoy shows in its statistics; without zone-aware routing they
     do not weigh. Where *all* endpoints drain they are offered as healthy, because a terminating
@@ -47,7 +49,7 @@ def render_endpoints(members: PoolEndpoints, check_port: int | None = None) -> b
                 endpoint.port,
                 endpoint.weight,
                 drains and endpoint.readiness is Readiness.DRAINING,
-                check_port,
+                _asked_at(endpoint, check),
             )
             for endpoint in group
         )
@@ -60,15 +62,24 @@ def has_serving(endpoints: Sequence[Endpoint]) -> bool:
     return any(endpoint.readiness is Readiness.SERVING for endpoint in endpoints)
 
 
-def build_endpoints(members: PoolEndpoints, check_port: int | None = None) -> Any:
+def build_endpoints(members: PoolEndpoints, check: HealthCheck | None = None) -> Any:
     """Return the same ClusterLoadAssignment as a message."""
     message = ClusterLoadAssignment()
-    message.ParseFromString(render_endpoints(members, check_port))
+    message.ParseFromString(render_endpoints(members, check))
     return message
 
 
 def _zone(endpoint: Endpoint) -> str:
     return endpoint.zone or ""
+
+
+def _asked_at(endpoint: Endpoint, check: HealthCheck | None) -> int | None:
+    """Return the port that a check asks an endpoint at; None spares it where others are asked."""
+    if check is None:
+        return _OWN_PORT
+    if check.spares_pods and endpoint.path is Path.POD:
+        return None
+    return check.port or _OWN_PORT
 
 
 @lru_cache(maxsize=_REMEMBERED_ENDPOINTS)
@@ -77,14 +88,16 @@ def _lb_endpoint(
     port: int,
     weight: int,
     is_draining: bool,  # noqa: FBT001  part of a cache key
-    check_port: int | None,
+    asked_at: int | None,
 ) -> bytes:
     """Return one entry of `lb_endpoints`, tag included."""
     endpoint: dict[str, Any] = {
         "address": {"socket_address": {"address": address, "port_value": port}}
     }
-    if check_port is not None:
-        endpoint["health_check_config"] = {"port_value": check_port}
+    if asked_at is None:
+        endpoint["health_check_config"] = {"disable_active_health_check": True}
+    elif asked_at != _OWN_PORT:
+        endpoint["health_check_config"] = {"port_value": asked_at}
     message = LbEndpoint(
         endpoint=endpoint,
         load_balancing_weight=wrapped(weight),

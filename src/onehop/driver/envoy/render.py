@@ -90,8 +90,7 @@ def _cluster(pool: Pool, members: PoolEndpoints) -> Any:
     cluster = render_cluster(pool)
     cluster.type = "STATIC"
     cluster.ClearField("eds_cluster_config")
-    check_port = pool.health_check.port if pool.health_check is not None else None
-    cluster.load_assignment.CopyFrom(build_endpoints(members, check_port))
+    cluster.load_assignment.CopyFrom(build_endpoints(members, pool.health_check))
     return cluster
 
 

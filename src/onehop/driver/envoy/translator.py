@@ -166,7 +166,7 @@ class Translator:
         members = row if isinstance(row, PoolEndpoints) else PoolEndpoints(pool)
         owner = self.rows.get(RowKey(Table.POOL, pool))
         check = owner.health_check if isinstance(owner, Pool) else None
-        body = render_endpoints(members, check.port if check is not None else None)
+        body = render_endpoints(members, check)
         return self._offer(_endpoints(pool), body, key)
 
     def _persistence_of(self, pool: PoolId) -> Persistence | None:
