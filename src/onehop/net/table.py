@@ -1,0 +1,130 @@
+"""The routing table that ways to Pods are kept in: ours, apart from everybody else's.
+
+A table of our own means that whatever we do, `ip route show table main` is what it was; a rule
+before the one of table main (32766, where the default route is) has it looked up first. Static
+routes, tunnels and BIRD's kernel protocol write into it, each known by protocol and metric.
+"""
+
+import asyncio
+import errno
+import os
+import socket
+from typing import Final
+
+import structlog
+
+from onehop.base.errors import TransientError
+from onehop.net.rtnetlink.kernel import RULES, Events, list_all, transact
+from onehop.net.rtnetlink.message import Message
+from onehop.net.rtnetlink.route import (
+    Rule,
+    list_routes,
+    list_rules,
+    put_rule,
+    read_route,
+    read_rule,
+    remove_route,
+    remove_rule,
+)
+
+TABLE: Final = 111
+"""The number of our table, and `from all lookup 111` of our rules."""
+PRIORITY: Final = 32000
+"""Of our rules: before main (32766)."""
+PROTOCOL: Final = 111
+"""RTA_PROTOCOL and FRA_PROTOCOL of all that is ours (`proto 111`)."""
+BIRD: Final = 12
+"""RTPROT_BIRD: what a BIRD writes into our table, which it also removes."""
+
+STATIC_METRIC: Final = 111
+"""Of routes to nodes on our link. BIRD's (32) is lower: what BGP says is preferred."""
+TUNNEL_METRIC: Final = 112
+"""Of routes into an overlay."""
+
+_FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
+_RETRY_S: Final = 10.0
+_PAUSE_S: Final = 0.05
+"""Between two restorations, so that a war with another program stays a small one."""
+
+_log = structlog.get_logger(__name__)
+
+
+class RoutingTable:
+    """The rules that have our table looked up, for IPv4 and IPv6.
+
+    Stopping leaves everything where it is: a restarted onehop loses nothing.
+    """
+
+    async def keep(self) -> None:
+        """Put the rules there, and back whenever somebody removes them, until cancelled.
+
+        Raises:
+            ConfigError: this process may not change rules.
+        """
+        changed = asyncio.Event()
+
+        def hear(_: Message | None = None) -> None:
+            changed.set()
+
+        with Events(RULES, hear=hear, lose=hear):
+            changed.set()
+            while True:
+                try:
+                    async with asyncio.timeout(None if changed.is_set() else _RETRY_S):
+                        await changed.wait()
+                except TimeoutError:
+                    pass
+                changed.clear()
+                await self._look()
+                await asyncio.sleep(_PAUSE_S)
+
+    async def put(self) -> tuple[Rule, ...]:
+        """Add the rules that are missing, and return them."""
+        missing = [rule for rule in map(_rule, _FAMILIES) if rule not in await _rules(rule.family)]
+        refused = await transact([put_rule(rule) for rule in missing])
+        for index, code in refused.items():
+            if code not in {errno.EEXIST, errno.EAFNOSUPPORT, errno.EOPNOTSUPP}:
+                raise TransientError(
+                    f"cannot have table {TABLE} looked up: {os.strerror(code)} ({missing[index]})"
+                )
+        return tuple(rule for index, rule in enumerate(missing) if index not in refused)
+
+    async def withdraw(self) -> int:
+        """Remove our rules, and all routes of ours in the table; return how many routes.
+
+        Routes that others (BIRD) put into the table stay: they remove them themselves.
+        """
+        requests = [
+            remove_rule(rule)
+            for family in _FAMILIES
+            for rule in await _rules(family)
+            if rule.protocol == PROTOCOL and rule.table == TABLE
+        ]
+        routes = [
+            read_route(payload)
+            for family in _FAMILIES
+            for payload in await list_all(list_routes(family, TABLE))
+        ]
+        ours = [route for route in routes if route.table == TABLE and route.protocol == PROTOCOL]
+        await transact([*requests, *map(remove_route, ours)])
+        return len(ours)
+
+    async def _look(self) -> None:
+        try:
+            for rule in await self.put():
+                _log.info("routing_rule_put", family=_name(rule.family), table=TABLE)
+        except TransientError as err:
+            _log.warning("routing_rule_missing", error=str(err), retry_in_s=_RETRY_S)
+
+
+async def _rules(family: int) -> list[Rule]:
+    rules = [read_rule(payload) for payload in await list_all(list_rules(family))]
+    return [rule for rule in rules if rule is not None]
+
+
+def _rule(family: int) -> Rule:
+    return Rule(family=family, priority=PRIORITY, table=TABLE, protocol=PROTOCOL)
+
+
+def _name(family: int) -> str:
+    return "IPv6" if family == socket.AF_INET6 else "IPv4"
