@@ -156,10 +156,16 @@ def _path(service: Service, policy: Policy, options: Options) -> PathPolicy:
 
 
 def _named(pool: Pool, plain: Pool, path: PathPolicy) -> Pool:
-    """Return the pool under an id that says its policy: a new policy is a new pool."""
-    if pool == plain and path is PathPolicy.AUTO:
+    """Return the pool under an id that says its policy: a new policy is a new pool.
+
+    Only what differs from the plain one counts, so that a later version of onehop, which knows
+    more fields, gives the same pools the same ids.
+    """
+    fields = pool.__struct_fields__
+    asked = {f: getattr(pool, f) for f in fields if getattr(pool, f) != getattr(plain, f)}
+    if not asked and path is PathPolicy.AUTO:
         return pool
-    policy = msgspec.json.encode((pool, path))
+    policy = msgspec.json.encode((asked, path))
     digest = hashlib.sha256(policy).hexdigest()[:8]
     return msgspec.structs.replace(pool, id=PoolId(f"{plain.id}~{digest}"))
 
