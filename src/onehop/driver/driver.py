@@ -19,6 +19,7 @@ class Capability(StrEnum):
     RATE_LIMIT = "rate-limit"
     BODY_LIMIT = "body-limit"
     PROXY_PROTOCOL_OUT = "proxy-protocol-out"
+    TRANSPARENT = "transparent"
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -113,6 +113,10 @@ class Pool(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="pool"):
     Attributes:
         port: the Service's port number; endpoints carry the resolved target port.
         max_connections: to the whole pool; None is the data plane's own large default.
+        is_transparent: endpoints are dialled from the client's own address (TCP and UDP only).
+            It stands here and not at the listener, for HAProxy (`source 0.0.0.0 usesrc clientip`)
+            and vTM (`transparent`) have it at the pool; where a data plane has it at the listener
+            (Envoy), a listener for TCP or UDP has exactly one pool to ask.
     """
 
     id: PoolId
@@ -127,3 +131,4 @@ class Pool(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="pool"):
     idle_timeout_s: float = 60.0
     proxy_protocol: ProxyProtocol | None = None
     max_connections: int | None = None
+    is_transparent: bool = False

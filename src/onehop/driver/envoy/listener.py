@@ -9,6 +9,7 @@ from onehop.driver.envoy.guard import cidr_range
 from onehop.driver.envoy.proto import (
     ConnectionLimit,
     IPMatcher,
+    OriginalSrc,
     ProxyProtocol,
     SourceIPInput,
     TcpProxy,
@@ -56,8 +57,12 @@ def tcp_chain(handler: ForwardTcp, access_log: str | None) -> Chain:
     return Chain((), None, extension("envoy.filters.network.tcp_proxy", proxy))
 
 
-def render_listener(listener: Listener, chains: Sequence[Chain]) -> Any:
+def render_listener(
+    listener: Listener, chains: Sequence[Chain], *, is_transparent: bool = False
+) -> Any:
     """Return the Listener; `chains` is empty for UDP, which has none.
+
+    `is_transparent` is what its pool says (`Pool.is_transparent`).
 
     It may be bound before its address is there (IP_FREEBIND): whoever brings the address up does
     so when it likes.
@@ -69,7 +74,7 @@ def render_listener(listener: Listener, chains: Sequence[Chain]) -> Any:
                 address=_address(listener, "TCP"),
                 freebind=wrapped(True),
                 per_connection_buffer_limit_bytes=wrapped(BUFFER_LIMIT_BYTES),
-                listener_filters=_listener_filters(listener),
+                listener_filters=_listener_filters(listener, is_transparent=is_transparent),
                 filter_chains=[_filter_chain(listener, chain) for chain in chains],
             )
         case ForwardUdp() as handler:
@@ -80,7 +85,7 @@ def render_listener(listener: Listener, chains: Sequence[Chain]) -> Any:
                 udp_listener_config={
                     "downstream_socket_config": {"max_rx_datagram_size": {"value": 9000}}
                 },
-                listener_filters=[_udp_proxy(listener, handler)],
+                listener_filters=[_udp_proxy(listener, handler, is_transparent=is_transparent)],
             )
         case _:
             assert_never(listener.handler)
@@ -91,11 +96,19 @@ def _address(listener: Listener, protocol: str) -> dict[str, Any]:
     return {"socket_address": socket}
 
 
-def _listener_filters(listener: Listener) -> list[dict[str, Any]]:
-    """Return what reads a connection's first bytes; PROXY headers come before everything."""
+def _listener_filters(listener: Listener, *, is_transparent: bool) -> list[dict[str, Any]]:
+    """Return what happens to a connection before its chain is chosen.
+
+    PROXY headers come before everything: the client's address is the one that they name.
+
+    No mark is set on the sockets that go out. The return path marks what comes in for them (see
+    `net/transparent.py`); the same mark on what goes out would lead it straight back to us.
+    """
     filters: list[dict[str, Any]] = []
     if listener.accepts_proxy_protocol:
         filters.append(extension("envoy.filters.listener.proxy_protocol", ProxyProtocol()))
+    if is_transparent:
+        filters.append(extension("envoy.filters.listener.original_src", OriginalSrc()))
     if isinstance(listener.handler, ForwardHttp) and listener.handler.tls:
         filters.append(extension("envoy.filters.listener.tls_inspector", TlsInspector()))
     return filters
@@ -127,7 +140,7 @@ def _filter_chain(listener: Listener, chain: Chain) -> dict[str, Any]:
     return rendered
 
 
-def _udp_proxy(listener: Listener, handler: ForwardUdp) -> dict[str, Any]:
+def _udp_proxy(listener: Listener, handler: ForwardUdp, *, is_transparent: bool) -> dict[str, Any]:
     """Return the UDP filter; a datagram from a source that is not admitted is dropped."""
     route = extension("route", UdpRoute(cluster=handler.pool))
     if listener.sources:
@@ -147,6 +160,7 @@ def _udp_proxy(listener: Listener, handler: ForwardUdp) -> dict[str, Any]:
         stat_prefix="onehop",
         matcher=matcher,
         idle_timeout=duration(handler.idle_timeout_s),
+        use_original_src_ip=is_transparent,
         hash_policies=[{"source_ip": True}],
         access_log=[],
     )

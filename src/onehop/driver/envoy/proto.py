@@ -28,6 +28,7 @@ from envoy.extensions.filters.http.router.v3 import router_pb2 as _router
 from envoy.extensions.filters.http.stateful_session.v3 import (
     stateful_session_pb2 as _stateful_session,
 )
+from envoy.extensions.filters.listener.original_src.v3 import original_src_pb2 as _original_src
 from envoy.extensions.filters.listener.proxy_protocol.v3 import (
     proxy_protocol_pb2 as _proxy_protocol,
 )
@@ -90,6 +91,7 @@ RBACPerRoute: Any = _http_rbac.RBACPerRoute
 Router: Any = _router.Router
 StatefulSession: Any = _stateful_session.StatefulSession
 StatefulSessionPerRoute: Any = _stateful_session.StatefulSessionPerRoute
+OriginalSrc: Any = _original_src.OriginalSrc
 ProxyProtocol: Any = _proxy_protocol.ProxyProtocol
 TlsInspector: Any = _tls_inspector.TlsInspector
 ConnectionLimit: Any = _connection_limit.ConnectionLimit

@@ -78,12 +78,17 @@ def _bootstrap(model: Model, *, redact: bool) -> Any:
         _cluster(pool, members.get(pool.id, PoolEndpoints(pool.id))) for pool in model.pools
     ]
     rendered = ((each, list(_chains(model, each, redact=redact))) for each in model.listeners)
+    transparent = {pool.id for pool in model.pools if pool.is_transparent}
     listeners = [
-        render_listener(listener, chains)
+        render_listener(listener, chains, is_transparent=_pool(listener) in transparent)
         for listener, chains in rendered
         if chains or isinstance(listener.handler, ForwardUdp)
     ]
     return Bootstrap(static_resources={"clusters": clusters, "listeners": listeners})
+
+
+def _pool(listener: Listener) -> PoolId | None:
+    return None if isinstance(listener.handler, ForwardHttp) else listener.handler.pool
 
 
 def _cluster(pool: Pool, members: PoolEndpoints) -> Any:

@@ -1,8 +1,8 @@
 """Rows in, resources out: which of Envoy's resources a row of the Model becomes.
 
-Most rows become one resource of their own. Three relations cross tables, and only these: a host
-shows the persistence of its pools, a router lives as long as a listener serves it, and a
-certificate appears under every name that it answers.
+Most rows become one resource of their own. Four relations cross tables, and only these: a host
+shows the persistence of its pools, a listener says whether its pool is transparent, a router lives
+as long as a listener serves it, and a certificate appears under every name that it answers.
 """
 
 from collections.abc import Iterable
@@ -151,12 +151,13 @@ class Translator:
         key = key_of(pool)
         changed = self._offer(_cluster(pool.id), encode_cluster(pool), key)
         changed += self._offer_endpoints(pool.id)
-        before = old.persistence if isinstance(old, Pool) else None
-        if before != pool.persistence:
+        if _shown_by_users(old) != _shown_by_users(pool):
             for user in self._links.users_of(pool.id):
                 row = self.rows[user]
                 if isinstance(row, VirtualHost):
                     changed += self._offer_host(row)
+                elif isinstance(row, Listener):
+                    changed += self._offer_listener(row)
         return changed
 
     def _offer_endpoints(self, pool: PoolId) -> list[ResourceKey]:
@@ -190,8 +191,17 @@ class Translator:
         return changed + self._offer_listener(listener)
 
     def _offer_listener(self, listener: Listener) -> list[ResourceKey]:
-        body = encode(render_listener(listener, self._chains(listener)))
+        message = render_listener(
+            listener, self._chains(listener), is_transparent=self._is_transparent(listener)
+        )
+        body = encode(message)
         return self._offer(_listener(listener.id), body, key_of(listener))
+
+    def _is_transparent(self, listener: Listener) -> bool:
+        if isinstance(listener.handler, ForwardHttp):
+            return False
+        row = self.rows.get(RowKey(Table.POOL, listener.handler.pool))
+        return isinstance(row, Pool) and row.is_transparent
 
     def _chains(self, listener: Listener) -> list[Chain]:
         handler = listener.handler
@@ -240,6 +250,11 @@ class Translator:
                 body = encode(render_secret(name, certificate))
                 changed += self._offer(resource, body, key_of(certificate))
         return changed
+
+
+def _shown_by_users(row: Row | None) -> tuple[Persistence | None, bool]:
+    """Return what hosts and listeners say of their pool; what they say of none is the default."""
+    return (row.persistence, row.is_transparent) if isinstance(row, Pool) else (None, False)
 
 
 def _cluster(pool: PoolId) -> ResourceKey:
