@@ -35,6 +35,7 @@ from onehop.compile.options import Options
 from onehop.control.binding import Binding
 from onehop.control.gate import Budget, Gate
 from onehop.control.pipeline import Pipeline
+from onehop.control.reach import Reach, RoutingTable
 from onehop.control.refusals import Refusals
 from onehop.control.served import Served
 from onehop.control.writeback import NoWriteBack
@@ -81,6 +82,10 @@ class RecordingWriteBack(NoWriteBack):
 
     def __init__(self) -> None:
         self.reports: list[frozenset[ObjectRef]] = []
+        self.told: list[tuple[ObjectRef, str, str]] = []
+
+    def tell(self, ref: ObjectRef, reason: str, message: str) -> None:
+        self.told.append((ref, reason, message))
 
     def reported(self, subjects: frozenset[ObjectRef]) -> None:
         self.reports.append(subjects)
@@ -89,16 +94,26 @@ class RecordingWriteBack(NoWriteBack):
 class World:
     """A pipeline and its ends."""
 
-    def __init__(self, driver: MemoryDriver | None = None, budget: Budget | None = None) -> None:
+    def __init__(
+        self,
+        driver: MemoryDriver | None = None,
+        budget: Budget | None = None,
+        table: RoutingTable | None = None,
+    ) -> None:
         self.driver = driver or MemoryDriver()
         self.source = ToldSource()
         self.write_back = RecordingWriteBack()
         self.refusals = Refusals()
         self.served = Served()
-        self.compiler = Compiler(Options(shared=(IpAddr("192.0.2.1"),), writes_back=False))
+        options = Options(
+            shared=(IpAddr("192.0.2.1"),), writes_back=False, proves_reach=table is not None
+        )
+        self.compiler = Compiler(options)
+        self.metrics = Metrics(version="test", driver="memory")
         self.gate = Gate(budget or Budget())
         self.pipeline = Pipeline(
             compiler=self.compiler,
+            reach=Reach(self.compiler, table),
             source=self.source,
             driver=self.driver,
             binding=Binding(NoBinder()),
@@ -106,7 +121,7 @@ class World:
             served=self.served,
             refusals=self.refusals,
             write_back=self.write_back,
-            metrics=Metrics(version="test", driver="memory"),
+            metrics=self.metrics,
         )
 
     def say(self, *changes: ClusterObject | Deleted) -> None:

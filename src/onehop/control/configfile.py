@@ -5,15 +5,17 @@ An error names the path of the key, what stands there and what may stand there.
 
 import ipaddress
 import os
+import re
+from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args, get_origin
 
 import msgspec
 import yaml
 
 from onehop.base.errors import ConfigError
 from onehop.compile.options import AddressPool, Options
-from onehop.control.config import Config, PoolConfig
+from onehop.control.config import Config
 from onehop.model.address import Cidr, IpAddr, is_ipv6, parse_cidr, parse_ip
 from onehop.telemetry.log import LEVELS
 
@@ -197,31 +199,40 @@ def _in_words(err: msgspec.ValidationError, raw: Any) -> str:
         known = ", ".join(_known_keys(path))
         return f"{f'{path}.' if path else ''}{key}: no such key; allowed here are {known}"
     if message.startswith("Invalid enum value"):
-        message = f"allowed is {' | '.join(_field_words(path))}"
+        message = f"allowed is {' | '.join(_words(_type_at(path)))}"
     return f"{path or 'the file'}: {message}, not {_value_at(raw, path)!r}"
 
 
-def _field_words(path: str) -> tuple[str, ...]:
-    kind: Any = Config
-    for part in path.split("."):
-        kind = _field_type(kind, part)
-    return tuple(kind)
+def _words(kind: Any) -> tuple[str, ...]:
+    """Return the words that a key may have: of an enum, of a Literal, of either in a union."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return tuple(kind)
+    words = (word for each in get_args(kind) for word in _words(each))
+    lists = ("a list",) if any(get_origin(each) is tuple for each in get_args(kind)) else ()
+    return (*words, *lists)
 
 
 def _known_keys(path: str) -> tuple[str, ...]:
+    kind = _struct_in(_type_at(path))
+    return tuple(sorted(kind.__struct_encode_fields__)) if kind is not None else ()
+
+
+def _type_at(path: str) -> Any:
+    """Return the type of a key, as `bgp.neighbors[0].asn` or `bgp.neighbors[...]`."""
     kind: Any = Config
-    for part in filter(None, path.replace("[...]", "").replace("[", ".").split(".")):
-        kind = PoolConfig if part.startswith("pools") else _field_type(kind, part)
-    return tuple(sorted(kind.__struct_encode_fields__))
-
-
-def _field_type(kind: Any, key: str) -> Any:
-    if key.rstrip("]").isdigit():
-        return kind
-    for field in msgspec.structs.fields(kind):
-        if field.encode_name == key:
-            return field.type
+    for part in filter(None, re.sub(r"\[[^]]*\]", "", path).split(".")):
+        fields = msgspec.structs.fields(_struct_in(kind))
+        kind = next(field.type for field in fields if field.encode_name == part)
     return kind
+
+
+def _struct_in(kind: Any) -> Any:
+    """Return the section that a type is, or is a list of, or may be."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return kind
+    return next(filter(None, map(_struct_in, get_args(kind))), None)
 
 
 def _value_at(raw: Any, path: str) -> Any:

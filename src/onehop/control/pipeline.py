@@ -11,7 +11,7 @@ came meanwhile is one change by then, so a burst costs one apply and a single ed
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import structlog
@@ -23,6 +23,8 @@ from onehop.compile.compiler import Compiler, Outcome
 from onehop.control.binding import Binding
 from onehop.control.gate import Gate
 from onehop.control.memory import Remembered
+from onehop.control.moves import Move, back_up, moves_between, tell_moves
+from onehop.control.reach import Reach
 from onehop.control.refusals import Refusals
 from onehop.control.served import Served
 from onehop.control.unread import Unread, secret_of
@@ -34,6 +36,7 @@ from onehop.model.ident import ObjectRef, PoolId
 from onehop.model.model import Change, RowKey, Table, key_of
 from onehop.model.pool import Pool
 from onehop.model.problem import Problem
+from onehop.model.reach import Area
 from onehop.plan import make_plan
 from onehop.source import Batch, Deleted, Source
 from onehop.telemetry.metrics import Metrics
@@ -60,6 +63,7 @@ class Pipeline:
         self,
         *,
         compiler: Compiler,
+        reach: Reach,
         source: Source,
         driver: Driver,
         binding: Binding,
@@ -76,6 +80,7 @@ class Pipeline:
         self.is_complete = asyncio.Event()
         self.is_served = asyncio.Event()
         self.applied = Latest[int]()
+        self._reach = reach
         self._source = source
         self._driver = driver
         self._unread = Unread(source, served)
@@ -106,9 +111,15 @@ class Pipeline:
                 self._write_back.seen(ref_of(change))
         if batch.problems is not None:
             self.source_problems = batch.problems
-        if self.is_served.is_set():
-            self._send_endpoints(self.compiler.settle_endpoints())
+        self._settle_endpoints()
         self._changed_at = self._clock()
+        self._work.set()
+
+    def routes_changed(self, areas: Iterable[Area]) -> None:
+        """Take in what the routing table says now; Pods change rungs before this returns."""
+        for area in areas:
+            self.compiler.put_area(area)
+        self._settle_endpoints()
         self._work.set()
 
     def complete(self) -> None:
@@ -118,6 +129,10 @@ class Pipeline:
 
     # -- the two lanes ----------------------------------------------------------------------------
 
+    def _settle_endpoints(self) -> None:
+        if self.is_served.is_set():
+            self._send_endpoints(self._reach.settled(self.compiler.settle_endpoints))
+
     def _send_endpoints(self, outcome: Outcome) -> None:
         change = self._gate.admit(outcome.change, self.served, now_s=self._clock())
         known = {
@@ -126,9 +141,13 @@ class Pipeline:
             if isinstance(row, PoolEndpoints) and RowKey(Table.ENDPOINTS, row.pool) in self.served
         }
         self._overtaking |= known
+        moves: list[Move] = []
         for row in known.values():
             self._driver.set_endpoints(row)
             self._subjects |= self._turned(row)
+            moves += self._moves(row)
+        if moves:
+            self._tell_moves(moves)
         if known:
             self.served.take(Change(tuple(known.values())))
             self.applied.put(self.applied.revision + 1)
@@ -146,6 +165,21 @@ class Pipeline:
             return frozenset()
         is_same = bool(before.endpoints) == bool(row.endpoints)
         return frozenset() if is_same else frozenset((pool.service,))
+
+    def _moves(self, row: PoolEndpoints) -> tuple[Move, ...]:
+        before, pool = (
+            self.served.endpoints(row.pool),
+            self.served.row(RowKey(Table.POOL, row.pool)),
+        )
+        if before is None or not isinstance(pool, Pool):
+            return ()
+        return moves_between(pool.service, before, row)
+
+    def _tell_moves(self, moves: list[Move]) -> None:
+        problems = self.compiler.problems_of(moves[0].service)
+        tell_moves(moves, self._metrics, why=problems[0].message if problems else "")
+        for service, nodes in back_up(moves).items():
+            self._write_back.tell(service, "Direct", f"Pods on {nodes} are reached directly again")
 
     async def restore(self, remembered: Remembered) -> None:
         """Serve what was served before this process began, until the source is complete.
@@ -165,6 +199,7 @@ class Pipeline:
     async def run(self) -> None:
         """Keep the data plane at what the compiler says, from `complete` until cancelled."""
         await self.is_complete.wait()
+        self._reach.settled(self.compiler.settle_ways)  # so that pools are computed once only
         await self._read_secrets()
         self._settle()
         self._pending = self._unread.put_off(self.served.change_to(self.compiler.model()))
@@ -252,7 +287,7 @@ class Pipeline:
 
     def _settle(self) -> None:
         began = self._clock()
-        outcome = self.compiler.settle()
+        outcome = self._reach.settled(self.compiler.settle)
         self._pending = self._pending.then(self._unread.due(outcome.change))
         self._subjects |= outcome.subjects
         self._source.want_secrets(self.compiler.wanted_secrets())

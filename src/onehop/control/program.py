@@ -28,6 +28,7 @@ from onehop.control.memory import Memory, Remembered
 from onehop.control.overview import Snapshot
 from onehop.control.pipeline import Pipeline
 from onehop.control.planes import make_binder, make_driver
+from onehop.control.reach import Reach
 from onehop.control.refusals import Refusals
 from onehop.control.scrape import Gauges, Scrape
 from onehop.control.served import Served
@@ -68,6 +69,7 @@ class Program:
         self._write_back = self._make_write_back()
         self._pipeline = Pipeline(
             compiler=self._compiler,
+            reach=Reach(self._compiler),
             source=origin.source,
             driver=driver,
             binding=self._binding,

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from onehop.model.address import IpAddr
-from onehop.model.endpoint import PoolEndpoints
+from onehop.model.endpoint import Path, PoolEndpoints
 from onehop.model.ident import ListenerId, ObjectRef
 from onehop.model.listener import Listener, Vip
 from onehop.model.model import Change, Model, Row, RowKey, Table, key_of, model_of
@@ -18,6 +18,7 @@ class Served:
         self._listeners_of: dict[ObjectRef, set[ListenerId]] = {}
         self._vips: dict[IpAddr, tuple[ObjectRef, ...]] = {}
         self.counts: Counter[Table] = Counter()
+        self.paths: Counter[Path] = Counter()
 
     def __contains__(self, key: RowKey) -> bool:
         return key in self._rows
@@ -52,8 +53,13 @@ class Served:
         """Become what the change makes of this."""
         for row in change.upserts:
             key = key_of(row)
-            if key not in self._rows:
+            old = self._rows.get(key)
+            if old is None:
                 self.counts[key.table] += 1
+            if isinstance(row, PoolEndpoints):
+                self.paths.update(endpoint.path for endpoint in row.endpoints)
+            if isinstance(old, PoolEndpoints):
+                self.paths.subtract(endpoint.path for endpoint in old.endpoints)
             self._rows[key] = row
             if isinstance(row, Listener) and row.owner is not None:
                 self._listeners_of.setdefault(row.owner, set()).add(row.id)
@@ -66,6 +72,8 @@ class Served:
                 self._forget(gone)
 
     def _forget(self, row: Row) -> None:
+        if isinstance(row, PoolEndpoints):
+            self.paths.subtract(endpoint.path for endpoint in row.endpoints)
         if isinstance(row, Listener) and row.owner is not None:
             names = self._listeners_of[row.owner]
             names.discard(row.id)

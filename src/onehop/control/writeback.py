@@ -53,6 +53,10 @@ class WriteBack(Protocol):
         """Take note that the data plane has answered for what these objects ask for."""
         ...
 
+    def tell(self, ref: ObjectRef, reason: str, message: str) -> None:
+        """Tell an object's owner of something good that has happened."""
+        ...
+
     def problems(self) -> tuple[Problem, ...]:
         """Return what is wrong with writing itself."""
         ...
@@ -75,6 +79,9 @@ class NoWriteBack:
         """Pass over it."""
 
     def reported(self, subjects: frozenset[ObjectRef]) -> None:
+        """Pass over it."""
+
+    def tell(self, ref: ObjectRef, reason: str, message: str) -> None:
         """Pass over it."""
 
     def problems(self) -> tuple[Problem, ...]:
@@ -141,6 +148,10 @@ class ClusterWriteBack:
         for ref in subjects:
             if ref.kind in _WRITTEN_TO:
                 self._writer.update(ref, self._report(ref))
+
+    def tell(self, ref: ObjectRef, reason: str, message: str) -> None:
+        """Write an event."""
+        self._writer.happened(ref, reason, message)
 
     def problems(self) -> tuple[Problem, ...]:
         """Return objects that somebody else keeps overwriting."""

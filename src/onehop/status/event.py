@@ -58,6 +58,18 @@ def problem_event(ref: ObjectRef, uid: str, problem: Problem) -> EmitEvent:
     return _event(ref, uid, problem.reason, tell_problem(problem), EventType.WARNING)
 
 
+def good_news(ref: ObjectRef, uid: str, reason: str, message: str) -> EmitEvent:
+    """Return the event that tells once of what is over."""
+    return EmitEvent(
+        ref=ref,
+        uid=uid,
+        reason=reason,
+        type=EventType.NORMAL,
+        message=message,
+        is_standing=False,
+    )
+
+
 def _standing(ref: ObjectRef, report: Report) -> Iterator[EmitEvent]:
     match report.verdict:
         case ServiceRelease():
@@ -88,14 +100,7 @@ def _failures(ref: ObjectRef, report: Report, *, is_served: bool) -> Iterator[Em
 
 
 def _happened(ref: ObjectRef, report: Report, reason: str, message: str) -> EmitEvent:
-    return EmitEvent(
-        ref=ref,
-        uid=report.uid,
-        reason=reason,
-        type=EventType.NORMAL,
-        message=message,
-        is_standing=False,
-    )
+    return good_news(ref, report.uid, reason, message)
 
 
 def _event(ref: ObjectRef, uid: str, reason: str, message: str, kind: EventType) -> EmitEvent:

@@ -20,7 +20,7 @@ from onehop.model.problem import Problem
 from onehop.status.channel import Channel, WriterPorts
 from onehop.status.contest import Contest
 from onehop.status.decide import decide
-from onehop.status.event import problem_event
+from onehop.status.event import good_news, problem_event
 from onehop.status.form import change_of
 from onehop.status.herald import Herald
 from onehop.status.limits import Limits, Pace
@@ -119,6 +119,14 @@ class StatusWriter:
         """Look at an object again: the watch has brought a new form, perhaps a foreign one."""
         if ref in self._entries:
             self._worker.queue.put(ref)
+
+    def happened(self, ref: ObjectRef, reason: str, message: str) -> None:
+        """Tell an object's owner of something good that has happened to it."""
+        entry = self._entries.get(ref)
+        live = self._ports.object(ref)
+        uid = entry.report.uid if entry else live.metadata.uid if live else ""
+        if uid:
+            self._herald.happened(ref, good_news(ref, uid, reason, message))
 
     def gained(self) -> None:
         """Look at everything again: from now on it is we who write, and others have meanwhile."""

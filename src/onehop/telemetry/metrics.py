@@ -20,6 +20,7 @@ class Metrics:
         self.settle_seconds = self._histogram("settle_seconds", "One pass over the spreadsheet")
         self.apply_seconds = self._histogram("apply_seconds", "A plan, until its last ack")
         self.applies = self._counter("applies", "Plans carried out", "outcome")
+        self.path_moves = self._counter("path_moves", "Pods of a pool on one node, by rung", "to")
         self.endpoint_updates = self._counter("endpoint_updates", "Pools sent by the fast lane")
 
     def render(self) -> bytes:
