@@ -4,6 +4,8 @@ Enters: JSON or YAML values. Leaves: frozen structs. Field names follow the API'
 wire); `source` and `kube` produce them, `compile` reads them, data planes never see them.
 """
 
+from onehop.cluster.calico import BGPConfiguration, BlockAffinity, IPPool
+from onehop.cluster.cilium import CiliumNode
 from onehop.cluster.ingress import Ingress, IngressClass
 from onehop.cluster.kind import KINDS, ClusterObject, Kind, ref_of
 from onehop.cluster.node import Namespace, Node
@@ -13,8 +15,12 @@ from onehop.cluster.slice import EndpointSlice
 
 __all__ = [
     "KINDS",
+    "BGPConfiguration",
+    "BlockAffinity",
+    "CiliumNode",
     "ClusterObject",
     "EndpointSlice",
+    "IPPool",
     "Ingress",
     "IngressClass",
     "Kind",

@@ -5,6 +5,9 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from onehop.cluster import calico, cilium
+from onehop.cluster.calico import BGPConfiguration, BlockAffinity, IPPool
+from onehop.cluster.cilium import CiliumNode
 from onehop.cluster.ingress import Ingress, IngressClass
 from onehop.cluster.node import Namespace, Node
 from onehop.cluster.secret import Secret
@@ -13,7 +16,17 @@ from onehop.cluster.slice import EndpointSlice
 from onehop.model.ident import ObjectRef
 
 ClusterObject: TypeAlias = (
-    Service | EndpointSlice | Node | Namespace | Ingress | IngressClass | Secret
+    Service
+    | EndpointSlice
+    | Node
+    | Namespace
+    | Ingress
+    | IngressClass
+    | Secret
+    | BlockAffinity
+    | IPPool
+    | BGPConfiguration
+    | CiliumNode
 )
 
 
@@ -27,6 +40,10 @@ class Kind(StrEnum):
     INGRESS = "Ingress"
     INGRESS_CLASS = "IngressClass"
     SECRET = "Secret"  # noqa: S105  a kind, not a password
+    BLOCK_AFFINITY = "BlockAffinity"
+    IP_POOL = "IPPool"
+    BGP_CONFIGURATION = "BGPConfiguration"
+    CILIUM_NODE = "CiliumNode"
 
 
 class Resource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -35,12 +52,15 @@ class Resource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     Attributes:
         api_version: `v1` or `group/version`, as in an object's `apiVersion`.
         plural: the last element of its URL.
+        is_custom: whether a cluster may do without: its CustomResourceDefinition comes with some
+            network plugin.
     """
 
     api_version: str
     plural: str
     struct: type[ClusterObject]
     namespaced: bool = True
+    is_custom: bool = False
 
     @property
     def root(self) -> str:
@@ -67,6 +87,34 @@ KINDS: Final[dict[Kind, Resource]] = {
         namespaced=False,
     ),
     Kind.SECRET: Resource(api_version="v1", plural="secrets", struct=Secret),
+    Kind.BLOCK_AFFINITY: Resource(
+        api_version=calico.API_VERSION,
+        plural="blockaffinities",
+        struct=BlockAffinity,
+        namespaced=False,
+        is_custom=True,
+    ),
+    Kind.IP_POOL: Resource(
+        api_version=calico.API_VERSION,
+        plural="ippools",
+        struct=IPPool,
+        namespaced=False,
+        is_custom=True,
+    ),
+    Kind.BGP_CONFIGURATION: Resource(
+        api_version=calico.API_VERSION,
+        plural="bgpconfigurations",
+        struct=BGPConfiguration,
+        namespaced=False,
+        is_custom=True,
+    ),
+    Kind.CILIUM_NODE: Resource(
+        api_version=cilium.API_VERSION,
+        plural="ciliumnodes",
+        struct=CiliumNode,
+        namespaced=False,
+        is_custom=True,
+    ),
 }
 
 _KIND_OF: Final = {resource.struct: kind for kind, resource in KINDS.items()}

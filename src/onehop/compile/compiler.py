@@ -15,10 +15,14 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from onehop.cluster import (
+    BGPConfiguration,
+    BlockAffinity,
+    CiliumNode,
     ClusterObject,
     EndpointSlice,
     Ingress,
     IngressClass,
+    IPPool,
     Namespace,
     Node,
     Secret,
@@ -31,7 +35,7 @@ from onehop.compile.allocation import (
     LEDGER_ADDRESSES,
     PLACEMENTS,
 )
-from onehop.compile.block import BLOCKS
+from onehop.compile.block import ALLOCATION, BLOCKS, NODE_HOPS
 from onehop.compile.certificate import CERTIFICATES, CHECKED, SERVER_NAMES, TLS_ROUTER
 from onehop.compile.endpoint import ENDPOINTS
 from onehop.compile.forbidden import BORDER
@@ -39,11 +43,15 @@ from onehop.compile.host import DEFAULT, HOSTS
 from onehop.compile.ingress import INGRESS_INTENTS, SECRETS_WANTED
 from onehop.compile.inputs import (
     AREAS,
+    BGP_CONFIGURATIONS,
+    BLOCK_AFFINITIES,
+    CILIUM_NODES,
     HELD,
     HELD_ADDRESSES,
     HOUR,
     INGRESS_CLASSES,
     INGRESSES,
+    IP_POOLS,
     KEPT,
     NAMESPACES,
     NODES,
@@ -78,6 +86,10 @@ _INPUT_OF: Final[dict[type, Table[ObjectRef, Any]]] = {
     Ingress: INGRESSES,
     IngressClass: INGRESS_CLASSES,
     Secret: SECRETS,
+    BlockAffinity: BLOCK_AFFINITIES,
+    IPPool: IP_POOLS,
+    BGPConfiguration: BGP_CONFIGURATIONS,
+    CiliumNode: CILIUM_NODES,
 }
 _INPUT_OF_KIND: Final = {kind.__name__: table for kind, table in _INPUT_OF.items()}
 
@@ -103,11 +115,12 @@ _INGRESS_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     DEFAULT,
     HOSTS,
 )
+_BLOCK_TABLES: Final[tuple[Table[Any, Any], ...]] = (ALLOCATION, NODE_HOPS, BLOCKS)
 _SHARED_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     WISHES,
     BORDER,
     MEMBERS,
-    BLOCKS,
+    *_BLOCK_TABLES,
     TRUST,
     WAYS,
     ENDPOINTS,
@@ -149,8 +162,9 @@ _OUTPUTS: Final = {
     )
 }
 _VERDICT_TABLES: Final = (SERVICE_VERDICTS, INGRESS_VERDICTS)
-_WAYS_LANE: Final = frozenset((BORDER.name, MEMBERS.name, BLOCKS.name, TRUST.name, WAYS.name))
-_ENDPOINT_LANE: Final = frozenset((MEMBERS.name, BLOCKS.name, WAYS.name, ENDPOINTS.name))
+_BLOCK_LANE: Final = frozenset(table.name for table in _BLOCK_TABLES)
+_WAYS_LANE: Final = _BLOCK_LANE | {BORDER.name, MEMBERS.name, TRUST.name, WAYS.name}
+_ENDPOINT_LANE: Final = _BLOCK_LANE | {MEMBERS.name, WAYS.name, ENDPOINTS.name}
 
 _Cell: TypeAlias = tuple[str, Any]
 

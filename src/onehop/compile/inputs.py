@@ -5,9 +5,13 @@ from typing import Final
 import msgspec
 
 from onehop.cluster import (
+    BGPConfiguration,
+    BlockAffinity,
+    CiliumNode,
     EndpointSlice,
     Ingress,
     IngressClass,
+    IPPool,
     Namespace,
     Node,
     Secret,
@@ -46,9 +50,15 @@ NAMESPACES = Table[ObjectRef, Namespace]("namespaces")
 INGRESSES = Table[ObjectRef, Ingress]("ingresses")
 INGRESS_CLASSES = Table[ObjectRef, IngressClass]("ingress-classes")
 SECRETS = Table[ObjectRef, Secret]("secrets")
+BLOCK_AFFINITIES = Table[ObjectRef, BlockAffinity]("block-affinities")
+IP_POOLS = Table[ObjectRef, IPPool]("ip-pools")
+BGP_CONFIGURATIONS = Table[ObjectRef, BGPConfiguration]("bgp-configurations")
+CILIUM_NODES = Table[ObjectRef, CiliumNode]("cilium-nodes")
 HELD = Table[ObjectRef, Held]("held")
 AREAS = Demanded[Cidr, Area]("areas")
 """What this host's routing table says of the prefixes that Pods are in."""
+RETURN_PATHS = Demanded[Cidr, bool]("return-paths")
+"""Whether Pods answer a network through this host, as far as that was tried."""
 KEPT = Table[ObjectRef, Certificate]("kept")
 """The last good certificate of a Secret, shown while the Secret holds a bad one."""
 

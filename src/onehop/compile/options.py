@@ -29,6 +29,14 @@ class AllocationSource(StrEnum):
     CILIUM = "cilium"
 
 
+class TunnelKind(StrEnum):
+    """Which VXLAN overlay this host has joined, so that Pods are behind its tunnels."""
+
+    NONE = "none"
+    FLANNEL = "flannel"
+    CALICO = "calico"
+
+
 class AddressPool(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses for Services, as inclusive ranges in the order in which they are given out."""
 
@@ -58,9 +66,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             without, every Pod is believed to be reachable.
         trusted: prefixes where a default route will do if a probe is answered.
         allocation: which objects say what node a Pod address belongs to.
+        tunnel: the overlay that routes to Pods may lead into.
         allows_loopback: whether 127.0.0.0/8 and ::1 may be backends (a files source may say so).
         writes_back: whether finalizers and status can be written; without, none is waited for.
         trusted_hops: proxies in front of the shared VIP whose X-Forwarded-For is believed.
+        transparent_clients: networks that Pods answer through this host, as the operator says.
         shared_accepts_proxy_protocol: connections to the shared VIP begin with a PROXY header.
     """
 
@@ -75,10 +85,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     proves_reach: bool = False
     trusted: tuple[Cidr, ...] = ()
     allocation: AllocationSource = AllocationSource.AUTO
+    tunnel: TunnelKind = TunnelKind.NONE
     allows_loopback: bool = False
     writes_back: bool = True
     trusted_hops: int = 0
     shared_accepts_proxy_protocol: bool = False
+    transparent_clients: tuple[Cidr, ...] = ()
 
 
 ANNOTATION_PREFIX: Final = "onehop.dev/"
