@@ -57,6 +57,7 @@ from onehop.compile.inputs import (
     NODES,
     ONLY,
     OPTIONS,
+    RETURN_PATHS,
     SECRETS,
     SERVICES,
     SLICES,
@@ -66,12 +67,13 @@ from onehop.compile.listener import LISTENERS, VIPS
 from onehop.compile.node import MEMBERS
 from onehop.compile.options import Options
 from onehop.compile.pool import WISHES
-from onehop.compile.service import SERVICE_INTENTS
+from onehop.compile.service import SERVICE_INTENTS, SERVICE_RETURN_PATHS
 from onehop.compile.sheet import Derived, Settled, Sheet, Table
 from onehop.compile.verdict import INGRESS_VERDICTS, SERVICE_VERDICTS, Verdict
 from onehop.compile.way import TRUST, WAYS
 from onehop.model.address import Cidr
 from onehop.model.certificate import Certificate
+from onehop.model.endpoint import Endpoint, Path
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Change, Model, Row, RowKey, model_of
 from onehop.model.model import Table as ModelTable
@@ -97,6 +99,7 @@ _INPUTS: Final[tuple[Table[Any, Any], ...]] = (
     OPTIONS,
     HOUR,
     AREAS,
+    RETURN_PATHS,
     HELD,
     KEPT,
     *_INPUT_OF.values(),
@@ -251,6 +254,22 @@ class Compiler:
     def wanted_areas(self) -> frozenset[Cidr]:
         """Return the prefixes of which the ladder wants to know what the routing table says."""
         return frozenset(self._sheet.demand(AREAS))
+
+    def set_return_path(self, clients: Cidr, *, works: bool | None) -> None:
+        """Take in whether Pods answer a client network through this host; None is not known."""
+        self._sheet.put(RETURN_PATHS, clients, works)
+
+    def wanted_return_paths(self) -> frozenset[Cidr]:
+        """Return the client networks of which a Service wants to know."""
+        return frozenset(self._sheet.demand(RETURN_PATHS))
+
+    def return_path_trials(self, clients: Cidr) -> tuple[Endpoint, ...]:
+        """Return Pods with which a client network's return path can be tried, sorted."""
+        intents = [intent for _, intent in self._sheet.found(SERVICE_RETURN_PATHS, clients)]
+        pools = {port.wish.pool.id for intent in intents for port in intent.ports}
+        members = (self._sheet.value(ENDPOINTS, pool) for pool in pools)
+        endpoints = {endpoint for each in members if each for endpoint in each.endpoints}
+        return tuple(sorted(e for e in endpoints if e.path is Path.POD))
 
     def settle_ways(self) -> Outcome:
         """Bring up to date which areas are wanted for nodes, before any pool is computed."""

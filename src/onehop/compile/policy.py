@@ -54,6 +54,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     backend_protocol: str | None = None
     backend_tls_ca: str | None = None
     backend_tls_name: str | None = None
+    client_address: str | None = None
     proxy_protocol: str | None = None
     accept_proxy_protocol: bool | None = None
     ssl_redirect: bool | None = None
@@ -251,6 +252,13 @@ ANNOTATIONS: Final[dict[str, Annotation]] = {
         parse=value.hostname,
         example="shop.internal",
         means="the name in the endpoints' certificates, also sent as SNI",
+    ),
+    "client-address": Annotation(
+        parse=value.one_of("snat", "proxy-protocol", "transparent"),
+        example="transparent",
+        means="what endpoints of a Service's own ports see: this host's address, the client's in a"
+        " PROXY header (v2), or the client's own as the source",
+        on=_SERVICE,
     ),
     "proxy-protocol": Annotation(
         parse=value.one_of("none", "v1", "v2"),

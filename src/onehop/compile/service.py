@@ -8,6 +8,7 @@ import msgspec
 from onehop.cluster import Service
 from onehop.cluster.service import ServicePort
 from onehop.compile.backend import options_of
+from onehop.compile.clientaddress import grant
 from onehop.compile.inputs import SERVICE_REFS, SERVICES
 from onehop.compile.options import Options
 from onehop.compile.policy import Policy, parse_policy
@@ -39,6 +40,7 @@ class ServiceIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     Attributes:
         families, needs_every_family, requested, requested_field: see `ledger.AddressWish`.
         sources: None means that its source ranges are unusable: nobody may be let in.
+        return_paths: networks that Pods must answer through this host; see `clientaddress`.
         is_admitted: its finalizer is there, or none is needed; only then it is served.
     """
 
@@ -55,6 +57,7 @@ class ServiceIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     accepts_proxy_protocol: bool
     max_connections: int | None
     idle_timeout_s: float | None
+    return_paths: tuple[Cidr, ...]
     is_admitted: bool
 
 
@@ -76,7 +79,8 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[ServiceIntent]:
     families = tuple(f == "IPv6" for f in dict.fromkeys(service.spec.ip_families or ("IPv4",)))
     requested = _requested(service, policy, families, ref)
     sources, source_problems = _sources(service, ref)
-    ports, port_problems = _ports(service, policy, options, ref)
+    granted = grant(reader, service, policy, sources)
+    ports, port_problems = _ports(service, granted.policy, options, ref)
     intent = ServiceIntent(
         ref=ref,
         age_key=service.metadata.age_key,
@@ -91,9 +95,11 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[ServiceIntent]:
         accepts_proxy_protocol=policy.accept_proxy_protocol or False,
         max_connections=policy.connection_limit,
         idle_timeout_s=policy.idle_timeout,
+        return_paths=granted.return_paths,
         is_admitted=not options.writes_back or FINALIZER in (service.metadata.finalizers or ()),
     )
-    return Cell(intent, (*problems, *requested.problems, *source_problems, *port_problems))
+    problems += (*requested.problems, *source_problems, *granted.problems, *port_problems)
+    return Cell(intent, problems)
 
 
 class _Requested(msgspec.Struct, frozen=True, gc=False):
@@ -215,6 +221,9 @@ SERVICE_INTENTS: Final = Derived[ObjectRef, ServiceIntent](
 )
 SERVICE_INTENT_REFS: Final = Index[ObjectRef, ServiceIntent, ObjectRef](
     SERVICE_INTENTS, "ref", lambda ref, _intent: (ref,)
+)
+SERVICE_RETURN_PATHS: Final = Index[ObjectRef, ServiceIntent, Cidr](
+    SERVICE_INTENTS, "return-path", lambda _, intent: intent.return_paths
 )
 SERVICE_WISHES: Final = Index[ObjectRef, ServiceIntent, PoolId](
     SERVICE_INTENTS, "pool", lambda _, intent: [port.wish.pool.id for port in intent.ports]

@@ -79,7 +79,10 @@ def http_wish(
 
 
 def stream_wish(service: Service, port: ServicePort, policy: Policy, *, options: Options) -> Wish:
-    """Return the pool that a TCP or UDP listener for this port needs."""
+    """Return the pool that a TCP or UDP listener for this port needs.
+
+    `policy` is what was granted (`clientaddress.grant`), not only what was said.
+    """
     protocol = BackendProtocol.UDP if port.protocol == "UDP" else BackendProtocol.TCP
     wanted = policy.persistence == "source-ip" or _is_client_ip(service)
     persistence = _source_ip(service, policy) if wanted and policy.persistence != "none" else None
@@ -126,7 +129,7 @@ def _wish(  # noqa: PLR0913, PLR0917  the parts that HTTP and stream wishes do n
         service=ObjectRef("Service", service.metadata.namespace, service.metadata.name),
         port=port.port,
     )
-    path = _path(service, policy, options)
+    path = path_of(service, policy, options)
     is_udp = protocol is BackendProtocol.UDP  # a datagram has no place for a PROXY header
     header = "none" if is_udp else policy.proxy_protocol or "none"
     is_http = not is_udp and protocol is not BackendProtocol.TCP
@@ -140,11 +143,12 @@ def _wish(  # noqa: PLR0913, PLR0917  the parts that HTTP and stream wishes do n
         connect_timeout_s=policy.connect_timeout or plain.connect_timeout_s,
         proxy_protocol=None if header == "none" else ProxyProtocol(header),
         max_connections=policy.connection_limit if is_http else None,
+        is_transparent=not is_http and policy.client_address == "transparent",
     )
     return Wish(_named(pool, plain, path), path)
 
 
-def _path(service: Service, policy: Policy, options: Options) -> PathPolicy:
+def path_of(service: Service, policy: Policy, options: Options) -> PathPolicy:
     """Return the rung that was asked for, or the one above it where it could not work.
 
     With `externalTrafficPolicy: Local`, kube-proxy drops what comes to a node without Pods, so of

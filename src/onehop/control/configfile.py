@@ -123,6 +123,10 @@ def compile_options(config: Config, *, name: str = "config") -> Options:
         writes_back=config.cluster.manifests is None,
         trusted_hops=config.http.trusted_hops,
         shared_accepts_proxy_protocol=config.http.accept_proxy_protocol,
+        transparent_clients=tuple(
+            _network(text, f"{name}: transparent.clients[{number}]")
+            for number, text in enumerate(config.transparent.clients)
+        ),
     )
 
 

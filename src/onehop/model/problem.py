@@ -40,6 +40,7 @@ class Reason(StrEnum):
     LIST_NOT_BELIEVED = "ListNotBelieved"
     NO_ADDRESS_POOL = "NoAddressPool"
     NO_NODE_PORT = "NoNodePort"
+    NO_RETURN_PATH = "NoReturnPath"
     NOT_DIRECT = "NotDirect"
     NOT_UNIQUE = "NotUnique"
     PERSISTENCE_NOT_HELD = "PersistenceNotHeld"
