@@ -16,12 +16,13 @@ from onehop.cluster import Service
 from onehop.cluster.service import ServicePort
 from onehop.compile.backend import options_of
 from onehop.compile.inputs import ONLY
-from onehop.compile.node import ALL_MEMBERS, Member
+from onehop.compile.node import ALL_MEMBERS, MEMBERS, Member
 from onehop.compile.options import PathPolicy
 from onehop.compile.sheet import Reader
 from onehop.compile.way import Way, way_to
 from onehop.compile.wish import Wish
 from onehop.model.endpoint import HEAVIEST, Endpoint, Path, Readiness
+from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Reason, Severity
 
 _NAMED_NODES: Final = 3
@@ -47,9 +48,9 @@ def footing(
 ) -> Footing:
     """Return the members of a pool on the rungs that its policy and the network allow."""
     if wish.path is PathPolicy.LOCAL:
-        return Footing(tuple(_on_local(pods, _members(reader), service, port)))
+        return Footing(tuple(_on_local(reader, pods, service, port)))
     if wish.path is PathPolicy.NODE:
-        return Footing(tuple(_on_node(_members(reader), service, port)))
+        return Footing(tuple(_on_node(reader, service, port)))
     if not options_of(reader).proves_reach:
         return Footing(pods)
     doubts = tuple(
@@ -72,7 +73,7 @@ def _down(  # noqa: PLR0913, PLR0917  the pool, and which of its Pods are in dou
     doubtful = [doubt.pod for doubt in doubts]
     lower: tuple[Endpoint, ...] = ()
     if wish.path is PathPolicy.AUTO:
-        lower = tuple(_instead(doubtful, _members(reader), service, port))
+        lower = tuple(_instead(reader, doubtful, service, port))
     rest = frozenset(doubtful)
     members = (*(pod for pod in pods if pod not in rest), *lower)
     # Whatever node it comes to, kube-proxy finds the Pod, unless it is told to keep to the node.
@@ -89,62 +90,63 @@ def _down(  # noqa: PLR0913, PLR0917  the pool, and which of its Pods are in dou
     return Footing(members or pods, problems)
 
 
-def _members(reader: Reader) -> tuple[Member, ...]:
-    return reader.unordered(ALL_MEMBERS, ONLY)
-
-
 def _keeps_to_the_node(service: Service) -> bool:
     return service.spec.external_traffic_policy == "Local"
 
 
 def _instead(
-    pods: Sequence[Endpoint], members: Sequence[Member], service: Service, port: ServicePort
+    reader: Reader, pods: Sequence[Endpoint], service: Service, port: ServicePort
 ) -> Iterator[Endpoint]:
     """Yield the NodePorts of the Pods' own nodes, weighted by how many Pods they stand for.
 
     Where a Pod's own node takes no traffic, those of all other nodes join them.
     """
-    own = tuple(_on_local(pods, members, service, port))
+    own = tuple(_on_local(reader, pods, service, port))
     if _keeps_to_the_node(service):
         yield from own
         return
     yield from (msgspec.structs.replace(endpoint, path=Path.NODE) for endpoint in own)
     nodes = frozenset(endpoint.node for endpoint in own)
     if any(pod.node not in nodes for pod in pods):
-        yield from (item for item in _on_node(members, service, port) if item.node not in nodes)
+        yield from (item for item in _on_node(reader, service, port) if item.node not in nodes)
 
 
 def _on_local(
-    pods: Iterable[Endpoint], members: Iterable[Member], service: Service, port: ServicePort
+    reader: Reader, pods: Iterable[Endpoint], service: Service, port: ServicePort
 ) -> Iterator[Endpoint]:
     """Yield the NodePorts of nodes that have Pods, weighted by how many."""
     pods = tuple(pods)
     serving = Counter(pod.node for pod in pods if pod.readiness is Readiness.SERVING)
     draining = Counter(pod.node for pod in pods if pod.readiness is Readiness.DRAINING)
-    for endpoint in _on_node(members, service, port):
-        count = serving[endpoint.node] or draining[endpoint.node]
-        if count:
+    for name in (serving | draining) if port.node_port else ():
+        member = reader.get(MEMBERS, ObjectRef("Node", "", name)) if name is not None else None
+        endpoint = _at(member, service, port) if member is not None else None
+        if endpoint is not None:
             yield msgspec.structs.replace(
                 endpoint,
                 path=Path.LOCAL,
-                weight=min(count, HEAVIEST),
-                readiness=Readiness.SERVING if serving[endpoint.node] else Readiness.DRAINING,
+                weight=min(serving[name] or draining[name], HEAVIEST),
+                readiness=Readiness.SERVING if serving[name] else Readiness.DRAINING,
             )
 
 
-def _on_node(members: Iterable[Member], service: Service, port: ServicePort) -> Iterator[Endpoint]:
+def _on_node(reader: Reader, service: Service, port: ServicePort) -> Iterator[Endpoint]:
     """Yield the NodePort of every eligible node."""
+    for member in reader.unordered(ALL_MEMBERS, ONLY) if port.node_port else ():
+        endpoint = _at(member, service, port)
+        if endpoint is not None:
+            yield endpoint
+
+
+def _at(member: Member, service: Service, port: ServicePort) -> Endpoint | None:
+    """Return a node's NodePort, if the node has an address of the Service's family."""
     prefers_ipv6 = (service.spec.ip_families or ("IPv4",))[0] == "IPv6"
-    for member in members if port.node_port else ():
-        address = member.address(ipv6=prefers_ipv6)
-        if address is not None:
-            yield Endpoint(
-                address=address,
-                port=port.node_port,
-                path=Path.NODE,
-                zone=member.zone,
-                node=member.name,
-            )
+    address = member.address(ipv6=prefers_ipv6)
+    if address is None or port.node_port is None:
+        return None
+    return Endpoint(
+        address=address, port=port.node_port, path=Path.NODE, zone=member.zone, node=member.name
+    )
 
 
 def _moved(wish: Wish, doubts: Sequence[_Doubt]) -> Iterator[Problem]:
