@@ -24,6 +24,7 @@ from onehop.net.table import PROTOCOL, STATIC_METRIC, TABLE
 
 IPV4 = st.ip_addresses(v=4)
 IPV6 = st.ip_addresses(v=6)
+ANY_TABLE = st.sampled_from([TABLE, 254, 1000])
 METRICS = st.sampled_from([0, 32, STATIC_METRIC])
 PROTOCOLS = st.sampled_from([4, 12, PROTOCOL])
 
@@ -32,7 +33,7 @@ PROTOCOLS = st.sampled_from([4, 12, PROTOCOL])
 def routes(
     draw: st.DrawFn,
     *,
-    tables: st.SearchStrategy[int] = st.sampled_from((TABLE, 254, 1000)),
+    tables: st.SearchStrategy[int] = ANY_TABLE,
     longest: int = 128,
 ) -> KernelRoute:
     addresses = draw(st.sampled_from([IPV4, IPV6]))

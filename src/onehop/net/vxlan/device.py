@@ -18,13 +18,14 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from onehop.base.errors import ConfigError, TransientError
 from onehop.model.address import IpAddr, is_ipv6, parse_ip
+from onehop.net.table import PROTOCOL
 from onehop.net.vxlan.vtep import ALIAS, Vtep
 
 _NETLINK_TIMEOUT_S: Final = 5.0
 _OVERHEAD: Final = {False: 50, True: 70}
 """Bytes that IPv4 or IPv6, UDP, VXLAN and the inner Ethernet header take (RFC 7348, section 5)."""
 _IFF_UP: Final = 0x1
-_ADDRESS_PROTOCOL: Final = 111  # IFA_PROTO, as of the VIPs
+_NODAD: Final = 0x02  # IFA_F_NODAD: nobody who has it could answer
 
 _log = structlog.get_logger(__name__)
 
@@ -35,6 +36,7 @@ class _Device(msgspec.Struct, frozen=True):
     index: int
     name: str
     is_ours: bool
+    is_marked: bool
     is_up: bool
     mtu: int
     mac: str
@@ -140,10 +142,15 @@ async def _make(netlink: AsyncIPRoute, vtep: Vtep, mtu: int) -> _Device:
 
 async def _finish(netlink: AsyncIPRoute, device: _Device, vtep: Vtep) -> None:
     """Mark the device, give it our inner address, and switch it on, as far as that is missing."""
-    await netlink.link("set", index=device.index, ifalias=ALIAS)
-    inner = {"address": vtep.inner, "prefixlen": 128 if is_ipv6(vtep.inner) else 32}
-    flags = {"flags": 0x02} if is_ipv6(vtep.inner) else {}  # IFA_F_NODAD: nobody could answer
-    await netlink.addr("replace", index=device.index, proto=_ADDRESS_PROTOCOL, **inner, **flags)
+    if not device.is_marked:
+        await netlink.link("set", index=device.index, ifalias=ALIAS)
+    addresses: Any = await netlink.get_addr(index=device.index)
+    present = {parse_ip(entry.get("address") or "") async for entry in addresses}
+    if vtep.inner not in present:
+        ipv6 = is_ipv6(vtep.inner)
+        where = {"address": vtep.inner, "prefixlen": 128 if ipv6 else 32}
+        flags = {"flags": _NODAD} if ipv6 else {}
+        await netlink.addr("add", index=device.index, proto=PROTOCOL, **where, **flags)
     if not device.is_up:
         await netlink.link("set", index=device.index, state="up")
 
@@ -163,6 +170,7 @@ def _device(entry: Any) -> _Device:
         index=entry["index"],
         name=name,
         is_ours=alias == ALIAS or is_unfinished,
+        is_marked=alias == ALIAS,
         is_up=is_up,
         mtu=entry.get("mtu"),
         mac=entry.get("address"),

@@ -18,7 +18,15 @@ from onehop.base.latest import Latest
 from onehop.model.address import is_ipv6
 from onehop.model.network import Tunnel
 from onehop.net.own_routes import OwnRoutes, RouteChanges, diff_routes
-from onehop.net.rtnetlink.kernel import LINKS, NEIGHBORS, ROUTES, Events, list_all, transact
+from onehop.net.rtnetlink.kernel import (
+    ADDRESSES,
+    LINKS,
+    NEIGHBORS,
+    ROUTES,
+    Events,
+    list_all,
+    transact,
+)
 from onehop.net.rtnetlink.link import link_of
 from onehop.net.rtnetlink.message import Message
 from onehop.net.rtnetlink.neighbor import (
@@ -67,6 +75,7 @@ class Overlay:
         self._vtep = vtep
         self._tunnels: tuple[Tunnel, ...] | None = None
         self._device = 0
+        self._is_device_sure = False
         self._mirror = OwnRoutes(TUNNEL_METRIC)
         self._is_refused = False
         self._wake = asyncio.Event()
@@ -86,15 +95,16 @@ class Overlay:
             ConfigError: this host is a node of the overlay already, or this process may not
                 change the network.
         """
-        with Events(LINKS | NEIGHBORS | ROUTES, hear=self._hear, lose=self._wake.set):
-            self._wake.set()
+        groups = LINKS | ADDRESSES | NEIGHBORS | ROUTES
+        with Events(groups, hear=self._hear, lose=self._lose):
+            self._lose()
             while True:
                 await self._something_happened()
                 tunnels = self._tunnels
                 try:
                     await self._look(tunnels)
                 except TransientError as err:
-                    self._is_refused = True
+                    self._is_refused, self._is_device_sure = True, False
                     _log.warning("overlay_failed", error=str(err), retry_in_s=_RETRY_S)
                 if tunnels is self._tunnels:
                     await asyncio.sleep(_PAUSE_S)
@@ -109,7 +119,9 @@ class Overlay:
 
     async def _look(self, tunnels: tuple[Tunnel, ...] | None) -> None:
         """Bring the kernel to what is wanted."""
-        self._device = await ensure_device(self._vtep)
+        if not self._is_device_sure:
+            self._is_device_sure = True
+            self._device = await ensure_device(self._vtep)
         if tunnels is None:
             return
         wanted = want_tunnels(tunnels, self._vtep, self._device)
@@ -156,13 +168,16 @@ class Overlay:
         }
 
     def _hear(self, message: Message) -> None:
-        is_ours = (
-            self._mirror.hear(message)
-            or link_of(message) == self._device
-            or (is_about_entry(message) and device_of(message.payload) == self._device)
-        )
-        if is_ours:
+        if link_of(message) == self._device:
+            self._lose()
+        elif self._mirror.hear(message) or (
+            is_about_entry(message) and device_of(message.payload) == self._device
+        ):
             self._wake.set()
+
+    def _lose(self) -> None:
+        self._is_device_sure = False
+        self._wake.set()
 
     def _report(self, wanted: Wanted, taken: Iterable[str], refused: dict[str, str]) -> None:
         nodes = wanted.nodes
