@@ -80,6 +80,7 @@ class Pipeline:
         self.is_complete = asyncio.Event()
         self.is_served = asyncio.Event()
         self.applied = Latest[int]()
+        self.behind = Latest[int]()  # put when what stands behind a VIP may have come or gone
         self._reach = reach
         self._source = source
         self._driver = driver
@@ -142,15 +143,19 @@ class Pipeline:
         }
         self._overtaking |= known
         moves: list[Move] = []
+        turned: frozenset[ObjectRef] = frozenset()
         for row in known.values():
             self._driver.set_endpoints(row)
-            self._subjects |= self._turned(row)
+            turned |= self._turned(row)
             moves += self._moves(row)
+        self._subjects |= turned
         if moves:
             self._tell_moves(moves)
         if known:
             self.served.take(Change(tuple(known.values())))
             self.applied.put(self.applied.revision + 1)
+        if turned:
+            self.behind.put(self.behind.revision + 1)
         self._metrics.endpoint_updates.inc(len(known))
         # Pools that are not there yet go with the edit that makes them.
         later = Change(tuple(row for row in change.upserts if row.id not in known), change.removals)
@@ -227,6 +232,7 @@ class Pipeline:
             self.is_served.set()
             if change:
                 self.applied.put(self.applied.revision + 1)
+                self.behind.put(self.behind.revision + 1)
             self._write_back.reported(subjects)
             await self._next_edit()
 

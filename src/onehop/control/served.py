@@ -1,13 +1,14 @@
 """What the data plane has been asked to serve: the newest rows, by key."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from onehop.model.address import IpAddr
 from onehop.model.endpoint import Path, PoolEndpoints
 from onehop.model.ident import ListenerId, ObjectRef
 from onehop.model.listener import Listener, Vip
 from onehop.model.model import Change, Model, Row, RowKey, Table, key_of, model_of
+from onehop.model.route import VirtualHost
 
 
 class Served:
@@ -30,6 +31,10 @@ class Served:
     def rows(self) -> tuple[Row, ...]:
         """Return all rows, in no particular order."""
         return tuple(self._rows.values())
+
+    def hosts(self) -> Iterator[VirtualHost]:
+        """Yield the virtual hosts of all routers, in no particular order."""
+        return (row for row in self._rows.values() if isinstance(row, VirtualHost))
 
     def endpoints(self, pool: str) -> PoolEndpoints | None:
         """Return the members of a pool, or None if it is not served."""
