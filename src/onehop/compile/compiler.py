@@ -64,6 +64,7 @@ from onehop.compile.inputs import (
     Held,
 )
 from onehop.compile.listener import LISTENERS, VIPS
+from onehop.compile.network import NETWORK_TABLES, is_other_network, network_of
 from onehop.compile.node import MEMBERS
 from onehop.compile.options import Options
 from onehop.compile.pool import WISHES
@@ -77,6 +78,7 @@ from onehop.model.endpoint import Endpoint, Path
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Change, Model, Row, RowKey, model_of
 from onehop.model.model import Table as ModelTable
+from onehop.model.network import Network
 from onehop.model.problem import Problem
 from onehop.model.reach import Area
 
@@ -124,6 +126,7 @@ _SHARED_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     BORDER,
     MEMBERS,
     *_BLOCK_TABLES,
+    *NETWORK_TABLES,
     TRUST,
     WAYS,
     ENDPOINTS,
@@ -179,11 +182,13 @@ class Outcome(msgspec.Struct, frozen=True):
         change: rows of the Model.
         subjects: objects whose problems or verdict may be different now.
         wants_areas: whether `wanted_areas` are others now.
+        network: whether `network` may return another one now.
     """
 
     change: Change = Change()
     subjects: frozenset[ObjectRef] = frozenset()
     wants_areas: bool = False
+    network: bool = False
 
     def then(self, later: "Outcome") -> "Outcome":
         """Return the one outcome of this and then `later`."""
@@ -191,6 +196,7 @@ class Outcome(msgspec.Struct, frozen=True):
             self.change.then(later.change),
             self.subjects | later.subjects,
             self.wants_areas or later.wants_areas,
+            self.network or later.network,
         )
 
 
@@ -271,6 +277,10 @@ class Compiler:
         endpoints = {endpoint for each in members if each for endpoint in each.endpoints}
         return tuple(sorted(e for e in endpoints if e.path is Path.POD))
 
+    def network(self) -> Network:
+        """Return what this host's network shall do; its cost grows with the number of nodes."""
+        return network_of(self._sheet)
+
     def settle_ways(self) -> Outcome:
         """Bring up to date which areas are wanted for nodes, before any pool is computed."""
         return self._outcome(self._sheet.settle(_WAYS_LANE))
@@ -341,7 +351,8 @@ class Compiler:
         for cell in settled.problems:
             subjects.update(self._retell(cell))
         change = Change(tuple(upserts), tuple(removals))
-        return Outcome(change, frozenset(subjects), AREAS.name in settled.demands)
+        wants_areas = AREAS.name in settled.demands
+        return Outcome(change, frozenset(subjects), wants_areas, is_other_network(settled))
 
     def _retell(self, cell: _Cell) -> set[ObjectRef]:
         """Note a cell's problems by subject; return whom they were and are about."""

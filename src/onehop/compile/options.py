@@ -8,6 +8,8 @@ from typing import Final
 import msgspec
 
 from onehop.model.address import Cidr, IpAddr, is_ipv6
+from onehop.model.certificate import SecretText
+from onehop.model.network import Neighbor
 
 
 class PathPolicy(StrEnum):
@@ -35,6 +37,35 @@ class TunnelKind(StrEnum):
     NONE = "none"
     FLANNEL = "flannel"
     CALICO = "calico"
+
+
+class NeighborSource(StrEnum):
+    """Who says which neighbours there are within the cluster."""
+
+    LISTED = "listed"
+    """The operator, by a list; it may be empty."""
+    CALICO = "calico"
+    CILIUM = "cilium"
+
+
+class BgpOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The BGP speaker of this host.
+
+    Attributes:
+        listed: neighbours that tell us blocks, where the operator names them.
+        upstream: neighbours that hear our VIPs.
+        node_asn: of Cilium's nodes; None is ours.
+        node_password: of the sessions with nodes that Calico or Cilium tells us.
+        announces_return: whether the nodes hear the ways back to transparent clients.
+    """
+
+    asn: int
+    source: NeighborSource = NeighborSource.LISTED
+    listed: tuple[Neighbor, ...] = ()
+    upstream: tuple[Neighbor, ...] = ()
+    node_asn: int | None = None
+    node_password: SecretText | None = None
+    announces_return: bool = False
 
 
 class AddressPool(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +98,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         trusted: prefixes where a default route will do if a probe is answered.
         allocation: which objects say what node a Pod address belongs to.
         tunnel: the overlay that routes to Pods may lead into.
+        bgp: None if this host speaks no BGP.
         allows_loopback: whether 127.0.0.0/8 and ::1 may be backends (a files source may say so).
         writes_back: whether finalizers and status can be written; without, none is waited for.
         trusted_hops: proxies in front of the shared VIP whose X-Forwarded-For is believed.
@@ -86,6 +118,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     trusted: tuple[Cidr, ...] = ()
     allocation: AllocationSource = AllocationSource.AUTO
     tunnel: TunnelKind = TunnelKind.NONE
+    bgp: BgpOptions | None = None
     allows_loopback: bool = False
     writes_back: bool = True
     trusted_hops: int = 0
