@@ -8,7 +8,7 @@ slices, nodes ── members, blocks ── ways ── endpoints   (the endpoin
 areas ─────────────────────────────┘
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
@@ -69,10 +69,10 @@ from onehop.compile.node import MEMBERS
 from onehop.compile.options import Options
 from onehop.compile.pool import WISHES
 from onehop.compile.service import SERVICE_INTENTS, SERVICE_RETURN_PATHS
-from onehop.compile.sheet import Derived, Settled, Sheet, Table
+from onehop.compile.sheet import Derived, Reader, Settled, Sheet, Table
 from onehop.compile.verdict import INGRESS_VERDICTS, SERVICE_VERDICTS, Verdict
-from onehop.compile.way import TRUST, WAYS
-from onehop.model.address import Cidr
+from onehop.compile.way import TRUST, WAYS, pods_in
+from onehop.model.address import Cidr, IpAddr
 from onehop.model.certificate import Certificate
 from onehop.model.endpoint import Endpoint, Path
 from onehop.model.ident import ObjectRef
@@ -245,6 +245,17 @@ class Compiler:
         """Return an object as it was put."""
         return self._sheet.value(_INPUT_OF_KIND[ref.kind], ref)
 
+    def refs(self, kind: str) -> tuple[ObjectRef, ...]:
+        """Return the names of all objects of a kind, sorted."""
+        return tuple(sorted(self._sheet.values(_INPUT_OF_KIND[kind])))
+
+    def reader(self) -> Reader:
+        """Return a window on all tables as they were settled last; what it is asked has no effect.
+
+        For whoever explains: by it, the very functions that cells are made of can be asked again.
+        """
+        return Reader(self._sheet, frozenset(table.name for table in _TABLES))
+
     def wanted_secrets(self) -> frozenset[ObjectRef]:
         """Return the Secrets that something of ours refers to."""
         return frozenset(self._sheet.entries(SECRETS_WANTED))
@@ -280,6 +291,10 @@ class Compiler:
     def network(self) -> Network:
         """Return what this host's network shall do; its cost grows with the number of nodes."""
         return network_of(self._sheet)
+
+    def pods_in(self, areas: Collection[Cidr]) -> Mapping[Cidr, tuple[IpAddr, int]]:
+        """Return the socket of a ready Pod in each of these areas, where there is one."""
+        return pods_in(self._sheet, areas)
 
     def settle_ways(self) -> Outcome:
         """Bring up to date which areas are wanted for nodes, before any pool is computed."""

@@ -23,7 +23,7 @@ from onehop.model.ident import ObjectRef, PoolId
 from onehop.model.problem import Problem, Reason
 
 
-class _Backends(msgspec.Struct, frozen=True, gc=False):
+class Backends(msgspec.Struct, frozen=True, gc=False):
     """The Pods of a Service port, and what is wrong with some of them."""
 
     endpoints: tuple[Endpoint, ...] = ()
@@ -43,40 +43,40 @@ def readiness_of(conditions: EndpointConditions) -> Readiness | None:
 def _compute(reader: Reader, pool: PoolId) -> Cell[PoolEndpoints]:
     wish = reader.need(WISHES, pool)
     service = reader.get(SERVICES, wish.pool.service)
-    port = _service_port(service, wish) if service else None
+    port = port_of(service, wish) if service else None
     if service is None or port is None:
         return Cell(None)  # it changed a moment ago; this wish for it goes with the next `settle`
-    slices = reader.where(SLICES_OF_SERVICE, wish.pool.service)
-    pods = _pods(service, port, slices, border_of(reader))
+    pods = pods_behind(reader, service, port)
     stand = footing(reader, wish, service, port, pods.endpoints)
     members = tuple(sorted(_last_resort(stand.members)))
     return Cell(PoolEndpoints(pool, members), (*pods.problems, *stand.problems))
 
 
-def _service_port(service: Service, wish: Wish) -> ServicePort | None:
+def port_of(service: Service, wish: Wish) -> ServicePort | None:
+    """Return the Service's port that a wish is for, or None if it is gone."""
     transport = "UDP" if wish.pool.protocol == "udp" else "TCP"
     ports = service.spec.ports or ()
     return next((p for p in ports if (p.port, p.protocol) == (wish.pool.port, transport)), None)
 
 
-def _pods(
-    service: Service, port: ServicePort, slices: Iterable[EndpointSlice], border: Border
-) -> _Backends:
+def pods_behind(reader: Reader, service: Service, port: ServicePort) -> Backends:
     """Return the Pods behind a Service port, each once.
 
     A dual-stack Service has two slices of the same Pods, one for each family: the primary family
     counts, the other one only where that has nothing.
     """
+    meta, border = service.metadata, border_of(reader)
+    slices = reader.where(SLICES_OF_SERVICE, ObjectRef("Service", meta.namespace, meta.name))
     primary = (service.spec.ip_families or ("IPv4",))[0]
     first = [item for item in slices if item.address_type == primary]
     pods = _read(first, port, border)
     if pods.endpoints:
         return pods
     second = _read((item for item in slices if item.address_type != primary), port, border)
-    return _Backends(second.endpoints, (*pods.problems, *second.problems))
+    return Backends(second.endpoints, (*pods.problems, *second.problems))
 
 
-def _read(slices: Iterable[EndpointSlice], port: ServicePort, border: Border) -> _Backends:
+def _read(slices: Iterable[EndpointSlice], port: ServicePort, border: Border) -> Backends:
     found: dict[tuple[str, int], Endpoint] = {}
     problems: dict[Problem, None] = {}
     for item in slices:
@@ -100,7 +100,7 @@ def _read(slices: Iterable[EndpointSlice], port: ServicePort, border: Border) ->
                     zone=label_value(endpoint.zone),
                     node=label_value(endpoint.node_name),
                 )
-    return _Backends(tuple(found.values()), tuple(problems))
+    return Backends(tuple(found.values()), tuple(problems))
 
 
 def _target_ports(item: EndpointSlice, port: ServicePort) -> Iterator[int]:

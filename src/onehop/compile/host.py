@@ -5,7 +5,6 @@ before prefixes, longer prefixes first. The same path claimed twice goes to the 
 the other is told. What no rule of the host takes goes to the oldest `defaultBackend`.
 """
 
-from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -37,18 +36,28 @@ class HostKey(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=True
     hostname: str
 
 
-class _Merged(msgspec.Struct, frozen=True):
+class Lost(msgspec.Struct, frozen=True):
+    """A claim on a path that another claim has."""
+
+    loser: ObjectRef
+    claim: Claim
+    winner: Claim
+
+
+class Merged(msgspec.Struct, frozen=True):
+    """The claims on a host in the order of precedence, each path once, and who lost."""
+
     claims: tuple[Claim, ...]
-    problems: tuple[Problem, ...]
+    lost: tuple[Lost, ...]
 
 
 def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
     tls = key.router == TLS_ROUTER
-    merged = _merge(reader.unordered(CLAIMS_BY_HOST, key.hostname), key.hostname)
+    merged = claims_on(reader, key.hostname)
     routes = [claim.route(tls=tls) for claim in merged.claims]
     if key.hostname.startswith("*."):
         # An Ingress wildcard stands for one label only: deeper names are names without a rule.
-        wider = _merge(reader.unordered(CLAIMS_BY_HOST, ANY_HOST), ANY_HOST)
+        wider = claims_on(reader, ANY_HOST)
         others = [claim.route(tls=tls) for claim in wider.claims]
         routes = [
             *(msgspec.structs.replace(route, labels=Labels.ONE) for route in routes),
@@ -64,41 +73,42 @@ def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
         routes=tuple(routes),
     )
     # Both routers merge the same claims; one telling of who lost is enough.
-    return Cell(host, () if tls else merged.problems)
+    return Cell(host, () if tls else tuple(map(_lost, merged.lost)))
 
 
 def _takes_everything(route: Route) -> bool:
     return route.match == EVERYTHING and route.labels is Labels.ANY
 
 
-def _merge(intents: Iterable[IngressIntent], hostname: str) -> _Merged:
-    """Return the claims on a host in the order of precedence, each path once."""
+def claims_on(reader: Reader, hostname: str) -> Merged:
+    """Return what all claims on a host come to."""
     winners: dict[PathMatch, Claim] = {}
-    problems: list[Problem] = []
-    for intent in sorted(intents, key=lambda intent: intent.age_key):
+    lost: list[Lost] = []
+    rivals = reader.unordered(CLAIMS_BY_HOST, hostname)
+    for intent in sorted(rivals, key=lambda intent: intent.age_key):
         for claim in intent.claims:
             if claim.hostname != hostname:
                 continue
             winner = winners.setdefault(claim.plain.match, claim)
             if winner is not claim:
-                problems.append(_lost(intent.ref, claim, winner))
+                lost.append(Lost(intent.ref, claim, winner))
     ordered = sorted(winners.values(), key=lambda claim: _precedence(claim.plain.match))
-    return _Merged(tuple(ordered), tuple(problems))
+    return Merged(tuple(ordered), tuple(lost))
 
 
 def _precedence(match: PathMatch) -> tuple[bool, int, str]:
     return (match.kind is not PathKind.EXACT, -len(match.value), match.value)
 
 
-def _lost(loser: ObjectRef, claim: Claim, winner: Claim) -> Problem:
-    match = claim.plain.match
-    owner = winner.plain.owner
-    older = "an earlier rule of this Ingress" if owner == loser else f"the older {owner}"
+def _lost(lost: Lost) -> Problem:
+    match = lost.claim.plain.match
+    owner = lost.winner.plain.owner
+    older = "an earlier rule of this Ingress" if owner == lost.loser else f"the older {owner}"
     return Problem(
-        subject=loser,
-        field=f"spec.rules[host={claim.hostname}].http.paths[path={quoted(match.value)}]",
+        subject=lost.loser,
+        field=f"spec.rules[host={lost.claim.hostname}].http.paths[path={quoted(match.value)}]",
         reason=Reason.CONFLICT,
-        message=f"{match.kind} path {quoted(match.value)} of host {claim.hostname} belongs to"
+        message=f"{match.kind} path {quoted(match.value)} of host {lost.claim.hostname} belongs to"
         f" {older}; this one takes no requests",
     )
 
