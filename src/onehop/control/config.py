@@ -195,6 +195,9 @@ class BgpConfig(_Section, frozen=True):
 
     Attributes:
         neighbors: `calico` and `cilium` read them from the cluster; or a list.
+        node_asn: the AS number of the nodes, with `neighbors: cilium`; None is ours.
+        node_password_file: holds the password of the sessions with nodes that `calico` or
+            `cilium` names, and nothing else.
         upstream: routers that hear our VIPs.
         drain_s: how long a stopping host serves on after it has withdrawn its VIPs.
     """
@@ -202,6 +205,8 @@ class BgpConfig(_Section, frozen=True):
     asn: Annotated[int, msgspec.Meta(ge=1, le=4_294_967_295)] | None = None
     router_id: str | None = None
     neighbors: Literal["calico", "cilium"] | tuple[NeighborConfig, ...] = ()
+    node_asn: Annotated[int, msgspec.Meta(ge=1, le=4_294_967_295)] | None = None
+    node_password_file: str | None = None
     upstream: tuple[NeighborConfig, ...] = ()
     drain_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 0.0
     bird: BirdConfig = BirdConfig()

@@ -14,7 +14,8 @@ import msgspec
 import yaml
 
 from onehop.base.errors import ConfigError
-from onehop.compile.options import AddressPool, Options
+from onehop.compile.options import AddressPool, Options, TunnelKind
+from onehop.control.bgpconfig import bgp_options
 from onehop.control.config import Config
 from onehop.model.address import Cidr, IpAddr, is_ipv6, parse_cidr, parse_ip
 from onehop.telemetry.log import LEVELS
@@ -119,6 +120,8 @@ def compile_options(config: Config, *, name: str = "config") -> Options:
             for number, text in enumerate(config.reach.trust)
         ),
         allocation=config.reach.allocation,
+        tunnel=TunnelKind(config.reach.tunnel),
+        bgp=bgp_options(config, name=name),
         allows_loopback=config.cluster.allow_loopback,
         writes_back=config.cluster.manifests is None,
         trusted_hops=config.http.trusted_hops,
