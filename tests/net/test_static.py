@@ -1,6 +1,7 @@
 """Routes to the Pods of nodes on our link: three nodes, each a network namespace."""
 
 import asyncio
+import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -168,6 +169,27 @@ def test_what_somebody_spoils_is_put_right(world: World, spoil: Callable[[Machin
     world.host.run(main)
 
     assert source_seen(world.nodes[0], world.pod(1), world.host) == "192.0.2.1"
+
+
+def test_events_that_were_lost_are_made_up_for(world: World) -> None:
+    """More changes than the kernel keeps for us, while the event loop was busy elsewhere."""
+    blocks = tuple(
+        Block(prefix=Cidr(f"10.{60 + n // 256}.{n % 256}.0/24"), node=f"n{n}", hops=world.hops(1))
+        for n in range(MANY)
+    )
+    removals = "".join(f"route del {block.prefix} table {TABLE}\n" for block in blocks)
+
+    async def main() -> None:
+        static = StaticRoutes()
+        static.want(blocks)
+        async with running(static.run()):
+            await soon(static.faults.newer(0))
+            command = ["ip", "-n", world.host.name, "-batch", "-"]
+            subprocess.run(command, input=removals.encode(), check=True)  # noqa: ASYNC221
+            assert world.routes() == {}
+            await until(lambda: len(world.routes()) == MANY)
+
+    world.host.run(main)
 
 
 def test_routes_of_others_are_left_and_reported(world: World) -> None:

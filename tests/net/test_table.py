@@ -1,5 +1,7 @@
 """Our routing table: that it is looked up, stays so, and that only ours is taken away."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +12,19 @@ from tests.net.namespaces import Machine, machines, running, until
 
 pytestmark = pytest.mark.root
 
+KEEP_RULES = """
+import asyncio
+from onehop.net.table import RoutingTable
+asyncio.run(RoutingTable().keep())
+"""
+MAKE_DEVICE = """
+import asyncio
+from onehop.net.vxlan.device import ensure_device
+from onehop.net.vxlan.vtep import Vtep
+mac = "02:00:00:00:00:01"
+vtep = Vtep(vni=1, port=8472, local="192.0.2.1", inner="10.244.9.0", mac=mac)
+asyncio.run(ensure_device(vtep))
+"""
 FAMILIES = ("-4", "-6")
 
 
@@ -64,3 +79,19 @@ def test_withdrawing_takes_what_is_ours_and_nothing_else(host: Machine) -> None:
     assert [route["dst"] for route in host.show("route", "show", "table", "111")] == ["10.2.0.0/24"]
     assert host.show("route", "show", "10.3.0.0/24")
     assert host.run(RoutingTable().withdraw) == 0
+
+
+@pytest.mark.parametrize("work", [KEEP_RULES, MAKE_DEVICE], ids=["rules", "device"])
+def test_a_missing_right_is_named(host: Machine, work: str) -> None:
+    """The operator reads what to grant, or what to switch off."""
+    powerless = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+    done = subprocess.run(
+        ["ip", "netns", "exec", host.name, *powerless, sys.executable, "-c", work],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+    assert "ConfigError" in done.stderr
+    assert "needs CAP_NET_ADMIN" in done.stderr

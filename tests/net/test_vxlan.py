@@ -18,7 +18,7 @@ from onehop.net.vxlan.device import ensure_device, remove_devices
 from onehop.net.vxlan.entries import TunnelFaultReason
 from onehop.net.vxlan.manifest import OverlayKind, node_manifest
 from onehop.net.vxlan.overlay import Overlay
-from onehop.net.vxlan.vtep import Vtep, vtep_mac
+from onehop.net.vxlan.vtep import Vtep, own_ends, vtep_mac
 from tests.net.namespaces import Machine, machines, running, soon, source_seen, until
 
 pytestmark = pytest.mark.root
@@ -376,6 +376,24 @@ def test_a_tunnel_of_another_overlay_is_reported(world: World) -> None:
     world.host.run(main)
 
     assert world.routes().keys() == {world.family.cidr(3)}
+
+
+def test_our_end_is_read_from_our_node_object(world: World) -> None:
+    """It is the one with an address of this host; nothing has to be configured twice."""
+    own = Tunnel(
+        node="lb",
+        vni=VNI,
+        port=PORT,
+        outer=world.vtep.local,
+        inner=world.vtep.inner,
+        mac=world.vtep.mac.upper(),
+    )
+
+    async def main() -> None:
+        assert await own_ends([world.tunnel(2), own]) == (world.vtep,)
+        assert await own_ends([world.tunnel(2), world.tunnel(3)]) == ()
+
+    world.host.run(main)
 
 
 def _entries(world: World) -> str:

@@ -6,6 +6,7 @@ routes, tunnels and BIRD's kernel protocol write into it, each known by protocol
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -63,20 +64,17 @@ class RoutingTable:
         """
         changed = asyncio.Event()
 
-        def hear(_: Message | None = None) -> None:
+        def hear(_: Message) -> None:
             changed.set()
 
-        with Events(RULES, hear=hear, lose=hear):
-            changed.set()
+        with Events(RULES, hear=hear, lose=changed.set):
             while True:
-                try:
-                    async with asyncio.timeout(None if changed.is_set() else _RETRY_S):
-                        await changed.wait()
-                except TimeoutError:
-                    pass
                 changed.clear()
-                await self._look()
+                is_kept = await self._look()
                 await asyncio.sleep(_PAUSE_S)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(None if is_kept else _RETRY_S):
+                        await changed.wait()
 
     async def put(self) -> tuple[Rule, ...]:
         """Add the rules that are missing, and return them."""
@@ -109,12 +107,15 @@ class RoutingTable:
         await transact([*requests, *map(remove_route, ours)])
         return len(ours)
 
-    async def _look(self) -> None:
+    async def _look(self) -> bool:
+        """Put the rules there; return whether they are."""
         try:
             for rule in await self.put():
                 _log.info("routing_rule_put", family=_name(rule.family), table=TABLE)
         except TransientError as err:
             _log.warning("routing_rule_missing", error=str(err), retry_in_s=_RETRY_S)
+            return False
+        return True
 
 
 async def _rules(family: int) -> list[Rule]:

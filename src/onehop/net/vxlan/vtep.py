@@ -1,16 +1,19 @@
-"""Our end of an overlay: what there is to know of it without asking the kernel.
+"""Our end of an overlay: what it is, and where it is written.
 
-All of it follows from the operator's configuration, because the cluster has to be told the same
-(`manifest`), and a restart has to find what an earlier run made.
+It is written in the Node object by which the cluster's nodes know of us (`manifest`), and nowhere
+else: were it in our configuration as well, the two could differ, and answers would be lost.
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from onehop.model.address import IpAddr, is_ipv6
 from onehop.model.network import Tunnel
+from onehop.net.rtnetlink.kernel import ask_all
+from onehop.net.rtnetlink.route import LOCAL, ask_route, read_answer
 
 ALIAS: Final = "onehop"
 """`ip link show` says it of every device that we made, and nothing else marks one as ours."""
@@ -50,12 +53,33 @@ class Vtep(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         )
 
 
-def vtep_mac(node: str, *, ipv6: bool = False) -> str:
-    """Return the MAC of the tunnel device of the node of this name, ourselves for one.
+async def own_ends(tunnels: Sequence[Tunnel]) -> tuple[Vtep, ...]:
+    """Return the ends that are ours: those whose outer address is an address of this host.
 
-    A hash of the name, so that it survives a reboot and the Node object stays true. It is the one
-    that Calico computes for a node (felix/calc/vxlan_resolver.go, `vtepMACForHost`), so that Calico
-    need not be told; flannel is told ours.
+    None means that nobody created our Node object yet, or that it names another host's address.
+
+    Raises:
+        TransientError: the kernel did not answer.
+    """
+    payloads = await ask_all([ask_route(tunnel.outer) for tunnel in tunnels])
+    return tuple(
+        Vtep(
+            vni=tunnel.vni,
+            port=tunnel.port,
+            local=tunnel.outer,
+            inner=tunnel.inner,
+            mac=tunnel.mac.lower(),
+        )
+        for tunnel, payload in zip(tunnels, payloads, strict=True)
+        if payload is not None and read_answer(payload).kind == LOCAL
+    )
+
+
+def vtep_mac(node: str, *, ipv6: bool = False) -> str:
+    """Return a MAC for the tunnel device of the node of this name.
+
+    It is the one that Calico computes for a node that has no annotation of its own
+    (felix/calc/vxlan_resolver.go, `vtepMACForHost`).
     """
     name = f"{node}-v6" if ipv6 else node
     digest = hashlib.sha1(name.encode(), usedforsecurity=False).digest()
