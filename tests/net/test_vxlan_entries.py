@@ -1,5 +1,6 @@
 """What tunnels come to on our device, and what the cluster is told of us: pure, no kernel."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from onehop.net.vxlan.entries import TunnelFaultReason, diff_entries, key_of, wa
 from onehop.net.vxlan.manifest import OverlayKind, node_manifest
 from onehop.net.vxlan.vtep import Vtep, vtep_mac
 
+GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "without-bgp.md"
 DEVICE = 7
 IPV4 = Vtep(
     vni=1,
@@ -178,6 +180,23 @@ def test_calico_is_told_of_us_by_a_node_object() -> None:
         "projectcalico.org/VXLANTunnelMACAddrV6": "02:00:00:00:06:09",
     }
     assert "podCIDR" not in node["spec"]
+
+
+def test_the_guide_prints_what_we_would() -> None:
+    """Whoever copies a Node object from it gets what the tests have tried."""
+    text = GUIDE.read_text(encoding="utf-8")
+    printed = [yaml.safe_load(part.partition("END\n")[0]) for part in text.split("<<'END'\n")[1:]]
+    flannel = msgspec.structs.replace(IPV4, local=IpAddr("192.0.2.10"))
+    calico = msgspec.structs.replace(flannel, inner=IpAddr("10.244.200.1"))
+    cidrs = [Cidr("10.244.9.0/24")]
+
+    assert printed == [
+        yaml.safe_load(text)
+        for text in (
+            node_manifest("onehop-lb1", [flannel], kind=OverlayKind.FLANNEL, pod_cidrs=cidrs),
+            node_manifest("onehop-lb1", [calico], kind=OverlayKind.CALICO),
+        )
+    ]
 
 
 @pytest.mark.parametrize(
