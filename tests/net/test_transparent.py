@@ -40,6 +40,13 @@ def listening(roads: Crossroads) -> Generator[socket.socket]:
         yield server
 
 
+def wanting(*clients: str) -> Transparency:
+    """Return what lets answers to these clients in, or to those of the crossroads."""
+    transparency = Transparency()
+    transparency.want(map(Cidr, clients or CLIENTS.values()))
+    return transparency
+
+
 def pod(version: int, node: str = "node1", address: str = "") -> Endpoint:
     return Endpoint(address=IpAddr(address or POD[version]), port=PORT, node=node)
 
@@ -49,7 +56,7 @@ def test_what_a_pod_answers_to_a_client_comes_back(roads: Crossroads, version: i
     """Accepted or refused: either is an answer."""
 
     async def main() -> None:
-        await Transparency().put()
+        await wanting().put()
         with listening(roads):
             assert await comes_back((POD[version], PORT), CLIENT[version], QUICK_S) is True
         assert await comes_back((POD[version], PORT), CLIENT[version], QUICK_S) is True
@@ -63,7 +70,7 @@ def test_answers_that_take_another_way_are_found_out(roads: Crossroads, version:
     roads.bypass()
 
     async def main() -> None:
-        await Transparency().put()
+        await wanting().put()
         with listening(roads):
             assert await comes_back((POD[version], PORT), CLIENT[version], QUICK_S) is False
 
@@ -74,7 +81,7 @@ def test_a_pod_that_answers_nobody_proves_nothing(roads: Crossroads) -> None:
     """It may be gone; that says nothing about the way back."""
 
     async def main() -> None:
-        await Transparency().put()
+        await wanting().put()
         gone = (IpAddr("10.244.9.99"), PORT)
         assert await comes_back(gone, CLIENT[4], QUICK_S) is None
         assert await return_path(CLIENTS[4], [pod(4, address=gone[0])], timeout_s=QUICK_S) is None
@@ -95,7 +102,7 @@ def test_one_node_that_answers_past_us_is_one_too_many(roads: Crossroads) -> Non
     bad = pod(4, "node3", "10.244.9.3")
 
     async def main() -> None:
-        await Transparency().put()
+        await wanting().put()
         assert await return_path(CLIENTS[4], [good, gone], timeout_s=QUICK_S) is True
         assert await return_path(CLIENTS[4], [good, gone, bad], timeout_s=QUICK_S) is False
 
@@ -142,7 +149,7 @@ def test_what_was_put_is_taken_away_and_nothing_else(roads: Crossroads) -> None:
     before = roads.routing()
 
     async def main() -> None:
-        transparency = Transparency()
+        transparency = wanting()
         assert await transparency.put()
         assert not await transparency.put()
         assert await transparency.withdraw()
@@ -158,8 +165,8 @@ def test_what_an_earlier_process_left_is_taken_over(roads: Crossroads) -> None:
     before = roads.routing()
 
     async def main() -> None:
-        await Transparency().put()
-        again = Transparency()
+        await wanting().put()
+        again = wanting()
         await again.put()
         after = Transparency()
         async with running(after.run()):
@@ -172,8 +179,7 @@ def test_what_somebody_removes_is_put_back(roads: Crossroads) -> None:
     """`systemctl reload nftables` flushes everything; a network manager may clean rules up."""
 
     async def main() -> None:
-        transparency = Transparency()
-        transparency.want(wanted=True)
+        transparency = wanting()
         async with running(transparency.run()):
             await until(lambda: transparency.is_in_place)
             complete = await asyncio.to_thread(roads.routing)
@@ -181,7 +187,7 @@ def test_what_somebody_removes_is_put_back(roads: Crossroads) -> None:
             await until(lambda: roads.routing() == complete)
             await asyncio.to_thread(roads.nft, "flush", "ruleset")
             await until(lambda: roads.routing() == complete)
-            transparency.want(wanted=False)
+            transparency.want(())
             await until(lambda: not transparency.is_in_place)
             await until(lambda: NFT_TABLE not in roads.nft("list", "ruleset"))
 
@@ -193,8 +199,7 @@ def test_a_table_of_somebody_else_is_not_taken(roads: Crossroads) -> None:
     roads.balancer.ip("route", "add", "192.0.2.0/24", "via", POD[4], "table", str(TABLE))
 
     async def main() -> None:
-        transparency = Transparency()
-        transparency.want(wanted=True)
+        transparency = wanting()
         async with running(transparency.run()):
             await until(lambda: transparency.trouble is not None)
             assert "somebody else" in str(transparency.trouble)
@@ -210,8 +215,7 @@ def test_a_setting_that_drops_the_answers_is_named(roads: Crossroads) -> None:
     roads.balancer.do(lambda: subprocess.run(["sysctl", "-qw", sysctl], check=True))
 
     async def main() -> None:
-        transparency = Transparency()
-        transparency.want(wanted=True)
+        transparency = wanting()
         async with running(transparency.run()):
             await until(lambda: transparency.is_in_place)
             assert "net.ipv4.conf.all.src_valid_mark" in str(transparency.trouble)
@@ -234,7 +238,7 @@ def test_listeners_of_other_programs_are_left_alone(roads: Crossroads) -> None:
         return listener
 
     async def main() -> None:
-        await Transparency().put()
+        await wanting().put()
 
     def connect() -> socket.socket:
         return socket.create_connection((POD[4], PORT), timeout=5)
@@ -265,3 +269,40 @@ def test_a_missing_right_is_named(roads: Crossroads, attempt: str) -> None:
 
     assert "ConfigError" in done.stderr
     assert "CAP_NET_ADMIN" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "clients",
+    [
+        ("0.0.0.0/0", "::/0"),
+        ("198.51.100.0/25", "198.51.100.0/24", "198.51.100.10/32", "2001:db8::/32"),
+        ("0.0.0.0/1", "128.0.0.0/1", "2001:db8:1::10/128"),
+    ],
+)
+def test_client_networks_may_overlap_and_be_everybody(
+    roads: Crossroads, clients: tuple[str, ...]
+) -> None:
+    """Whatever the operator writes becomes rules that nft takes."""
+
+    async def main() -> None:
+        transparency = wanting(*clients)
+        assert await transparency.put()
+        assert not await transparency.put()
+        for version in (4, 6):
+            assert await comes_back((POD[version], PORT), CLIENT[version], QUICK_S) is True
+
+    roads.balancer.run(main)
+
+
+def test_only_the_operators_clients_are_looked_at(roads: Crossroads) -> None:
+    """Everybody else's packets pass as if none of this were there."""
+
+    async def main() -> None:
+        transparency = wanting("192.0.2.0/24", "2001:db8:2::/64")
+        await transparency.put()
+        assert await comes_back((POD[4], PORT), CLIENT[4], QUICK_S) is False
+        transparency.want(CLIENTS.values())
+        assert await transparency.put()
+        assert await comes_back((POD[4], PORT), CLIENT[4], QUICK_S) is True
+
+    roads.balancer.run(main)

@@ -4,15 +4,17 @@ A data plane that dials a Pod with IP_TRANSPARENT sends from an address that is 
 what the Pod answers is addressed to somebody else, and would be forwarded or dropped. Three things
 bring it in (https://docs.kernel.org/networking/tproxy.html, "Making non-local sockets work"):
 
-1. an nftables rule that marks packets for which there is a transparent socket here,
+1. nftables rules that mark packets to a client for which there is a transparent socket here,
 2. a policy rule that has marked packets looked up in a table of ours,
 3. a route in that table which calls every address local.
 
 Only what comes in is marked. Were the sockets marked that go out, as Envoy's documentation does it
 for Pods on the same host, the policy rule would find the Pod's address local as well.
 
-The table of nftables is ours and is replaced as a whole, in one transaction. Sockets that listen
-for everything (another program's TPROXY) are left alone: `socket wildcard 0`.
+The table of nftables is ours and is replaced as a whole, in one transaction. It looks at packets
+to the operator's `transparent.clients` and at no others. Sockets that listen for everything, such
+as another program's TPROXY, are left alone for TCP (`socket wildcard 0`); for UDP they are not,
+because Envoy binds its sockets to a port alone and names the source with each datagram.
 """
 
 import asyncio
@@ -20,7 +22,8 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import AsyncGenerator, Generator, Iterable
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +32,7 @@ from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from onehop.base.errors import ConfigError, TransientError
+from onehop.model.address import Cidr
 
 MARK: Final = 0x6F68
 """Of packets for our transparent sockets: "oh"."""
@@ -40,10 +44,13 @@ NFT_TABLE: Final = "onehop-transparent"
 
 _NFT_RULES: Final = f"""\
 table inet {NFT_TABLE} {{
+  chain answers {{
+    meta l4proto tcp socket transparent 1 socket wildcard 0 meta mark set {MARK:#x}
+    meta l4proto {{ udp, icmp, ipv6-icmp }} socket transparent 1 meta mark set {MARK:#x}
+  }}
   chain prerouting {{
     type filter hook prerouting priority mangle; policy accept;
-    meta l4proto {{ tcp, udp, icmp, ipv6-icmp }} socket transparent 1 socket wildcard 0 \
-meta mark set {MARK:#x}
+%s
   }}
 }}
 """  # ICMP: "fragmentation needed" and "port unreachable" are for the socket as well
@@ -75,7 +82,7 @@ class Transparency:
     """
 
     def __init__(self) -> None:
-        self._wanted = False
+        self._clients: tuple[Cidr, ...] = ()
         self._listing = ""
         """The nftables table as `nft` has listed it last, when it was right."""
         self._woken = asyncio.Event()
@@ -92,10 +99,11 @@ class Transparency:
         """Why it is not in place, or what keeps it from working."""
         return self._trouble
 
-    def want(self, *, wanted: bool) -> None:
-        """Say whether it shall be there; `run` sees to it."""
-        if self._wanted is not wanted:
-            self._wanted = wanted
+    def want(self, clients: Iterable[Cidr]) -> None:
+        """Say whose addresses connections shall come from, none for nobody's; `run` sees to it."""
+        wanted = tuple(sorted(clients))
+        if self._clients != wanted:
+            self._clients, self._listing, self._is_in_place = wanted, "", False
             self._woken.set()
 
     async def run(self) -> None:
@@ -118,14 +126,15 @@ class Transparency:
                         await self._woken.wait()
 
     async def put(self) -> bool:
-        """Put in place what is missing; return whether anything was.
+        """Put in place what is missing for the wanted clients; return whether anything was.
 
         Raises:
             ConfigError, TransientError: see `run`.
         """
         was_there = bool(self._listing) and await _listed() == self._listing
         if not was_there:
-            await _nft("-f", "-", script=_NFT_REMOVE + _NFT_RULES)
+            rules = _NFT_RULES % "\n".join(_admitting(self._clients))
+            await _nft("-f", "-", script=_NFT_REMOVE + rules)
             self._listing = await _listed()
         async with _netlink() as netlink:
             added = [await _put_routing(netlink, family) for family in _FAMILIES]
@@ -142,7 +151,7 @@ class Transparency:
         return had_table or any(removed)
 
     async def _look(self) -> None:
-        if self._wanted:
+        if self._clients:
             if await self.put():
                 _log.info("transparency_put", table=TABLE, mark=f"{MARK:#x}")
             trouble = _hindrance()
@@ -153,6 +162,22 @@ class Transparency:
         self._is_in_place, self._trouble = False, None
         if await self.withdraw():
             _log.info("transparency_withdrawn", table=TABLE)
+
+
+def _admitting(clients: Iterable[Cidr]) -> Iterator[str]:
+    """Yield the rules that lead packets to these addresses to the chain `answers`."""
+    networks = [ip_network(clients) for clients in clients]
+    ipv4 = [each for each in networks if isinstance(each, IPv4Network)]
+    ipv6 = [each for each in networks if isinstance(each, IPv6Network)]
+    # Sets of intervals must not overlap, and have no way to say "all".
+    for family, collapsed in (
+        ("ip", [str(each) for each in collapse_addresses(ipv4)]),
+        ("ip6", [str(each) for each in collapse_addresses(ipv6)]),
+    ):
+        if collapsed in (["0.0.0.0/0"], ["::/0"]):
+            yield f"    meta nfproto {'ipv4' if family == 'ip' else 'ipv6'} goto answers"
+        elif collapsed:
+            yield f"    {family} daddr {{ {', '.join(collapsed)} }} goto answers"
 
 
 def _hindrance() -> str | None:
