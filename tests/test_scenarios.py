@@ -19,6 +19,7 @@ from onehop.compile.compiler import Compiler
 from onehop.compile.inputs import Held
 from onehop.compile.options import Options
 from onehop.driver.envoy.render import render_config, validate_config
+from onehop.model.address import Cidr
 from onehop.model.model import Model, with_change
 from onehop.source.manifests_decode import Fault, decode_document
 from onehop.source.manifests_text import parse_text
@@ -37,12 +38,14 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         held: addresses given before the story begins.
         now: the time of the story; without, expiry is not judged.
         table: the routing table of the host, for stories with `options.proves_reach`.
+        returns: whether Pods answer these client networks through this host, as was tried.
     """
 
     options: Options = Options()
     held: tuple[Held, ...] = ()
     now: datetime | None = None
     table: PaperTable = PaperTable()
+    returns: dict[Cidr, bool] = {}
 
 
 class Story(msgspec.Struct, frozen=True):
@@ -58,6 +61,8 @@ class Story(msgspec.Struct, frozen=True):
             compiler.set_hour(int(self.head.now.timestamp()))
         for held in self.head.held:
             compiler.hold(held)
+        for clients, works in self.head.returns.items():
+            compiler.set_return_path(clients, works=works)
         objects = list(self.objects)
         if random is not None:
             random.shuffle(objects)

@@ -43,11 +43,11 @@ async def telling(roads: Crossroads, version: int) -> AsyncGenerator[None]:
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             self.transport = cast("asyncio.DatagramTransport", transport)  # what the caller asked
 
-        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:  # noqa: ARG002
-            self.transport.sendto(addr[0].encode(), addr)
+        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+            self.transport.sendto(addr[0].encode() if data == b"?" else b"", addr)
 
-    kinds = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
-    stream, datagram = (roads.pod.do(lambda k=kind: _bound(POD[version], k)) for kind in kinds)
+    stream = roads.pod.do(lambda: _bound(POD[version], socket.SOCK_STREAM))
+    datagram = roads.pod.do(lambda: _bound(POD[version], socket.SOCK_DGRAM))
     server = await asyncio.start_server(tell, sock=stream)
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(Tell, sock=datagram)
     try:

@@ -135,7 +135,7 @@ def _doubt(network: Cidr, works: bool | None) -> str | None:  # noqa: FBT001  Tr
         case True:
             return None
         case None:
-            return f"whether Pods answer {network} through this host is being checked"
+            return f"whether Pods answer {network} through this host is not proven yet; it is being tried"
         case False:
             return (
                 f"Pods answer {network} past this host, and clients would drop such answers; lead"
@@ -173,8 +173,8 @@ def _headless(service: Service, asked: str | None) -> tuple[Problem, ...]:
     if asked is None or not ports:
         return ()
     said = (
-        f"a datagram has no place for a PROXY header, so UDP port {', '.join(ports)} shows this"
-        " host's address; transparent works for UDP"
+        "a datagram has no place for a PROXY header, so endpoints of UDP port"
+        f" {', '.join(ports)} see this host's address; transparent works for UDP"
     )
     return (_problem(service, Reason.UNSUPPORTED, said),)
 
