@@ -3,13 +3,16 @@
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
+from typing import assert_never
 
 from onehop.base.errors import ConfigError
 from onehop.cluster import Kind
+from onehop.compile.options import AllocationSource
 from onehop.control.config import Config
 from onehop.kube import Access, Client, connect
 from onehop.source import Source
 from onehop.source.counts import ReflectorCounts
+from onehop.source.custom import CustomKinds
 from onehop.source.kubernetes import KubernetesSource
 from onehop.source.manifests import ManifestSource
 from onehop.source.patience import KubernetesOptions
@@ -33,6 +36,26 @@ class Origin:
         self.source = source
         self.client = client
         self.reflectors = reflectors or {}
+
+
+def custom_kinds(config: Config) -> CustomKinds:
+    """Return which kinds of network plugins a configuration reads: no more than it uses."""
+    allocation, speaks = config.reach.allocation, config.bgp.asn is not None
+    pools = frozenset({Kind.IP_POOL} if speaks else ())
+    needed: set[Kind] = {Kind.BGP_CONFIGURATION} if config.bgp.neighbors == "calico" else set()
+    match allocation:
+        case AllocationSource.CALICO:
+            needed |= {Kind.BLOCK_AFFINITY, *pools}
+        case AllocationSource.CILIUM:
+            needed |= {Kind.CILIUM_NODE}
+        case AllocationSource.AUTO:
+            welcome = {Kind.BLOCK_AFFINITY, Kind.CILIUM_NODE, *pools}
+            return CustomKinds(needed=frozenset(needed), welcome=frozenset(welcome))
+        case AllocationSource.NODES:
+            pass
+        case _:
+            assert_never(allocation)
+    return CustomKinds(needed=frozenset(needed))
 
 
 def source_name(config: Config) -> str:
@@ -64,7 +87,7 @@ async def open_source(config: Config) -> AsyncGenerator[Origin]:
         in_cluster=cluster.in_cluster,
     )
     async with connect(access) as client:
-        source = KubernetesSource(client, KubernetesOptions())
+        source = KubernetesSource(client, KubernetesOptions(custom=custom_kinds(config)))
         yield Origin(source_name(config), source, client, source.counts)
 
 

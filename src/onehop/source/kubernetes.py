@@ -8,9 +8,14 @@ from random import Random
 from typing import Final
 
 from onehop.cluster import (
+    KINDS,
+    BGPConfiguration,
+    BlockAffinity,
+    CiliumNode,
     EndpointSlice,
     Ingress,
     IngressClass,
+    IPPool,
     Kind,
     Namespace,
     Node,
@@ -37,11 +42,20 @@ PAGE_LIMITS: Final[Mapping[type[ClusterObject], int]] = {
     Ingress: 250,
     IngressClass: 500,
     Namespace: 500,
+    BlockAffinity: 500,
+    IPPool: 500,
+    BGPConfiguration: 500,
+    CiliumNode: 100,
 }
 """What is read in full, and how much of it at once. A slice of a hundred endpoints is 25 kB and a
 node with its images 15 kB, so a page stays below 3 MB and 10 ms of decoding."""
 
 LISTS_AT_ONCE: Final = 16
+
+CORE_KINDS: Final = frozenset(
+    kind for kind, resource in KINDS.items() if resource.struct in PAGE_LIMITS
+) - {kind for kind, resource in KINDS.items() if resource.is_custom}
+"""What every API server serves, and what is always read."""
 
 
 class KubernetesSource:
@@ -60,15 +74,21 @@ class KubernetesSource:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Random | None = None,
     ) -> None:
+        self._structs = tuple(
+            struct
+            for struct in PAGE_LIMITS
+            if Kind(collection_of(struct).kind) in CORE_KINDS | options.custom.all
+        )
         self.counts: Mapping[Kind, ReflectorCounts] = {
-            Kind(collection_of(struct).kind): ReflectorCounts() for struct in (*PAGE_LIMITS, Secret)
+            Kind(collection_of(struct).kind): ReflectorCounts()
+            for struct in (*self._structs, Secret)
         }
         self._client = client
         self._options = options
         self._clock = clock
         self._sleep = sleep
         self._random = random or Random()  # noqa: S311  nothing secret depends on it
-        self._unlisted: set[type[ClusterObject]] = set(PAGE_LIMITS)
+        self._unlisted: set[type[ClusterObject]] = set(self._structs)
         self._expected: frozenset[ObjectRef] = frozenset()
         self._reflectors: list[Reflector] = []
         self._around: Surroundings | None = None
@@ -89,8 +109,8 @@ class KubernetesSource:
             limits=self._options.limits,
         )
         async with asyncio.TaskGroup() as group:
-            for struct, page_limit in PAGE_LIMITS.items():
-                reflector = self._kind_reflector(struct, page_limit)
+            for struct in self._structs:
+                reflector = self._kind_reflector(struct, PAGE_LIMITS[struct])
                 self._reflectors.append(reflector)
                 group.create_task(reflector.run(), name=f"reflect {struct.__name__}")
             group.create_task(self._secrets.run(group), name="wanted secrets")
@@ -134,6 +154,7 @@ class KubernetesSource:
                     for ref in self._expected
                     if ref.kind == collection.kind
                 ),
+                is_optional=Kind(collection.kind) in self._options.custom.welcome,
             ),
             self._options.times,
             partial(self._listed, struct),
@@ -166,6 +187,8 @@ class KubernetesSource:
         )
 
     def _listed(self, struct: type[ClusterObject]) -> None:
+        if struct not in self._unlisted:
+            return
         self.counts[Kind(collection_of(struct).kind)].is_listed = True
         self._unlisted.discard(struct)
         if not self._unlisted and self._around is not None:

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from onehop.source.custom import NONE, CustomKinds
+
 
 class BackoffTimes(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of an exponential backoff.
@@ -56,7 +58,7 @@ class DoubtLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KubernetesOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How patient and how wary a source is.
+    """How patient and how wary a source is, and what it reads besides what every cluster has.
 
     Attributes:
         secrets: like `times`, for Secrets: they are many, and each has a connection of its own.
@@ -65,3 +67,4 @@ class KubernetesOptions(msgspec.Struct, frozen=True, kw_only=True):
     times: ReflectorTimes = ReflectorTimes()
     secrets: ReflectorTimes = ReflectorTimes(watch_s=300.0)
     limits: DoubtLimits = DoubtLimits()
+    custom: CustomKinds = NONE

@@ -55,6 +55,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
         page_limit: objects per page; a page should take less than 10 ms to decode.
         expected: what an earlier process has seen; its absence from the first list is doubted like
             that from any other.
+        is_optional: the cluster may do without the whole kind, and so may we: a server that does
+            not serve it is no fault, and one that denies it keeps nobody waiting.
     """
 
     collection: Collection[ClusterObject]
@@ -63,6 +65,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     absent: ObjectRef | None = None
     page_limit: int = 500
     expected: frozenset[Key] = NOTHING
+    is_optional: bool = False
 
 
 class Reflector:
@@ -84,8 +87,8 @@ class Reflector:
             around: shared with the other reflectors.
             times: when to do what.
             counts: to be written by this reflector.
-            answered: called when the first list has been handed on, and, for a single object,
-                when the API has refused to show it.
+            answered: called when the first list has been handed on, and, for a single object and
+                for an optional kind, when the API has refused to show it.
         """
         self._scope = scope
         self._around = around
@@ -134,12 +137,25 @@ class Reflector:
                 if self._failures >= WORTH_SAYING:
                     self._report(failed=trouble.failed(self._scope.subject, error))
                 return self._retry.next_s(error.retry_after_s)
+            case KubeNotFound() if self._scope.is_optional:
+                self._must_list = True
+                self._heard()
+                self._report(failed=None)
+                return self._refused.next_s()
             case _:
                 self._must_list = True
                 self._report(failed=trouble.failed(self._scope.subject, error))
-                if self._scope.absent is not None:
+                if self._is_free_to_go_on():
+                    self._heard()
                     self._answered()
                 return self._refused.next_s()
+
+    def _is_free_to_go_on(self) -> bool:
+        """Tell whether a refusal is as good as an answer for whoever waits for the first list.
+
+        Where an earlier process has seen objects of an optional kind, they are not let go of.
+        """
+        return self._scope.absent is not None or (self._scope.is_optional and not len(self._ledger))
 
     # Listing.
 
