@@ -3,12 +3,20 @@
 import ipaddress
 import socket
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onehop.model.address import Cidr, IpAddr
+from onehop.model.address import Cidr, IpAddr, parse_ip
 from onehop.net.own_routes import OwnRoutes, diff_routes
-from onehop.net.rtnetlink.message import Message, Request, errno_of, pack, unpack
+from onehop.net.rtnetlink.message import (
+    Message,
+    Request,
+    errno_of,
+    pack,
+    to_address,
+    unpack,
+)
 from onehop.net.rtnetlink.neighbor import Entry, put_entry, read_entry
 from onehop.net.rtnetlink.route import (
     KernelRoute,
@@ -92,6 +100,12 @@ def test_messages_of_one_datagram_come_out_in_order(bodies: list[bytes]) -> None
     data = b"".join(pack(Request(24, 0, body), n) for n, body in enumerate(bodies))
 
     assert [(m.sequence, m.payload) for m in unpack(data)] == list(enumerate(bodies))
+
+
+@pytest.mark.parametrize("text", ["::", "::1", "1::", "::102:304", "2001:db8:0:1:1:1:1:1"])
+def test_an_address_is_spelled_as_everywhere_else(text: str) -> None:
+    """Else it would differ from the same one of the API, and its route be written for ever."""
+    assert to_address(ipaddress.IPv6Address(text).packed) == text == parse_ip(text)
 
 
 def test_an_acknowledgement_is_errno_0() -> None:

@@ -352,14 +352,32 @@ def test_a_foreign_device_of_our_name_is_left(world: World) -> None:
 
 
 def test_an_address_that_is_not_here_is_waited_for(world: World) -> None:
-    """The address may come later, so this is no fault of the configuration."""
+    """It may come later, so this is no fault of the configuration; and no time is lost then."""
+    local = world.family.outer(77)
+    vtep = msgspec.structs.replace(world.vtep, local=local)
 
     async def main() -> None:
-        vtep = msgspec.structs.replace(world.vtep, local=world.family.outer(77))
         with pytest.raises(TransientError, match="an address of no interface here"):
             await ensure_device(vtep)
+        async with running(Overlay(vtep).run()):
+            nodad = world.family.nodad
+            await asyncio.to_thread(world.host.ip, "address", "add", local, "dev", "eth0", *nodad)
+            await until(lambda: world.devices() == [vtep.device])
 
     world.host.run(main)
+
+
+def test_a_smaller_link_makes_the_tunnel_smaller(world: World) -> None:
+    """While it is used: the device is not made anew for that."""
+    world.join(2)
+    (before,) = world.host.show("link", "show", "type", "vxlan")
+    world.host.ip("link", "set", "eth0", "mtu", "1400")
+
+    world.join(2)
+
+    (after,) = world.host.show("link", "show", "type", "vxlan")
+    assert after["mtu"] == before["mtu"] - 100
+    assert after["ifindex"] == before["ifindex"]
 
 
 def test_a_tunnel_of_another_overlay_is_reported(world: World) -> None:

@@ -183,6 +183,7 @@ async def _dump(kernel: socket.socket, request: Request) -> list[bytes] | None:
                     raise TransientError(f"the kernel does not list it: {os.strerror(code)}")
                 return None if is_torn else found
             found.append(message.payload)
+        await asyncio.sleep(0)  # a full table comes in many parts, all of them at once
 
 
 async def _receive(kernel: socket.socket) -> bytes:

@@ -115,7 +115,8 @@ def to_address(value: bytes) -> IpAddr:
     """Return the canonical text of 4 or 16 bytes."""
     if len(value) == _IPV4_BYTES:
         return IpAddr(socket.inet_ntop(socket.AF_INET, value))
-    return IpAddr(str(ipaddress.IPv6Address(value)))  # inet_ntop spells ::1.2.3.4 its own way
+    text = socket.inet_ntop(socket.AF_INET6, value)
+    return IpAddr(text if "." not in text else str(ipaddress.IPv6Address(value)))  # ::1.2.3.4
 
 
 def _padded(length: int) -> int:

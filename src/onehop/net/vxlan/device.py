@@ -57,14 +57,14 @@ async def ensure_device(vtep: Vtep) -> int:
     async with _netlink(vtep.device) as netlink:
         mtu = await _mtu(netlink, vtep)
         device = _own(await _devices(netlink), vtep)
-        if device is not None and not _is_as_wanted(device, vtep, mtu):
+        if device is not None and not _is_as_wanted(device, vtep):
             await netlink.link("del", index=device.index)
             _log.info("tunnel_device_replaced", device=vtep.device)
             device = None
         if device is None:
             device = await _make(netlink, vtep, mtu)
             _log.info("tunnel_device_made", device=vtep.device, vni=vtep.vni, inner=vtep.inner)
-        await _finish(netlink, device, vtep)
+        await _finish(netlink, device, vtep, mtu)
         return device.index
 
 
@@ -113,10 +113,11 @@ def _clashes(device: _Device, vtep: Vtep) -> bool:
     return same and is_family and not device.is_ours
 
 
-def _is_as_wanted(device: _Device, vtep: Vtep, mtu: int) -> bool:
+def _is_as_wanted(device: _Device, vtep: Vtep) -> bool:
+    """Tell whether the device can stay; what is not asked here can be changed while it is used."""
     return (
         (device.vni, device.port, device.local) == (vtep.vni, vtep.port, vtep.local)
-        and (device.mac, device.mtu) == (vtep.mac, mtu)
+        and device.mac == vtep.mac
         and not device.learns
     )
 
@@ -140,10 +141,12 @@ async def _make(netlink: AsyncIPRoute, vtep: Vtep, mtu: int) -> _Device:
     return made[0]
 
 
-async def _finish(netlink: AsyncIPRoute, device: _Device, vtep: Vtep) -> None:
+async def _finish(netlink: AsyncIPRoute, device: _Device, vtep: Vtep, mtu: int) -> None:
     """Mark the device, give it our inner address, and switch it on, as far as that is missing."""
     if not device.is_marked:
         await netlink.link("set", index=device.index, ifalias=ALIAS)
+    if device.mtu != mtu:
+        await netlink.link("set", index=device.index, mtu=mtu)
     addresses: Any = await netlink.get_addr(index=device.index)
     present = {parse_ip(entry.get("address") or "") async for entry in addresses}
     if vtep.inner not in present:

@@ -168,8 +168,9 @@ class Overlay:
         }
 
     def _hear(self, message: Message) -> None:
-        if link_of(message) == self._device:
-            self._lose()
+        link = link_of(message)
+        if link is not None and (link == self._device or not self._is_device_sure):
+            self._lose()  # it changed, or what it was waiting for may have come
         elif self._mirror.hear(message) or (
             is_about_entry(message) and device_of(message.payload) == self._device
         ):
