@@ -114,6 +114,7 @@ _SHARING = st.sampled_from(
         {},
         {},
         {"onehop.dev/share-address": "one"},
+        {"onehop.dev/client-address": "transparent"},
         {"onehop.dev/address-pool": "second"},
         {"onehop.dev/addresses": "203.0.113.11"},
         {"onehop.dev/addresses": "203.0.113.11,2001:db8::1"},
@@ -416,6 +417,8 @@ SECOND = AddressPool(
     ),
 )
 
+CLIENT_NETWORKS = (Cidr("0.0.0.0/0"), Cidr("10.0.0.0/8"), Cidr("::/0"))
+
 OPTIONS = st.builds(
     Options,
     is_default_service_class=st.booleans(),
@@ -430,6 +433,7 @@ OPTIONS = st.builds(
     allows_loopback=st.booleans(),
     writes_back=st.booleans(),
     trusted_hops=st.sampled_from((0, 1)),
+    transparent_clients=st.sampled_from(((), CLIENT_NETWORKS, CLIENT_NETWORKS)),
 )
 
 HOURS = st.sampled_from(

@@ -67,6 +67,7 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
         self.known: set[ObjectRef] = set()
         self.table = PaperTable()
         self.areas: set[Cidr] = set()
+        self.returns: dict[Cidr, bool | None] = {}
 
     @initialize(
         target=refs,
@@ -141,6 +142,15 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
         answer(self.compiler, table, self.areas)
         self.settle_in(lane)
 
+    @rule(
+        clients=st.sampled_from(anything.CLIENT_NETWORKS),
+        works=st.sampled_from((True, False, None)),
+    )
+    def try_return_path(self, clients: Cidr, *, works: bool | None) -> None:
+        """It is found out, or forgotten, whether Pods answer clients through this host."""
+        self.returns[clients] = works
+        self.compiler.set_return_path(clients, works=works)
+
     @rule(hour=anything.HOURS)
     def pass_time(self, hour: int) -> None:
         """An hour strikes."""
@@ -191,6 +201,8 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
             scratch.hold(held)
         for ref, certificate in self.compiler.kept().items():
             scratch.keep(ref, certificate)
+        for clients, works in self.returns.items():
+            scratch.set_return_path(clients, works=works)
         for item in self.objects.values():
             scratch.put(item)
         settle(scratch, self.table)
@@ -205,6 +217,11 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
         assert self.compiler.kept() == scratch.kept()
         assert self.compiler.wanted_secrets() == scratch.wanted_secrets()
         assert self.compiler.wanted_areas() == scratch.wanted_areas()
+        wanted = self.compiler.wanted_return_paths()
+        assert wanted == scratch.wanted_return_paths()
+        for clients in wanted:
+            trials = self.compiler.return_path_trials(clients)
+            assert trials == scratch.return_path_trials(clients)
 
 
 TestIncrementalIsFromScratch = IncrementalIsFromScratch.TestCase

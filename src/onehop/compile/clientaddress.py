@@ -135,7 +135,7 @@ def _doubt(network: Cidr, works: bool | None) -> str | None:  # noqa: FBT001  Tr
         case True:
             return None
         case None:
-            return f"whether Pods answer {network} through this host is not proven yet; it is being tried"
+            return f"whether Pods answer {network} through this host is still being tried"
         case False:
             return (
                 f"Pods answer {network} past this host, and clients would drop such answers; lead"
