@@ -153,10 +153,16 @@ class Kernel:
             base = self._sequence
             self._sequence = (base + len(bodies)) % _SEQUENCES
             requests = (pack(Request(kind, 0, bodies[index]), base + index) for index in missing)
-            self._questions.send(b"".join(requests))
+            self._send(b"".join(requests))
             for message in self._answers(len(missing)):
                 answers[message.sequence - base] = message
         raise TransientError("the kernel does not answer where packets would go")
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._questions.send(data)
+        except OSError as err:
+            raise TransientError(f"netlink takes no questions: {err}") from err
 
     def _answers(self, expected: int) -> Iterator[Message]:
         """Yield what was answered, to the last one, even if some were dropped."""

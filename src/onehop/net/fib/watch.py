@@ -32,14 +32,12 @@ class Watched:
 
     Attributes:
         block: which one.
-        area: what was last told of it; None until the kernel was first asked.
-        probe: what probing it has shown.
+        area: what is known of it; None until the kernel was first asked.
     """
 
     def __init__(self, block: Block) -> None:
         self.block = block
         self.area: Area | None = None
-        self.probe = ProbeResult.NOT_ASKED
         self._spans: tuple[Span, ...] = ()
         self._routes: dict[Key, FibRoute | None] = {}
         self._standings: dict[Key, Standing] = {}
@@ -102,19 +100,18 @@ class Watched:
         move(standing, way, now=now, stable_s=stable_s)
         return None if standing.is_steady or standing.steady_at == waited_for else standing
 
-    def look(self) -> Area | None:
-        """Return the area if it is different from what was last told of it."""
+    def look(self, probe: ProbeResult) -> bool:
+        """Write down what is known; return whether it is different from what was told before."""
         stretches: list[Stretch] = []
         for first, last, key in self._spans:
             route, is_steady = self._routes[key], self._standings[key].is_steady
             if stretches and (stretches[-1].route, stretches[-1].is_steady) == (route, is_steady):
                 first = stretches.pop().first  # noqa: PLW2901  the two are one
             stretches.append(Stretch(first=first, last=last, route=route, is_steady=is_steady))
-        area = Area(prefix=self.block.text, stretches=tuple(stretches), probe=self.probe)
-        if area == self.area:
-            return None
+        area = Area(prefix=self.block.text, stretches=tuple(stretches), probe=probe)
+        is_different = area != self.area
         self.area = area
-        return area
+        return is_different
 
     def standing_at(self, number: int) -> Standing | None:
         """Return the standing of an address; None where no route leads, or outside of the area."""
