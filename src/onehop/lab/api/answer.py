@@ -151,6 +151,12 @@ def _patch_type(call: Call) -> PatchType:
         raise Refused(415, "UnsupportedMediaType", message) from None
 
 
+def _grace_s(call: Call, told: Json) -> int | None:
+    """Return `gracePeriodSeconds` of DeleteOptions, which may be the query's; None for none."""
+    asked = told.get("gracePeriodSeconds", call.query.get("gracePeriodSeconds"))
+    return None if asked is None else max(0, int(asked))
+
+
 def _delete(
     store: Store, call: Call, target: Target, options: WriteOptions, now: datetime
 ) -> Answer:
@@ -162,6 +168,7 @@ def _delete(
         dry_run=options.dry_run or "All" in (told.get("dryRun") or ()),
         uid=preconditions.get("uid") or "",
         resource_version=preconditions.get("resourceVersion") or "",
+        grace_s=_grace_s(call, told),
     )
     resource = target.resource
     deleted = store.delete(resource, (target.namespace, target.name), options)

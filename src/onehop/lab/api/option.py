@@ -15,6 +15,7 @@ class WriteOptions(msgspec.Struct, frozen=True, kw_only=True):
         subresource: "" or `status`.
         uid: the object must have it, or 409; "" for any.
         resource_version: the object must be at it, or 409; "" for any.
+        grace_s: how long a deleted object may go on; None leaves it to its kind.
     """
 
     dry_run: bool = False
@@ -23,13 +24,14 @@ class WriteOptions(msgspec.Struct, frozen=True, kw_only=True):
     subresource: str = ""
     uid: str = ""
     resource_version: str = ""
+    grace_s: int | None = None
 
 
 PLAIN = WriteOptions()
 
 
 class Deleted(msgspec.Struct, frozen=True):
-    """What a delete did: `is_gone` is False while finalizers hold the object."""
+    """What a delete did: `is_gone` is False while finalizers or a grace period hold the object."""
 
     stored: Stored
     is_gone: bool

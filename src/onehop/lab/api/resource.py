@@ -116,6 +116,11 @@ class NoRules:
         """Take no note."""
 
 
+def no_grace(obj: Json) -> int:  # noqa: ARG001  the signature of `Resource.grace_s`
+    """Return 0: most kinds go at once."""
+    return 0
+
+
 class Conversion(msgspec.Struct, frozen=True):
     """How a version of a resource that is stored in another form becomes that form and back."""
 
@@ -137,6 +142,8 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
         selectable: further field selectors, each with the field names that lead to the value.
         empty: what a bookmark of the kind holds besides its metadata: the zero value of Go's
             struct, which shows in the JSON.
+        grace_s: from an object to the seconds that a delete leaves it unless told otherwise, 0 for
+            none ever; somebody (a Pod's kubelet) then deletes it for good, with no grace.
         stored_as: the name of the resource whose objects these are too; "" for its own.
     """
 
@@ -159,6 +166,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     merging: Merging = Merging()
     rules: Rules = NoRules()
     conversion: Conversion | None = None
+    grace_s: Callable[[Json], int] = no_grace
     stored_as: str = ""
 
     @property

@@ -43,6 +43,7 @@ from onehop.lab.api.stored import Stored, encode_stored
 from onehop.lab.api.write import (
     check_preconditions,
     created,
+    is_ending,
     is_held,
     marked_deleted,
     normal_form,
@@ -192,23 +193,30 @@ class Store:
         return self._replace(resource, old, new, options, operation="Update")
 
     def delete(self, resource: Resource, key: Key, options: WriteOptions = PLAIN) -> Deleted:
-        """Delete an object; one with finalizers is only marked, and goes when they are gone."""
+        """Delete an object; one with finalizers is only marked, and goes when they are gone.
+
+        So is a Pod that is running, until its kubelet deletes it once more without grace.
+        """
         old = self.get(resource, key)
         before = old.decode()
         check_preconditions(
             before, resource, uid=options.uid, resource_version=options.resource_version
         )
+        grace_s = resource.grace_s(before)
+        if grace_s and options.grace_s is not None:
+            grace_s = options.grace_s
+        is_gone = not is_held(before) and grace_s == 0
         if options.dry_run:
-            return Deleted(old, is_gone=not is_held(before))
+            return Deleted(old, is_gone=is_gone)
         if resource.name == NAMESPACE.name:
             return self._delete_namespace(old, before)
-        if not is_held(before):
+        if is_gone:
             return Deleted(self._remove(resource, old), is_gone=True)
-        if "deletionTimestamp" in before["metadata"]:
+        is_marked = "deletionTimestamp" in before["metadata"]
+        if is_marked and before["metadata"].get("deletionGracePeriodSeconds", 0) <= grace_s:
             return Deleted(old, is_gone=False)
-        return Deleted(
-            self._commit(resource, old, marked_deleted(before, self._world())), is_gone=False
-        )
+        marked = marked_deleted(before, self._world(), grace_s=grace_s)
+        return Deleted(self._commit(resource, old, marked), is_gone=False)
 
     def delete_collection(
         self, resource: Resource, selection: Selection, options: WriteOptions = PLAIN
@@ -273,7 +281,7 @@ class Store:
             writer = Writer(options.manager, operation, resource.api_version, options.subresource)
             new = track(before, new, resource=resource, writer=writer, now=world.now)
         new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
-        if "deletionTimestamp" in before["metadata"] and not is_held(new):
+        if is_ending(before) and not is_held(new):
             is_last = resource.name != NAMESPACE.name or self._is_empty(old.key[1])
             if is_last and not options.dry_run:
                 return self._remove(resource, old)

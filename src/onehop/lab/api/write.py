@@ -7,7 +7,7 @@ to a kind is behind `Resource.rules`.
 
 import re
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from onehop.lab.api.refusal import (
@@ -122,12 +122,12 @@ def updated(obj: Json, old: Json, resource: Resource, world: World, *, subresour
     return new
 
 
-def marked_deleted(old: Json, world: World) -> Json:
-    """Return the object as a delete leaves it while finalizers hold it."""
+def marked_deleted(old: Json, world: World, *, grace_s: int = 0) -> Json:
+    """Return the object as a delete leaves it while finalizers, or the grace period, hold it."""
     metadata = {
         **old["metadata"],
-        "deletionTimestamp": stamp(world.now),
-        "deletionGracePeriodSeconds": 0,
+        "deletionTimestamp": stamp(world.now + timedelta(seconds=grace_s)),
+        "deletionGracePeriodSeconds": grace_s,
     }
     if "generation" in metadata:  # BeforeDelete counts it as a change of the wish
         metadata["generation"] = old["metadata"]["generation"] + 1
@@ -152,6 +152,12 @@ def check_preconditions(
             "try again"
         )
         raise conflict(metadata["name"], why, **told)
+
+
+def is_ending(obj: Json) -> bool:
+    """Return whether the object goes as soon as no finalizer holds it."""
+    metadata = obj["metadata"]
+    return "deletionTimestamp" in metadata and not metadata.get("deletionGracePeriodSeconds")
 
 
 def is_held(obj: Json) -> bool:

@@ -11,6 +11,8 @@ from onehop.lab.api.refusal import Json
 from onehop.lab.api.resource import METADATA_LISTS, Column, ListRule, Merging, Resource
 
 _SHOWN_ENDPOINTS = 3
+_POD_GRACE_S = 30
+"""corev1.DefaultTerminationGracePeriodSeconds."""
 
 
 def shortened(texts: list[str]) -> str:
@@ -44,6 +46,15 @@ def _phase(obj: Json, _now: datetime) -> str:
     if "deletionTimestamp" in obj["metadata"]:
         return "Terminating"
     return str(part(obj, "status").get("phase", "Pending"))
+
+
+def _pod_grace_s(obj: Json) -> int:
+    """Return the time kubelet has to stop it (kubernetes `pkg/registry/core/pod/strategy.go`)."""
+    spec = part(obj, "spec")
+    is_over = part(obj, "status").get("phase") in ("Succeeded", "Failed")
+    if is_over or not spec.get("nodeName"):
+        return 0
+    return int(spec.get("terminationGracePeriodSeconds", _POD_GRACE_S))
 
 
 CONFIG_MAP = Resource(
@@ -84,6 +95,7 @@ POD = Resource(
     categories=("all",),
     has_status=True,
     has_generation=True,
+    grace_s=_pod_grace_s,
     selectable=(
         ("spec.nodeName", ("spec", "nodeName")),
         ("status.phase", ("status", "phase")),
