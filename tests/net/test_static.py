@@ -211,6 +211,19 @@ def test_routes_of_others_are_left_and_reported(world: World) -> None:
     assert "fd00:10:1::/64" in world.routes("-6")
 
 
+def test_a_default_route_in_our_table_is_named(world: World) -> None:
+    """It leads even the nodes' own addresses to a router, as the kernel says when it is asked."""
+    ip = world.host.ip
+    ip("route", "add", "default", "via", "192.0.2.4", "table", str(TABLE), "proto", "static")
+
+    faults = world.keep(*world.blocks(1)[:1])
+
+    assert [(fault.prefix, fault.reason) for fault in faults] == [
+        ("0.0.0.0/0", RouteFaultReason.FOREIGN),
+        ("10.244.1.0/24", RouteFaultReason.NOT_ON_LINK),
+    ]
+
+
 def test_a_node_behind_a_router_is_refused(world: World) -> None:
     """The kernel would not take the route; the others are not harmed."""
     world.host.ip("route", "add", "default", "via", "192.0.2.4")

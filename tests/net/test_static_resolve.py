@@ -1,5 +1,6 @@
 """What blocks come to on given links: pure, no kernel."""
 
+import errno
 import string
 
 from hypothesis import given
@@ -7,8 +8,9 @@ from hypothesis import strategies as st
 
 from onehop.model.address import Cidr, IpAddr, is_ipv6
 from onehop.model.network import Block
+from onehop.net.own_routes import RouteChanges
 from onehop.net.rtnetlink.route import LOCAL, UNICAST, Answer
-from onehop.net.static import RouteFaultReason, resolve
+from onehop.net.static import RouteFaultReason, refusals, resolve
 from onehop.net.table import PROTOCOL, TABLE
 
 ON_LINK = IpAddr("192.0.2.2")
@@ -66,6 +68,20 @@ def test_a_block_of_two_nodes_goes_to_the_first() -> None:
     assert resolved.routes[PREFIX].via == ON_LINK
     (fault,) = resolved.faults
     assert (fault.node, fault.reason) == ("b", RouteFaultReason.CLAIMED_TWICE)
+
+
+def test_a_route_that_the_kernel_refuses_is_named() -> None:
+    """But to find nothing to remove is no refusal."""
+    put, gone, stuck = (
+        resolve([block(ON_LINK, prefix=Cidr(prefix))], ANSWERS).routes[Cidr(prefix)]
+        for prefix in ("10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16")
+    )
+    changes = RouteChanges(put=(put,), remove=(gone, stuck))
+
+    assert refusals(changes, {0: errno.ENETUNREACH, 1: errno.ESRCH, 2: errno.EBUSY}) == {
+        "10.1.0.0/16": "Network is unreachable",
+        "10.3.0.0/16": "Device or resource busy",
+    }
 
 
 PREFIXES = st.sampled_from([Cidr("10.0.0.0/24"), Cidr("10.0.1.0/24"), Cidr("fd00::/64"), PREFIX])

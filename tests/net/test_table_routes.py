@@ -181,3 +181,28 @@ def test_a_route_of_another_table_is_not_heard() -> None:
     kind, flags, body = put_route(route)
 
     assert not OwnRoutes(STATIC_METRIC).hear(Message(kind, flags, 0, body))
+
+
+async def test_what_changes_while_the_table_is_read_is_not_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A route listed before it was removed is gone all the same, and one that came is there."""
+    listed, late = (
+        KernelRoute(
+            prefix=Cidr(prefix), table=TABLE, protocol=PROTOCOL, metric=STATIC_METRIC, device=2
+        )
+        for prefix in ("10.1.0.0/16", "10.2.0.0/16")
+    )
+    mirror = OwnRoutes(STATIC_METRIC)
+
+    async def list_all(request: Request) -> list[bytes]:
+        if request.body[0] == socket.AF_INET6:
+            return []
+        for kind, flags, body in (remove_route(listed), put_route(late)):
+            assert mirror.hear(Message(kind, flags, 0, body))
+        return [put_route(listed).body]
+
+    monkeypatch.setattr("onehop.net.own_routes.list_all", list_all)
+    await mirror.read()
+
+    assert mirror.present == {late.prefix: late}

@@ -151,7 +151,7 @@ class StaticRoutes:
         changes = diff_routes(self._mirror.present, resolved.routes, taken=taken)
         refused = await transact(changes.requests())
         events.drain()
-        self._report(resolved, taken, _refusals(changes, refused))
+        self._report(resolved, taken, refusals(changes, refused))
         return changes
 
     async def _resolve(self, blocks: tuple[Block, ...]) -> Resolved:
@@ -252,6 +252,19 @@ def resolve(blocks: Iterable[Block], answers: Mapping[IpAddr, Answer | None]) ->
     return Resolved(routes=routes, nodes=nodes, faults=tuple(faults))
 
 
+def refusals(changes: RouteChanges, refused: Mapping[int, int]) -> dict[Cidr, str]:
+    """Return the prefixes that the kernel did not take, and what it said.
+
+    A removal that found nothing to remove (ESRCH) has what it wanted.
+    """
+    routes = (*changes.put, *changes.remove)
+    return {
+        routes[index].prefix: os.strerror(code)
+        for index, code in refused.items()
+        if index < len(changes.put) or code != errno.ESRCH
+    }
+
+
 async def _ask(blocks: Iterable[Block], answers: dict[IpAddr, Answer | None]) -> None:
     """Ask the kernel about the hops that there is no answer for yet."""
     hops = dict.fromkeys(hop for block in blocks for hop in block.hops)
@@ -284,16 +297,3 @@ def _route(block: Block, answers: Mapping[IpAddr, Answer | None]) -> KernelRoute
                 device=answer.device,
             )
     return RouteFault(block.prefix, block.node, reason, detail)
-
-
-def _refusals(changes: RouteChanges, refused: Mapping[int, int]) -> dict[Cidr, str]:
-    """Return the prefixes that the kernel did not take, and what it said.
-
-    A removal that found nothing to remove (ESRCH) has what it wanted.
-    """
-    routes = (*changes.put, *changes.remove)
-    return {
-        routes[index].prefix: os.strerror(code)
-        for index, code in refused.items()
-        if index < len(changes.put) or code != errno.ESRCH
-    }
