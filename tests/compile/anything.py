@@ -9,15 +9,22 @@ from collections.abc import Mapping
 from hypothesis import strategies as st
 
 from onehop.cluster import (
+    BGPConfiguration,
+    BlockAffinity,
+    CiliumNode,
     ClusterObject,
     EndpointSlice,
     Ingress,
     IngressClass,
+    IPPool,
     Namespace,
     Node,
     Secret,
     Service,
+    calico,
 )
+from onehop.cluster.calico import BGPConfigurationSpec, BlockAffinitySpec, IPPoolSpec
+from onehop.cluster.cilium import CiliumNodeSpec, Ipam, IpamPool, IpamPools
 from onehop.cluster.ingress import (
     HttpPath,
     HttpRule,
@@ -48,16 +55,27 @@ from onehop.cluster.slice import (
     SliceMeta,
     SlicePort,
 )
+from onehop.compile import tunnel
 from onehop.compile.certificate import read_certificate
 from onehop.compile.ingress import CLASS_ANNOTATION
 from onehop.compile.inputs import Held
 from onehop.compile.node import AUTOSCALER_TAINT, EXCLUDE_LABEL, ZONE_LABEL
-from onehop.compile.options import AddressPool, Options, PathPolicy
+from onehop.compile.options import (
+    AddressPool,
+    AllocationSource,
+    BgpOptions,
+    NeighborSource,
+    Options,
+    PathPolicy,
+    TunnelKind,
+)
 from onehop.compile.policy import ANNOTATIONS
 from onehop.compile.service import FINALIZER, SOURCE_RANGES_ANNOTATION
+from onehop.compile.session import LOAD_BALANCER_TAINT
 from onehop.model.address import Cidr, IpAddr
 from onehop.model.certificate import Certificate
 from onehop.model.ident import ObjectRef
+from onehop.model.network import Neighbor, NeighborRole
 from tests.compile.pem import BEGIN, END, chain_pem, key_pem
 
 NAMESPACES = st.sampled_from(("a", "a", "a", "b"))
@@ -211,19 +229,40 @@ SLICES = st.builds(
     ports=_SOME_PORTS | _SOME_PORTS | st.just((SlicePort("http", "TCP", 8080),)) | st.none(),
 )
 
+_NOTES_OF_NODES = st.lists(
+    st.sampled_from(
+        (
+            (calico.IPV4_ADDRESS, "192.168.0.9/24"),
+            (calico.IPV6_ADDRESS, "fd00:1::9/64"),
+            (calico.AS_NUMBER, "64600"),
+            (calico.AS_NUMBER, "one"),
+            (calico.REFLECTOR_CLUSTER, "244.0.0.1"),
+            (calico.IPV4_VXLAN_ADDRESS, "10.0.0.1"),
+            (calico.IPV4_VXLAN_MAC, "66:11:22:33:44:55"),
+            (tunnel.FLANNEL_TYPE, "vxlan"),
+            (tunnel.FLANNEL_DATA, '{"VNI":1,"VtepMAC":"12:c6:65:89:b4:e3"}'),
+            (tunnel.FLANNEL_DATA, "junk"),
+            (tunnel.FLANNEL_ADDRESS, "192.168.0.1"),
+        )
+    ),
+    max_size=5,
+).map(dict[str, str])
+
 NODES = st.builds(
     Node,
     metadata=st.builds(
         Meta,
         name=NODE_NAMES,
+        creation_timestamp=TIMES,
         deletion_timestamp=DELETION,
+        annotations=_NOTES_OF_NODES,
         labels=st.sampled_from(
             (None, {ZONE_LABEL: "z1"}, {EXCLUDE_LABEL: ""}, {EXCLUDE_LABEL: "false"})
         ),
     ),
     spec=st.builds(
         NodeSpec,
-        taints=st.sampled_from((None, (Taint(AUTOSCALER_TAINT),))),
+        taints=st.sampled_from((None, (Taint(AUTOSCALER_TAINT),), (Taint(LOAD_BALANCER_TAINT),))),
         pod_cidrs=st.sampled_from((None, ("10.0.0.0/24",), ("10.0.0.0/24", "fd00::/64"), ("x",))),
     ),
     status=st.builds(
@@ -236,6 +275,46 @@ NODES = st.builds(
                 (NodeAddress("ExternalIP", "192.0.2.2"),),
                 (NodeAddress("InternalIP", "127.0.0.1"),),
             )
+        ),
+    ),
+)
+
+_PREFIXES = st.sampled_from(("10.0.0.0/26", "10.0.0.0/24", "fd00::/122", "x"))
+AFFINITIES = st.builds(
+    BlockAffinity,
+    metadata=st.builds(Meta, name=st.sampled_from(("b1", "b2")), creation_timestamp=TIMES),
+    spec=st.builds(
+        BlockAffinitySpec,
+        cidr=_PREFIXES,
+        node=NODE_NAMES,
+        state=st.sampled_from(("confirmed", "confirmed", "pending")),
+        deleted=st.sampled_from(("false", "false", "true", True)),
+    ),
+)
+IP_POOLS = st.builds(
+    IPPool,
+    metadata=st.builds(Meta, name=st.sampled_from(("p1", "p2"))),
+    spec=st.builds(IPPoolSpec, cidr=st.sampled_from(("10.0.0.0/16", "fd00::/48", "x"))),
+)
+BGP_CONFIGURATIONS = st.builds(
+    BGPConfiguration,
+    metadata=st.builds(Meta, name=st.sampled_from(("default", "other"))),
+    spec=st.builds(
+        BGPConfigurationSpec,
+        as_number=st.sampled_from((None, 64700)),
+        node_to_node_mesh_enabled=st.sampled_from((None, True, False)),
+        listen_port=st.sampled_from((None, 1179, 0)),
+    ),
+)
+CILIUM_NODES = st.builds(
+    CiliumNode,
+    metadata=st.builds(Meta, name=NODE_NAMES, creation_timestamp=TIMES),
+    spec=st.builds(
+        CiliumNodeSpec,
+        ipam=st.builds(
+            Ipam,
+            pod_cidrs=st.none() | st.lists(_PREFIXES, max_size=2).map(tuple),
+            pools=st.sampled_from((IpamPools(), IpamPools((IpamPool(("10.0.0.0/26",)),)))),
         ),
     ),
 )
@@ -406,7 +485,18 @@ WORLD: tuple[ClusterObject, ...] = (
 
 NAMESPACE_OBJECTS = st.builds(Namespace, metadata=st.builds(Meta, name=NAMESPACES))
 
-OBJECTS = SERVICES | SLICES | NODES | INGRESSES | INGRESSES | CLASSES | SECRETS | NAMESPACE_OBJECTS
+PLUGIN_OBJECTS = AFFINITIES | AFFINITIES | IP_POOLS | BGP_CONFIGURATIONS | CILIUM_NODES
+OBJECTS = (
+    SERVICES
+    | SLICES
+    | NODES
+    | INGRESSES
+    | INGRESSES
+    | CLASSES
+    | SECRETS
+    | NAMESPACE_OBJECTS
+    | PLUGIN_OBJECTS
+)
 
 FIRST = AddressPool(name="first", ranges=((IpAddr("203.0.113.10"), IpAddr("203.0.113.11")),))
 SECOND = AddressPool(
@@ -419,8 +509,27 @@ SECOND = AddressPool(
 
 CLIENT_NETWORKS = (Cidr("0.0.0.0/0"), Cidr("10.0.0.0/8"), Cidr("::/0"))
 
+_UPSTREAM = Neighbor(
+    name="n1",
+    role=NeighborRole.UPSTREAM,
+    address=IpAddr("192.0.2.1"),
+    asn=64999,
+    hears_vips=True,
+)
+BGP = st.builds(
+    BgpOptions,
+    asn=st.just(64512),
+    source=st.sampled_from(NeighborSource),
+    upstream=st.sampled_from(((), (_UPSTREAM,))),
+    node_asn=st.sampled_from((None, 64800)),
+    announces_return=st.booleans(),
+)
+
 OPTIONS = st.builds(
     Options,
+    allocation=st.sampled_from((AllocationSource.AUTO, *AllocationSource)),
+    tunnel=st.sampled_from(TunnelKind),
+    bgp=st.none() | BGP,
     is_default_service_class=st.booleans(),
     address_pools=st.sampled_from(((FIRST, SECOND), (FIRST, SECOND), (FIRST,), ())),
     shared=st.sampled_from(

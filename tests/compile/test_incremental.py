@@ -22,6 +22,7 @@ from onehop.compile.verdict import Verdict
 from onehop.model.address import Cidr
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Model, with_change
+from onehop.model.network import Network
 from onehop.model.problem import Problem
 from onehop.model.reach import ProbeResult, RouteKind
 from tests.compile import anything
@@ -67,6 +68,7 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
         self.known: set[ObjectRef] = set()
         self.table = PaperTable()
         self.areas: set[Cidr] = set()
+        self.network = Network()
         self.returns: dict[Cidr, bool | None] = {}
 
     @initialize(
@@ -191,6 +193,9 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
         self.problems, self.verdicts = problems, verdicts
         self.model = with_change(self.model, outcome.change)
         assert self.model == self.compiler.model()
+        if outcome.network:
+            self.network = self.compiler.network()
+        assert self.network == self.compiler.network()
 
     def compare_with_scratch(self) -> None:
         """Compile the same inputs anew, the memory of what was given and shown included."""
@@ -217,6 +222,7 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
         assert self.compiler.kept() == scratch.kept()
         assert self.compiler.wanted_secrets() == scratch.wanted_secrets()
         assert self.compiler.wanted_areas() == scratch.wanted_areas()
+        assert self.network == scratch.network()
         wanted = self.compiler.wanted_return_paths()
         assert wanted == scratch.wanted_return_paths()
         for clients in wanted:

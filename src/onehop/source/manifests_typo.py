@@ -17,7 +17,9 @@ from onehop.source.manifests_text import PathStep
 
 _SIMILARITY: Final = 0.8
 
-_REAL_FIELDS: Final = frozenset({"appProtocol", "clusterIPs", "internalTrafficPolicy", "podCIDR"})
+_REAL_FIELDS: Final = frozenset(
+    {"appProtocol", "clusterIPs", "internalTrafficPolicy", "podCIDR", "pool"}
+)
 """Fields of the API that resemble one we read; a test compares with the API's own list."""
 
 
