@@ -3,15 +3,16 @@
 import asyncio
 import itertools
 
+import msgspec
 import pytest
 
-from onehop.driver import Driver, Receipt
+from onehop.driver import Capability, Driver, Receipt
 from onehop.model.address import IpAddr
 from onehop.model.endpoint import Endpoint, PoolEndpoints
 from onehop.model.ident import HostId, ListenerId, ObjectRef, PoolId, RouterId
-from onehop.model.listener import ForwardHttp, Listener
+from onehop.model.listener import ForwardHttp, ForwardTcp, Listener
 from onehop.model.model import Model, Row, RowKey, Table, change_between, key_of, model_of
-from onehop.model.pool import Pool
+from onehop.model.pool import BackendProtocol, Pool
 from onehop.model.route import (
     Forward,
     HeaderEdit,
@@ -136,6 +137,23 @@ async def test_endpoints_set_during_an_apply_are_not_overwritten(running: Runnin
             driver.set_endpoints(members(web, 2))
 
         assert members(web, 2) in (await driver.read_back()).endpoints
+
+
+async def test_a_transparent_pool_is_taken_by_who_can(running: RunningDriver) -> None:
+    """Where TRANSPARENT is claimed, a listener may send to such a pool and to a plain one."""
+    plain = msgspec.structs.replace(pool("web"), protocol=BackendProtocol.TCP)
+    seen = msgspec.structs.replace(plain, id=PoolId(f"{plain.id}~1"), is_transparent=True)
+    entrance = listener()
+    async with running() as driver:
+        if Capability.TRANSPARENT not in driver.capabilities:
+            return
+        for behind in (plain, seen, plain):
+            handler = ForwardTcp(pool=behind.id)
+            row = msgspec.structs.replace(entrance, handler=handler)
+            receipt = await bring_to(driver, behind, members(behind, 80), row)
+
+            assert receipt.refused == ()
+            assert (await driver.read_back()).pools == (behind,)
 
 
 async def test_one_refused_row_harms_only_itself(running: RunningDriver) -> None:

@@ -62,8 +62,9 @@ def everything(www: Identity, default: Identity) -> tuple[Row, ...]:
         pool("hash", balancing=Balancing.HASH, health_check=HealthCheck()),
         pool("tcp", protocol=BackendProtocol.TCP, proxy_protocol=ProxyProtocol.V2),
         pool("udp", protocol=BackendProtocol.UDP),
+        pool("seen", protocol=BackendProtocol.TCP, is_transparent=True),
     )
-    web, ca, h2, hashed, tcp, udp = pools
+    web, ca, h2, hashed, tcp, udp, seen = pools
     guard = Guard(
         allow=(Cidr("10.0.0.0/8"), Cidr("2001:db8::/32")),
         deny=(Cidr("10.9.0.0/16"),),
@@ -88,6 +89,7 @@ def everything(www: Identity, default: Identity) -> tuple[Row, ...]:
         listener(80, ForwardHttp(router=HTTP, trusted_hops=1), max_connections=100),
         listener(443, ForwardHttp(router=HTTPS, tls=True), accepts_proxy_protocol=True),
         listener(53, ForwardTcp(pool=tcp.id), sources=(Cidr("10.0.0.0/8"),)),
+        listener(54, ForwardTcp(pool=seen.id), accepts_proxy_protocol=True),
         udp_listener(
             53, ForwardUdp(pool=udp.id), sources=(Cidr("10.0.0.0/8"),), id=ListenerId("dns/udp")
         ),

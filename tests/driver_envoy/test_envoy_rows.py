@@ -1,6 +1,7 @@
 """From rows to messages, without an Envoy: the fast ways, the names, the corner cases."""
 
 import asyncio
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -8,19 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onehop.driver.envoy.binary import find_envoy
+from onehop.driver.envoy.cache import ResourceCache
 from onehop.driver.envoy.cluster import encode_cluster, render_cluster
 from onehop.driver.envoy.discard import Discards
 from onehop.driver.envoy.endpoints import render_endpoints
 from onehop.driver.envoy.nack import accused
 from onehop.driver.envoy.proto import Cluster, ClusterLoadAssignment, as_dict
+from onehop.driver.envoy.resource import ResourceKey, ResourceType
 from onehop.driver.envoy.route import render_host
 from onehop.driver.envoy.secrets import MAX_DEMANDED, SecretBook
+from onehop.driver.envoy.translator import Translator
 from onehop.driver.envoy.wire import varint
 from onehop.model.address import IpAddr
 from onehop.model.endpoint import Endpoint, PoolEndpoints, Readiness
 from onehop.model.endpoint import Path as EndpointPath
 from onehop.model.ident import PoolId, RouterId
-from onehop.model.model import RowKey, Table
+from onehop.model.listener import ForwardTcp
+from onehop.model.model import Row, RowKey, Table
 from onehop.model.pool import BackendProtocol, Balancing, HealthCheck, Pool
 from onehop.model.route import Forward, PoolShare
 from tests.driver_envoy.world import (
@@ -30,6 +35,7 @@ from tests.driver_envoy.world import (
     forward,
     host,
     identity,
+    listener,
     members,
     pool,
     route,
@@ -222,3 +228,21 @@ async def test_what_is_wanted_again_is_not_discarded() -> None:
         await until(both_went)
         assert kept not in discards
         running.cancel()
+
+
+@pytest.mark.parametrize("order", list(permutations(range(2))))
+def test_a_listener_says_what_its_pool_says(order: tuple[int, ...]) -> None:
+    """Whichever of the two comes first."""
+    seen = pool("tcp", protocol=BackendProtocol.TCP, is_transparent=True)
+    rows: tuple[Row, ...] = (seen, listener(80, ForwardTcp(pool=seen.id)))
+    cache = ResourceCache()
+    translator = Translator(cache, None)
+
+    changed = [translator.put(rows[index]) for index in order]
+
+    key = ResourceKey(ResourceType.LISTENER, "listener-80")
+    entry = cache.offered(key)
+    assert entry is not None
+    assert b"original_src" in entry.body
+    assert key in changed[-1]
+    assert translator.put(rows[0]) == []

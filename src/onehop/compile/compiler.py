@@ -74,7 +74,7 @@ from onehop.compile.verdict import INGRESS_VERDICTS, SERVICE_VERDICTS, Verdict
 from onehop.compile.way import TRUST, WAYS, pods_in
 from onehop.model.address import Cidr, IpAddr
 from onehop.model.certificate import Certificate
-from onehop.model.endpoint import Endpoint, Path
+from onehop.model.endpoint import Endpoint
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Change, Model, Row, RowKey, model_of
 from onehop.model.model import Table as ModelTable
@@ -281,12 +281,12 @@ class Compiler:
         return frozenset(self._sheet.demand(RETURN_PATHS))
 
     def return_path_trials(self, clients: Cidr) -> tuple[Endpoint, ...]:
-        """Return Pods with which a client network's return path can be tried, sorted."""
+        """Return whom clients of this network would reach, to try its return path with; sorted."""
         intents = [intent for _, intent in self._sheet.found(SERVICE_RETURN_PATHS, clients)]
         pools = {port.wish.pool.id for intent in intents for port in intent.ports}
         members = (self._sheet.value(ENDPOINTS, pool) for pool in pools)
         endpoints = {endpoint for each in members if each for endpoint in each.endpoints}
-        return tuple(sorted(e for e in endpoints if e.path is Path.POD))
+        return tuple(sorted(endpoints))
 
     def network(self) -> Network:
         """Return what this host's network shall do; its cost grows with the number of nodes."""

@@ -38,22 +38,23 @@ async def return_path(
 ) -> bool | None:
     """Tell whether Pods answer a client network through this host.
 
-    One Pod of each node is tried, at the same time: nodes have routes of their own. True is what
-    all say that can be reached at all, False what at least one says, None that nobody said
-    anything, which proves nothing.
+    One Pod of each node is tried, or the node's NodePort where that is what is dialled, all at the
+    same time: nodes have routes of their own. True is what all say that can be reached at all,
+    False what at least one says, None that nobody said anything, which proves nothing.
 
     Raises:
         ConfigError: this process may not open transparent sockets.
         TransientError: the kernel does not answer.
     """
     client = await client_of(clients)
-    by_node = {item.node: item for item in endpoints if is_ipv6(item.address) is is_ipv6(clients)}
-    if client is None or not by_node:
+    ipv6 = is_ipv6(clients)
+    of_each = {(e.node, e.path): e for e in endpoints if is_ipv6(e.address) is ipv6}
+    if client is None or not of_each:
         return None
     async with asyncio.TaskGroup() as group:
         tries = [
             group.create_task(comes_back((pod.address, pod.port), client, timeout_s))
-            for pod in islice(by_node.values(), _MOST_NODES)
+            for pod in islice(of_each.values(), _MOST_NODES)
         ]
     results = {each.result() for each in tries} - {None}
     return False not in results if results else None
