@@ -211,17 +211,25 @@ def test_routes_of_others_are_left_and_reported(world: World) -> None:
     assert "fd00:10:1::/64" in world.routes("-6")
 
 
-def test_a_default_route_in_our_table_is_named(world: World) -> None:
+def test_a_default_route_in_our_table_is_named_and_harms_while_it_is_there(world: World) -> None:
     """It leads even the nodes' own addresses to a router, as the kernel says when it is asked."""
-    ip = world.host.ip
-    ip("route", "add", "default", "via", "192.0.2.4", "table", str(TABLE), "proto", "static")
+    where = ("default", "via", "192.0.2.4", "table", str(TABLE), "proto", "static")
+    world.host.ip("route", "add", *where)
 
-    faults = world.keep(*world.blocks(1)[:1])
+    async def main() -> None:
+        static = StaticRoutes()
+        static.want(world.blocks(1)[:1])
+        async with running(static.run()):
+            _, faults = await soon(static.faults.newer(0))
+            assert [(fault.prefix, fault.reason) for fault in faults] == [
+                ("0.0.0.0/0", RouteFaultReason.FOREIGN),
+                ("10.244.1.0/24", RouteFaultReason.NOT_ON_LINK),
+            ]
+            await asyncio.to_thread(world.host.ip, "route", "del", *where)
+            await until(lambda: world.routes().keys() == {"10.244.1.0/24"})
+            await until(lambda: static.faults.peek() == ())
 
-    assert [(fault.prefix, fault.reason) for fault in faults] == [
-        ("0.0.0.0/0", RouteFaultReason.FOREIGN),
-        ("10.244.1.0/24", RouteFaultReason.NOT_ON_LINK),
-    ]
+    world.host.run(main)
 
 
 def test_a_node_behind_a_router_is_refused(world: World) -> None:

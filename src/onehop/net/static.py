@@ -32,8 +32,9 @@ from onehop.net.rtnetlink.route import (
     read_answer,
     read_route,
     route_kind,
+    route_protocol,
 )
-from onehop.net.table import PROTOCOL, STATIC_METRIC, TABLE
+from onehop.net.table import BIRD, PROTOCOL, STATIC_METRIC, TABLE
 
 _RETRY_S: Final = 10.0
 _PAUSE_S: Final = 0.05
@@ -166,6 +167,8 @@ class StaticRoutes:
 
     def _hear(self, message: Message) -> None:
         if self._mirror.hear(message):
+            if route_protocol(message) not in {PROTOCOL, BIRD}:
+                self._forget_links()  # it may lead to nodes: our table is looked up first
             self._wake.set()
         elif is_gone(message, {answer.device for answer in self._answers.values() if answer}):
             self._lose()  # the kernel drops the routes of a link without telling

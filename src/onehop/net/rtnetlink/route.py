@@ -133,6 +133,11 @@ def route_kind(message: Message) -> int:
     return message.payload[7]
 
 
+def route_protocol(message: Message) -> int:
+    """Return RTPROT_*: who put the route there."""
+    return message.payload[5]
+
+
 def is_link_route(message: Message) -> bool:
     """Tell whether a message is about a route to neighbours on a link, not to a gateway."""
     if message.kind not in {NEW_ROUTE, DEL_ROUTE}:
