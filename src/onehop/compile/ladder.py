@@ -19,7 +19,7 @@ from onehop.compile.inputs import ONLY
 from onehop.compile.node import ALL_MEMBERS, MEMBERS, Member
 from onehop.compile.options import PathPolicy
 from onehop.compile.sheet import Reader
-from onehop.compile.way import Way, way_to
+from onehop.compile.way import Standing, Way, way_to
 from onehop.compile.wish import Wish
 from onehop.model.endpoint import HEAVIEST, Endpoint, Path, Readiness
 from onehop.model.ident import ObjectRef
@@ -162,9 +162,12 @@ def _moved(wish: Wish, doubts: Sequence[_Doubt]) -> Iterator[Problem]:
 def _lost(
     wish: Wish, port: ServicePort, doubts: Sequence[_Doubt], *, is_last: bool
 ) -> Iterator[Problem]:
-    if not doubts:
-        return
-    if wish.path is PathPolicy.POD:
+    waits = all(doubt.way.standing is Standing.UNSTEADY for doubt in doubts)
+    if not doubts or (waits and is_last):
+        return  # a right route, only not for long: it is used, for want of anything better
+    if waits:
+        advice = "they get it as soon as it has"
+    elif wish.path is PathPolicy.POD:
         advice = "path pod never falls back: mend the route, or use path auto"
     elif not port.node_port:
         advice = "there is no NodePort to fall back to: mend the route, or allow NodePorts"
@@ -175,6 +178,7 @@ def _lost(
         subject=wish.pool.service,
         reason=Reason.UNREACHABLE,
         message=f"Pods {_where(doubts)} {what}: {_why(doubts)}; {advice}",
+        severity=Severity.WARNING if waits else Severity.ERROR,
     )
 
 

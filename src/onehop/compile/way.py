@@ -10,7 +10,7 @@ and its next hop is the node that owns the address.
 """
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -18,18 +18,19 @@ import msgspec
 
 from onehop.compile.backend import options_of
 from onehop.compile.block import BLOCKS_OF_NODE
-from onehop.compile.inputs import AREAS, ONLY
+from onehop.compile.inputs import AREAS, ONLY, SLICES
 from onehop.compile.node import MEMBERS_BY_ADDRESS
-from onehop.compile.options import Options
-from onehop.compile.sheet import Cell, Derived, Reader, Whole
+from onehop.compile.sheet import Cell, Derived, Reader, Sheet, Whole
+from onehop.compile.value import is_port
 from onehop.model.address import (
     AddressSet,
     Cidr,
     IpAddr,
-    address_set,
     ends_of,
     ip_number,
     is_ipv6,
+    parse_ip,
+    prefix_set,
 )
 from onehop.model.network import Block
 from onehop.model.reach import Area, FibRoute, ProbeResult, RouteKind, Stretch
@@ -214,14 +215,35 @@ def _shown(route: FibRoute | None) -> str:
     return " ".join(filter(None, (route.prefix, hops, f"proto {route.origin}")))
 
 
-def _trust(options: Options) -> AddressSet:
-    networks = (ipaddress.ip_network(prefix) for prefix in options.trusted)
-    return address_set((IpAddr(str(net[0])), IpAddr(str(net[-1]))) for net in networks)
-
-
 def _compute_trust(reader: Reader) -> Mapping[tuple[()], Cell[AddressSet]]:
-    return {ONLY: Cell(_trust(options_of(reader)))}
+    return {ONLY: Cell(prefix_set(options_of(reader).trusted))}
 
 
 TRUST: Final = Whole[tuple[()], AddressSet]("trust", _compute_trust)
 WAYS: Final = Derived[str, NodeWays]("ways", _compute, (BLOCKS_OF_NODE,))
+
+
+def pods_in(sheet: Sheet, areas: Collection[Cidr]) -> dict[Cidr, tuple[IpAddr, int]]:
+    """Return the socket of a ready Pod in each of these areas, where there is one.
+
+    Its cost grows with the cluster, unless the areas are found early.
+    """
+    found: dict[Cidr, tuple[IpAddr, int]] = {}
+    for item in sheet.values(SLICES).values():
+        ports = [port.port for port in item.ports or () if is_port(port.port)]
+        for endpoint in item.endpoints or () if ports else ():
+            address = parse_ip(endpoint.addresses[0]) if endpoint.addresses else None
+            if address is None or endpoint.conditions.ready is False:
+                continue
+            area = _area_of(sheet, address, endpoint.node_name)
+            if area in areas:
+                found.setdefault(area, (address, ports[0]))
+        if len(found) == len(areas):
+            break
+    return found
+
+
+def _area_of(sheet: Sheet, address: IpAddr, node: str | None) -> Cidr:
+    ways = sheet.value(WAYS, node) if node is not None else None
+    way = ways.to(address) if ways is not None else None
+    return way.area if way is not None else neighbourhood(address)

@@ -80,6 +80,7 @@ class Pipeline:
         self.is_complete = asyncio.Event()
         self.is_served = asyncio.Event()
         self.applied = Latest[int]()
+        self.network = Latest[int]()  # put when `compiler.network()` may be another one
         self.behind = Latest[int]()  # put when what stands behind a VIP may have come or gone
         self._reach = reach
         self._source = source
@@ -160,7 +161,12 @@ class Pipeline:
         # Pools that are not there yet go with the edit that makes them.
         later = Change(tuple(row for row in change.upserts if row.id not in known), change.removals)
         self._pending = self._pending.then(later)
+        self._note(outcome)
+
+    def _note(self, outcome: Outcome) -> None:
         self._subjects |= outcome.subjects
+        if outcome.network:
+            self.network.put(self.network.revision + 1)
 
     def _turned(self, row: PoolEndpoints) -> frozenset[ObjectRef]:
         """Return the Service whose pool has become empty, or is no longer: its owner is told."""
@@ -204,7 +210,8 @@ class Pipeline:
     async def run(self) -> None:
         """Keep the data plane at what the compiler says, from `complete` until cancelled."""
         await self.is_complete.wait()
-        self._reach.settled(self.compiler.settle_ways)  # so that pools are computed once only
+        # The ways first, so that pools are computed once only.
+        self._note(self._reach.settled(self.compiler.settle_ways))
         await self._read_secrets()
         self._settle()
         self._pending = self._unread.put_off(self.served.change_to(self.compiler.model()))
@@ -295,7 +302,7 @@ class Pipeline:
         began = self._clock()
         outcome = self._reach.settled(self.compiler.settle)
         self._pending = self._pending.then(self._unread.due(outcome.change))
-        self._subjects |= outcome.subjects
+        self._note(outcome)
         self._source.want_secrets(self.compiler.wanted_secrets())
         self._metrics.settle_seconds.observe(self._clock() - began)
 
@@ -307,9 +314,9 @@ class Pipeline:
             # before its first await.
             self.served.take(change)
             receipt = await self._driver.apply(make_plan(change))
-        self._note(change, receipt)
+        self._note_receipt(change, receipt)
 
-    def _note(self, change: Change, receipt: Receipt) -> None:
+    def _note_receipt(self, change: Change, receipt: Receipt) -> None:
         if any(key.table is Table.VIP for key in (*map(key_of, change.upserts), *change.removals)):
             self._binding.want(self.served.vips())
         self._subjects |= self._refusals.note(change, receipt)

@@ -3,14 +3,19 @@
 import asyncio
 from typing import Any, Final
 
+from onehop.compile.compiler import Compiler
 from onehop.control.config import Config
-from onehop.control.configfile import state_directory
+from onehop.control.configfile import compile_options, state_directory
+from onehop.control.networking import Networking, Part
+from onehop.control.parts import StaticPart, TablePart, TunnelPart
+from onehop.control.returns import Returns
 from onehop.driver import Driver
 from onehop.driver.envoy import EnvoyDriver, EnvoyOptions
 from onehop.driver.envoy.binary import find_envoy
 from onehop.driver.envoy.render import render_config
 from onehop.model.model import Model
 from onehop.net import AddressBinder, NoBinder
+from onehop.net.fib import Fib
 
 _VERSION_TIMEOUT_S: Final = 10.0
 
@@ -37,6 +42,21 @@ def make_binder(config: Config) -> AddressBinder:
     from onehop.net.interface import InterfaceBinder  # noqa: PLC0415  see `onehop.net`
 
     return InterfaceBinder(interface)
+
+
+def make_networking(config: Config, compiler: Compiler) -> Networking:
+    """Return what learns the ways to Pods and keeps them, not yet running."""
+    options = compile_options(config)
+    parts: list[Part] = []
+    if config.reach.routes == "static":
+        parts.append(StaticPart())
+    if config.reach.tunnel != "none":
+        parts.append(TunnelPart())
+    if parts:
+        parts.append(TablePart())
+    returns = Returns(compiler) if options.transparent_clients else None
+    fib = Fib(stable_s=config.reach.stable_s, trust=options.trusted)
+    return Networking(fib, parts, returns, options.trusted)
 
 
 def render_data_plane(model: Model) -> Any:

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import structlog
 
 import onehop
@@ -27,7 +28,7 @@ from onehop.control.gate import Budget, Gate
 from onehop.control.memory import Memory, Remembered
 from onehop.control.overview import Snapshot
 from onehop.control.pipeline import Pipeline
-from onehop.control.planes import make_binder, make_driver
+from onehop.control.planes import make_binder, make_driver, make_networking
 from onehop.control.reach import Reach
 from onehop.control.refusals import Refusals
 from onehop.control.scrape import Gauges, Scrape
@@ -63,13 +64,16 @@ class Program:
         budget = config.safety.deletion_budget
         self._gate = Gate(Budget(budget.percent, budget.rows))
         self._binding = Binding(make_binder(config))
-        self._compiler = Compiler(compile_options(config))
+        options = msgspec.structs.replace(compile_options(config), proves_reach=True)
+        self._compiler = Compiler(options)
+        self._networking = make_networking(config, self._compiler)
+        self._reach = Reach(self._compiler, self._networking.fib)
         self._served = Served()
         self._refusals = Refusals()
         self._write_back = self._make_write_back()
         self._pipeline = Pipeline(
             compiler=self._compiler,
-            reach=Reach(self._compiler),
+            reach=self._reach,
             source=origin.source,
             driver=driver,
             binding=self._binding,
@@ -102,7 +106,7 @@ class Program:
         self._compiler.set_hour(int(time.time()))
         remembered = self._memory.load()
         self._origin.source.expect(_expected(remembered))
-        async with asyncio.TaskGroup() as reading:
+        async with self._networking, asyncio.TaskGroup() as reading:
             # The lists are read while the data plane starts.
             reading.create_task(collect_after(self._pipeline.is_served))
             reading.create_task(self._origin.source.run(self._pipeline))
@@ -114,6 +118,9 @@ class Program:
             await self._pipeline.restore(remembered)
             tasks.create_task(self._pipeline.run())
             tasks.create_task(self._binding.run())
+            tasks.create_task(
+                self._networking.run(self._pipeline, self._reach, self._compiler, self._binding)
+            )
             tasks.create_task(self._write_back.run())
             tasks.create_task(self._save())
             tasks.create_task(self._tell_the_hour())
@@ -134,6 +141,7 @@ class Program:
         return (
             *self._pipeline.source_problems,
             *self._binding.problems(),
+            *self._networking.problems(),
             *self._refusals.problems(),
             *self._write_back.problems(),
             *self._compiler.problems(),

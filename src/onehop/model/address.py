@@ -100,6 +100,14 @@ def address_set(ranges: Iterable[tuple[IpAddr, IpAddr]]) -> AddressSet:
     return AddressSet(ipv4=tuple(numbers[False]), ipv6=tuple(numbers[True]))
 
 
+def prefix_set(prefixes: Iterable[Cidr]) -> AddressSet:
+    """Return the set of all addresses in any of the networks."""
+    ends: dict[bool, list[tuple[int, int]]] = {False: [], True: []}
+    for prefix in prefixes:
+        ends[is_ipv6(prefix)].append(ends_of(prefix))
+    return AddressSet(ipv4=tuple(ends[False]), ipv6=tuple(ends[True]))
+
+
 def is_loopback(address: IpAddr) -> bool:
     """Tell whether the address is 127.0.0.0/8 or ::1."""
     return ipaddress.ip_address(address).is_loopback

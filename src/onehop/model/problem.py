@@ -47,6 +47,8 @@ class Reason(StrEnum):
     POOL_EXHAUSTED = "PoolExhausted"
     REF_NOT_PERMITTED = "RefNotPermitted"
     RESOURCE_MISSING = "ResourceMissing"
+    ROUTE_NOT_KEPT = "RouteNotKept"
+    TUNNEL_NOT_KEPT = "TunnelNotKept"
     UNKNOWN_ANNOTATION = "UnknownAnnotation"
     UNREACHABLE = "Unreachable"
     UNSUPPORTED = "Unsupported"

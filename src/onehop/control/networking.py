@@ -1,0 +1,161 @@
+"""This host's part in the cluster's network: what it learns from the kernel, and keeps in it.
+
+    kernel ──▶ net.fib ──▶ areas ──▶ Pipeline.routes_changed           (the endpoint lane)
+    compiler.network() ──▶ Network ──▶ parts: static routes, tunnel, BIRD ──▶ kernel
+    what stands behind VIPs ──▶ parts: BIRD ──▶ routers upstream
+
+Only what the configuration asks for is started. Stopping leaves routes where they are, so that a
+restart loses none.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+import structlog
+
+from onehop.base.errors import TransientError
+from onehop.compile.compiler import Compiler
+from onehop.control.announce import answerable
+from onehop.control.binding import Binding
+from onehop.control.pipeline import Pipeline
+from onehop.control.reach import Reach
+from onehop.control.returns import Returns
+from onehop.model.address import AddressSet, Cidr, IpAddr, ends_of, is_ipv6, prefix_set
+from onehop.model.network import Network
+from onehop.model.problem import Problem
+from onehop.net.fib import Fib
+
+GATHER_S: Final = 0.02
+"""How long changes of the cluster's network gather: nodes and blocks come in bursts."""
+PROBE_TARGETS_S: Final = 10.0
+"""How often Pods are chosen that stand for areas of trusted prefixes."""
+RETRY_S: Final = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class Part(Protocol):
+    """One of the things that are kept in step with the cluster's network."""
+
+    def want(self, network: Network) -> None:
+        """Say what shall be; the latest word counts."""
+        ...
+
+    def announce(self, vips: frozenset[IpAddr]) -> None:
+        """Say which VIPs this host answers for; the latest word counts."""
+        ...
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return what is not as it shall be."""
+        ...
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        ...
+
+
+class Networking:
+    """Runs the parts and the routing table, and keeps the pipeline told.
+
+    Enter it before the pipeline runs: from then on the routing table can be asked.
+    """
+
+    def __init__(
+        self, fib: Fib, parts: Iterable[Part], returns: Returns | None, trusted: tuple[Cidr, ...]
+    ) -> None:
+        self.fib = fib
+        self._parts = tuple(parts)
+        self._returns = returns
+        self._trusted = trusted
+        self._is_draining = False
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self.fib)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return what is wrong with the ways to Pods and to VIPs."""
+        problems = (problem for part in self._parts for problem in part.problems())
+        return (*problems, *(self._returns.problems() if self._returns is not None else ()))
+
+    async def run(
+        self, pipeline: Pipeline, reach: Reach, compiler: Compiler, binding: Binding
+    ) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for part in self._parts:
+                tasks.create_task(part.run())
+            if self._returns is not None:
+                tasks.create_task(self._returns.run(pipeline))
+            tasks.create_task(self._follow_routes(pipeline, reach))
+            tasks.create_task(self._follow_network(pipeline, compiler))
+            tasks.create_task(self._follow_vips(pipeline, binding))
+            if self._trusted:
+                tasks.create_task(self._choose_targets(compiler))
+
+    def drain(self, *, is_draining: bool) -> None:
+        """Withdraw all VIPs, or announce them again: `_follow_vips` sees to it."""
+        self._is_draining = is_draining
+
+    async def _follow_routes(self, pipeline: Pipeline, reach: Reach) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen(pipeline))
+            while True:
+                await asyncio.sleep(RETRY_S)
+                if reach.ask_again():
+                    pipeline.routes_changed(())
+
+    async def _listen(self, pipeline: Pipeline) -> None:
+        while True:
+            try:
+                await self.fib.run(pipeline.routes_changed)
+            except* TransientError as group:
+                log.warning("routes_not_followed", error=str(group.exceptions[0]))
+            await asyncio.sleep(RETRY_S)
+
+    async def _follow_network(self, pipeline: Pipeline, compiler: Compiler) -> None:
+        await pipeline.is_complete.wait()  # half a list of nodes would take away routes
+        seen = 0
+        while True:
+            seen, _ = await pipeline.network.newer(seen)
+            await asyncio.sleep(GATHER_S)
+            seen = pipeline.network.revision
+            network = compiler.network()
+            for part in self._parts:
+                part.want(network)
+
+    async def _follow_vips(self, pipeline: Pipeline, binding: Binding) -> None:
+        seen = 0
+        while True:
+            seen, _ = await pipeline.behind.newer(seen)
+            await asyncio.sleep(GATHER_S)
+            seen = pipeline.behind.revision
+            vips = frozenset[IpAddr]()
+            if not self._is_draining:
+                vips = answerable(pipeline.served, binding.is_bound)
+            for part in self._parts:
+                part.announce(vips)
+
+    async def _choose_targets(self, compiler: Compiler) -> None:
+        """Have a Pod of each area probed where a trusted prefix is all that speaks for it."""
+        trust = prefix_set(self._trusted)
+        while True:
+            areas = {area for area in compiler.wanted_areas() if _is_within(area, trust)}
+            self.fib.probe_with(compiler.pods_in(areas))
+            await asyncio.sleep(PROBE_TARGETS_S)
+
+
+def _is_within(area: Cidr, trust: AddressSet) -> bool:
+    return all(trust.has(end, ipv6=is_ipv6(area)) for end in ends_of(area))
