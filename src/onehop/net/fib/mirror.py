@@ -74,6 +74,8 @@ class Mirror:
             -inf if nothing was, within REMEMBERED_S.
         """
         latest = -math.inf
+        if not self._touched:
+            return latest
         while length_of(key) >= length:
             latest = max(latest, self._touched.get(key, -math.inf))
             if key == EVERYTHING:
