@@ -4,23 +4,23 @@ Each command imports what it needs by itself: `onehop version` shall not wait fo
 protobufs and a Kubernetes client.
 """
 
-import asyncio
 import gc
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 import typer
 
 import onehop
-from onehop.base.errors import ConfigError, RejectedError, TransientError
+from onehop.base.errors import ConfigError
+from onehop.cli.lab_app import lab
+from onehop.cli.outcome import WRONG_USE
+from onehop.cli.outcome import end as _end
+from onehop.cli.outcome import say as _say
 from onehop.control.config import Config
 from onehop.control.configfile import check_config, load_config
 
-FAILED: Final = 1
-WRONG_USE: Final = 2
 DEFAULT_CONFIG: Final = Path("/etc/onehop/onehop.yaml")
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(lab, name="lab")
 
 ConfigOption: TypeAlias = Annotated[
     Path | None, typer.Option("--config", "-c", help=f"onehop.yaml; {DEFAULT_CONFIG} if it exists")
@@ -122,6 +123,19 @@ def confirm(config: ConfigOption = None, state: StateOption = None) -> None:
 
 
 @app.command()
+def drain(
+    config: ConfigOption = None,
+    state: StateOption = None,
+    *,
+    undo: Annotated[bool, typer.Option("--undo", help="announce the VIPs again")] = False,
+) -> None:
+    """Withdraw this host's VIPs from routers upstream; what is connected is served on."""
+    from onehop.cli import status as status_command
+
+    _end(status_command.drain(read_config(config, state=state), undo=undo))
+
+
+@app.command()
 def check(
     config: ConfigOption = None,
     manifests: ManifestsOption = None,
@@ -181,25 +195,3 @@ def main() -> None:
     except ConfigError as err:
         _say(err)
         sys.exit(WRONG_USE)
-
-
-def _end(work: Coroutine[Any, Any, bool]) -> None:
-    """Run a command to its end; False, or a world that would not, is exit code 1."""
-    try:
-        succeeded = asyncio.run(work)
-    except* ConfigError as group:
-        _say(*group.exceptions)
-        raise typer.Exit(WRONG_USE) from None
-    except* (TransientError, RejectedError) as group:
-        _say(*group.exceptions)
-        raise typer.Exit(FAILED) from None
-    if not succeeded:
-        raise typer.Exit(FAILED)
-
-
-def _say(*errors: BaseException) -> None:
-    for error in errors:
-        if isinstance(error, BaseExceptionGroup):
-            _say(*error.exceptions)
-        else:
-            typer.echo(f"onehop: {error}", err=True)

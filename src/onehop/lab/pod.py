@@ -19,6 +19,7 @@ class Answer(msgspec.Struct, frozen=True):
     Attributes:
         saw: the peer's address, as the Pod's socket has it.
         forwarded_for: the X-Forwarded-For header, the client as the load balancer saw it.
+        node: where it runs; empty where there are no nodes.
     """
 
     app: str
@@ -28,10 +29,13 @@ class Answer(msgspec.Struct, frozen=True):
     saw: str
     forwarded_for: str = ""
     forwarded_proto: str = ""
+    node: str = ""
 
 
 @contextlib.asynccontextmanager
-async def serve_http(app: str, pod: str, address: str, port: int) -> AsyncGenerator[None]:
+async def serve_http(
+    app: str, pod: str, address: str, port: int, *, node: str = ""
+) -> AsyncGenerator[None]:
     """Answer every HTTP request with an `Answer` in JSON."""
 
     async def answer(request: web.Request) -> web.Response:
@@ -43,6 +47,7 @@ async def serve_http(app: str, pod: str, address: str, port: int) -> AsyncGenera
             saw=request.remote or "",
             forwarded_for=request.headers.get("X-Forwarded-For", ""),
             forwarded_proto=request.headers.get("X-Forwarded-Proto", ""),
+            node=node,
         )
         return web.Response(body=msgspec.json.encode(body), content_type="application/json")
 
