@@ -1,12 +1,15 @@
 """What onehop asks of a data plane."""
 
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
+from onehop.model.address import IpAddr
 from onehop.model.endpoint import PoolEndpoints
+from onehop.model.ident import PoolId
 from onehop.model.model import Model, RowKey
 from onehop.plan import Plan
 
@@ -43,6 +46,24 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
     refused: tuple[Refusal, ...] = ()
     duration_s: float = 0.0
+
+
+class EndpointCount(msgspec.Struct, frozen=True, kw_only=True):
+    """What a data plane has counted for one member of a pool since the member came.
+
+    Attributes:
+        requests: of HTTP; connections of TCP.
+        failed: of these, the ones that did not succeed.
+        active: now.
+        health: the data plane's own opinion, in its own word.
+    """
+
+    address: IpAddr
+    port: int
+    requests: int = 0
+    failed: int = 0
+    active: int = 0
+    health: str | None = None
 
 
 class Driver(Protocol):
@@ -82,6 +103,14 @@ class Driver(Protocol):
 
         Raises:
             DriverUnavailable: it went away; what it served before stays in `read_back`.
+        """
+        ...
+
+    async def count(self, pools: Iterable[PoolId]) -> Mapping[PoolId, tuple[EndpointCount, ...]]:
+        """Return what went to the members of a few pools; one that is not counted is left out.
+
+        Raises:
+            DriverUnavailable: it does not answer.
         """
         ...
 

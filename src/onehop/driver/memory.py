@@ -4,12 +4,13 @@ It is what the tests of everything above a driver run on, and `onehop plan` too.
 like the real ones is not a claim: the contract suite runs on it as on them.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 from onehop.base.errors import DriverUnavailable
-from onehop.driver.driver import Capability, Receipt, Refusal
+from onehop.driver.driver import Capability, EndpointCount, Receipt, Refusal
 from onehop.model.endpoint import PoolEndpoints
+from onehop.model.ident import PoolId
 from onehop.model.model import Model, Row, RowKey, Table, key_of, model_of
 from onehop.plan import Plan
 
@@ -77,6 +78,16 @@ class MemoryDriver:
                 self._rows.pop(key, None)
         self.plans.append(plan)
         return Receipt(refused=tuple(sorted(refused, key=lambda refusal: refusal.key)))
+
+    async def count(self, pools: Iterable[PoolId]) -> Mapping[PoolId, tuple[EndpointCount, ...]]:
+        """Return zeros for the pools it holds: no traffic ever comes here."""
+        self._demand_reachable()
+        held = (self._rows.get(RowKey(Table.ENDPOINTS, pool)) for pool in pools)
+        return {
+            row.pool: tuple(EndpointCount(address=e.address, port=e.port) for e in row.endpoints)
+            for row in held
+            if isinstance(row, PoolEndpoints)
+        }
 
     def set_endpoints(self, members: PoolEndpoints) -> None:
         """Replace a pool's endpoints; a pool that is not there is passed over."""

@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import re
+from collections.abc import Iterable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import aiohttp
 
@@ -47,6 +50,12 @@ class EnvoyAdmin:
         query = "?include_eds" if with_endpoints else ""
         dump: dict[str, Any] = json.loads(await self._request("GET", f"/config_dump{query}"))
         return dump
+
+    async def clusters(self, names: Iterable[str]) -> bytes:
+        """Return the state of some clusters and of their hosts, as JSON; of no others."""
+        wanted = "|".join(re.escape(name) for name in names)
+        query = urlencode({"format": "json", "filter": f"^({wanted})$"})
+        return (await self._request("GET", f"/clusters?{query}")).encode()
 
     async def post(self, path: str) -> str:
         """Ask Envoy to do something."""

@@ -12,11 +12,12 @@ from typing import Final
 import structlog
 
 from onehop.base.errors import ConfigError, DriverUnavailable
-from onehop.driver.driver import Capability, Receipt, Refusal
+from onehop.driver.driver import Capability, EndpointCount, Receipt, Refusal
 from onehop.driver.envoy.admin import EnvoyAdmin
 from onehop.driver.envoy.binary import find_envoy
 from onehop.driver.envoy.bootstrap import render_bootstrap
 from onehop.driver.envoy.cache import ResourceCache
+from onehop.driver.envoy.counts import read_counts
 from onehop.driver.envoy.discard import Discards
 from onehop.driver.envoy.options import EnvoyOptions
 from onehop.driver.envoy.process import EnvoyProcess
@@ -26,7 +27,7 @@ from onehop.driver.envoy.server import XdsServer
 from onehop.driver.envoy.session import Session
 from onehop.driver.envoy.translator import Translator
 from onehop.model.endpoint import PoolEndpoints
-from onehop.model.ident import RouterId
+from onehop.model.ident import PoolId, RouterId
 from onehop.model.listener import ForwardHttp, Listener
 from onehop.model.model import Model, Row, RowKey, Table, key_of, model_of
 from onehop.model.pool import Pool
@@ -36,6 +37,8 @@ log = structlog.get_logger(__name__)
 
 ACK_TIMEOUT_S: Final = 30.0
 """For one stage; 10,000 clusters take Envoy 3 s."""
+_COUNTED_AT_ONCE: Final = 50
+"""Pools in one question: their names stand in its URL."""
 
 
 class EnvoyDriver:
@@ -110,6 +113,15 @@ class EnvoyDriver:
         pool = RowKey(Table.POOL, members.pool)
         if pool in self._rows.rows and pool not in self._discards:
             self._send(self._rows.put(members))
+
+    async def count(self, pools: Iterable[PoolId]) -> Mapping[PoolId, tuple[EndpointCount, ...]]:
+        """Return what Envoy has counted for the members of a few pools."""
+        names = sorted(pools)
+        counts: dict[PoolId, tuple[EndpointCount, ...]] = {}
+        for start in range(0, len(names), _COUNTED_AT_ONCE):
+            batch = names[start : start + _COUNTED_AT_ONCE]
+            counts |= read_counts(await self.admin.clusters(batch))
+        return counts
 
     # What the status page shows
 
