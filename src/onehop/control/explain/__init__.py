@@ -1,0 +1,16 @@
+"""The way of a packet, from the client to the Pod, and why it is that one.
+
+Enters: a target (a URL, a Service, an Ingress) and `Facts`: what the compiler knows, what the data
+plane was given. Leaves: an `Explanation`, or a `Refusal` that names what the target may have meant.
+`control.program` asks for the running program, `cli` for a folder of manifests; `cli.explain`
+draws.
+
+Pure: the same facts give the same explanation. Nothing here decides anything: whatever compiling
+has decided is looked up, or asked again of the very function that decided it.
+"""
+
+from onehop.control.explain.explanation import Answer, Explanation, Refusal
+from onehop.control.explain.facts import Facts
+from onehop.control.explain.journey import explain
+
+__all__ = ["Answer", "Explanation", "Facts", "Refusal", "explain"]

@@ -1,0 +1,45 @@
+"""What an explanation is made of."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from onehop.compile.compiler import Compiler
+from onehop.control.config import Config
+from onehop.control.served import Served
+from onehop.model.address import Cidr, IpAddr
+from onehop.model.ident import ObjectRef
+from onehop.model.problem import Problem
+
+
+def _nobody(_: object) -> None:
+    return None
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is known at one moment.
+
+    Attributes:
+        served: what the data plane was given, or would be.
+        is_live: whether there is a data plane.
+        bound: addresses that are on an interface of this host.
+        announced_to: by address, the BGP neighbours that hear it from us.
+        problems: those that the compiler does not know: of bindings, of the data plane.
+        address_towards: the source address that this host uses towards another one.
+        age_of: for how many seconds what is known of an area has been so.
+    """
+
+    config: Config
+    compiler: Compiler
+    served: Served
+    is_live: bool
+    bound: frozenset[IpAddr] = frozenset()
+    announced_to: Mapping[IpAddr, tuple[str, ...]] = {}
+    problems: tuple[Problem, ...] = ()
+    address_towards: Callable[[IpAddr], IpAddr | None] = _nobody
+    age_of: Callable[[Cidr], float | None] = _nobody
+
+    def problems_of(self, subject: ObjectRef) -> tuple[Problem, ...]:
+        """Return everything that is wrong with one object."""
+        others = (problem for problem in self.problems if problem.subject == subject)
+        return tuple(sorted({*self.compiler.problems_of(subject), *others}))

@@ -1,0 +1,75 @@
+"""The roads to an object: every address, port, host and path by which clients come to it."""
+
+from collections.abc import Iterator
+
+from onehop.compile.ingress import ANY_HOST, INGRESS_INTENTS, IngressIntent
+from onehop.control.explain.arrival import listener_step, shared_served, vip_step
+from onehop.control.explain.explanation import Branch, Outcome, OutcomeKind, Road
+from onehop.control.explain.facts import Facts
+from onehop.control.explain.rule import outcome_of, route_step
+from onehop.model.ident import ObjectRef
+from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener
+from onehop.model.model import RowKey, Table
+from onehop.model.route import VirtualHost
+
+
+def roads_of_service(facts: Facts, ref: ObjectRef, port: int | None) -> Iterator[Road]:
+    """Yield the roads by the Service's own addresses, then those by Ingresses."""
+    found = (facts.served.listener(name) for name in facts.served.listeners_of(ref))
+    listeners = [item for item in found if item is not None and port in (None, item.port)]
+    for listener in sorted(listeners, key=lambda item: (item.address, item.port, item.transport)):
+        if not isinstance(listener.handler, ForwardHttp):
+            yield stream_road(facts, listener, listener.handler)
+    reader = facts.compiler.reader()
+    for ingress in facts.compiler.refs("Ingress") if ref.kind == "Service" else ():
+        intent = reader.get(INGRESS_INTENTS, ingress)
+        pools = {
+            wish.pool.id
+            for wish in (intent.wishes if intent is not None else ())
+            if wish.pool.service == ref and port in (None, wish.pool.port)
+        }
+        for road in roads_of_ingress(facts, ingress) if pools else ():
+            if any(branch.pool in pools for branch in road.outcome.branches):
+                yield road
+
+
+def stream_road(facts: Facts, listener: Listener, handler: ForwardTcp | ForwardUdp) -> Road:
+    """Return the road by a listener that passes bytes on."""
+    outcome = Outcome(
+        kind=OutcomeKind.FORWARD,
+        says="passed on as it is",
+        branches=(Branch(handler.pool, 100.0),),
+    )
+    return Road(
+        vip=vip_step(facts, listener.address),
+        listener=listener_step(facts, listener),
+        route=None,
+        outcome=outcome,
+    )
+
+
+def roads_of_ingress(facts: Facts, ref: ObjectRef) -> Iterator[Road]:
+    """Yield the roads by each host and path that the Ingress has, on each shared listener."""
+    intent = facts.compiler.reader().get(INGRESS_INTENTS, ref)
+    if intent is None:
+        return
+    for listener in shared_served(facts):
+        if not isinstance(listener.handler, ForwardHttp):
+            continue
+        for hostname in _hostnames(intent):
+            row = facts.served.row(RowKey(Table.HOST, f"{listener.handler.router}/{hostname}"))
+            if not isinstance(row, VirtualHost):
+                continue
+            for route in row.routes:
+                if route.owner == ref:
+                    yield Road(
+                        vip=vip_step(facts, listener.address),
+                        listener=listener_step(facts, listener, hostname),
+                        route=route_step(facts, row, route),
+                        outcome=outcome_of(route),
+                    )
+
+
+def _hostnames(intent: IngressIntent) -> list[str]:
+    names = {claim.hostname for claim in intent.claims}
+    return sorted(names | {ANY_HOST} if intent.default is not None else names)

@@ -1,0 +1,165 @@
+"""The rule that takes a request: whose it is, why it is this one, and who lost to it."""
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from onehop.compile.host import claims_on
+from onehop.compile.ingress import ANY_HOST, CLAIMS_BY_HOST, DEFAULT_CLAIMS
+from onehop.compile.inputs import ONLY
+from onehop.control.explain.explanation import Branch, Loser, Outcome, OutcomeKind, RouteStep
+from onehop.control.explain.facts import Facts
+from onehop.control.explain.matching import names_for, routes_for, takes
+from onehop.model.route import (
+    Forward,
+    Guard,
+    Labels,
+    PathKind,
+    PathMatch,
+    Redirect,
+    Respond,
+    Route,
+    VirtualHost,
+)
+
+NOTHING_THERE = Outcome(kind=OutcomeKind.RESPOND, says="404, no rule takes it")
+
+
+def route_step(facts: Facts, host: VirtualHost, route: Route) -> RouteStep:
+    """Return a rule of a host by itself, whatever the request."""
+    same = same_path(facts, host, route)
+    why = "the only one for this host and path" if not same else "the oldest for this host and path"
+    return _step(host, route, why, same)
+
+
+def route_taken(host: VirtualHost, hostname: str, path: str) -> Route | None:
+    """Return the rule that takes a request, or None: the answer is 404."""
+    return next(iter(routes_for(host, hostname, path)), None)
+
+
+def step_of_request(
+    facts: Facts, host: VirtualHost, route: Route, hostname: str, path: str
+) -> RouteStep:
+    """Return the rule that takes a request, and all that fit it and do not get it."""
+    lost = (
+        *same_path(facts, host, route),
+        *_less_exact(host, route, hostname, path),
+        *_wider_hosts(facts, host, route, hostname, path),
+    )
+    return _step(host, route, f"{_host_words(host, route)}, {_path_words(route.match)}", lost)
+
+
+def _step(host: VirtualHost, route: Route, why: str, lost: tuple[Loser, ...]) -> RouteStep:
+    return RouteStep(
+        host=host.hostname,
+        path_kind=route.match.kind.value,
+        path=route.match.value,
+        owner=str(route.owner) if route.owner is not None else None,
+        why=why,
+        lost=lost,
+        limits=tuple(_limits(route.guard)),
+    )
+
+
+def _host_words(host: VirtualHost, route: Route) -> str:
+    if route.labels is Labels.MORE:
+        return f"a rule for any host, for the * of {host.hostname} is one label"
+    if host.hostname == ANY_HOST:
+        return "a rule for any host, for no other has this name"
+    return "longest wildcard" if host.hostname.startswith("*.") else "exact host"
+
+
+def _path_words(match: PathMatch) -> str:
+    return "exact path" if match.kind is PathKind.EXACT else "longest prefix"
+
+
+def rule_text(hostname: str, match: PathMatch) -> str:
+    """Return a rule as people write it."""
+    return f"{hostname}{match.value} ({match.kind})"
+
+
+def same_path(facts: Facts, host: VirtualHost, route: Route) -> tuple[Loser, ...]:
+    """Return the claims on the same host and path that are younger, and the younger defaults."""
+    hostname = ANY_HOST if route.labels is Labels.MORE else host.hostname
+    reader = facts.compiler.reader()
+    merged = claims_on(reader, hostname)
+    if all(claim.plain.id != route.id for claim in merged.claims):
+        return tuple(_younger_defaults(facts, route))
+    return tuple(
+        Loser(
+            owner=str(lost.loser),
+            rule=rule_text(hostname, route.match),
+            why=_elder(lost.loser == lost.winner.plain.owner),
+        )
+        for lost in merged.lost
+        if lost.winner.plain.id == route.id
+    )
+
+
+def _younger_defaults(facts: Facts, route: Route) -> Iterator[Loser]:
+    rivals = facts.compiler.reader().unordered(DEFAULT_CLAIMS, ONLY)
+    for rival in sorted(rivals, key=lambda rival: rival.age_key):
+        if rival.ref != route.owner:
+            why = "its defaultBackend is younger"
+            yield Loser(owner=str(rival.ref), rule="defaultBackend", why=why)
+
+
+def _elder(is_same: bool) -> str:  # noqa: FBT001  one question
+    return "the same path stands in an earlier rule" if is_same else "the same path, and younger"
+
+
+def _less_exact(host: VirtualHost, route: Route, hostname: str, path: str) -> Iterator[Loser]:
+    for other in routes_for(host, hostname, path):
+        if other is not route:
+            shorter = "a shorter prefix" if route.match.kind is PathKind.PREFIX else "only a prefix"
+            rule = rule_text(host.hostname, other.match)
+            yield Loser(owner=str(other.owner), rule=rule, why=shorter)
+
+
+def _wider_hosts(
+    facts: Facts, host: VirtualHost, route: Route, hostname: str, path: str
+) -> Iterator[Loser]:
+    """Yield the rules of hosts that fit as well, and are not asked: a better one is there."""
+    names = list(names_for(hostname))
+    reader = facts.compiler.reader()
+    for name in names[names.index(host.hostname) + 1 :]:
+        if name == ANY_HOST and route.labels is Labels.MORE:
+            continue  # that is where the route comes from
+        for intent in sorted(reader.unordered(CLAIMS_BY_HOST, name), key=lambda i: i.age_key):
+            for claim in intent.claims:
+                if claim.hostname == name and takes(claim.plain.match, path):
+                    rule = rule_text(name, claim.plain.match)
+                    why = f"{host.hostname} fits the name better"
+                    yield Loser(owner=str(intent.ref), rule=rule, why=why)
+
+
+def _limits(guard: Guard) -> Iterator[str]:
+    if guard.allow:
+        yield f"only from {', '.join(guard.allow)}"
+    if guard.deny:
+        yield f"not from {', '.join(guard.deny)}"
+    if guard.rate_limit is not None:
+        yield f"{guard.rate_limit.requests} requests in {guard.rate_limit.per_s} s from an address"
+    if guard.body_limit_bytes is not None:
+        yield f"bodies of at most {guard.body_limit_bytes} bytes"
+
+
+def outcome_of(route: Route) -> Outcome:
+    """Return what becomes of a request that a route takes."""
+    match route.action:
+        case Forward(pools=pools, rewrite_prefix=rewrite):
+            total = sum(share.weight for share in pools)
+            branches = tuple(
+                Branch(share.pool, round(100 * share.weight / total, 1))
+                for share in pools
+                if share.weight > 0
+            )
+            changed = f", its path becoming {rewrite}" if rewrite is not None else ""
+            return Outcome(kind=OutcomeKind.FORWARD, says=f"passed on{changed}", branches=branches)
+        case Redirect(code=code, scheme=scheme):
+            where = f"to {scheme}" if scheme else "elsewhere"
+            return Outcome(kind=OutcomeKind.REDIRECT, says=f"{code}, redirected {where}")
+        case Respond(status=status, body=body):
+            said = f"{status}, {body.strip()}" if body else str(status)
+            return Outcome(kind=OutcomeKind.RESPOND, says=said)
+        case _:
+            assert_never(route.action)

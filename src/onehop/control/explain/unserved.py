@@ -1,0 +1,59 @@
+"""Why nothing leads to a target that is there."""
+
+from onehop.cluster import Ingress, Service
+from onehop.compile.backend import options_of
+from onehop.compile.ingress import INGRESS_INTENTS
+from onehop.compile.service import SERVICE_INTENTS
+from onehop.control.explain.explanation import OutcomeKind, PoolStep, Road
+from onehop.control.explain.facts import Facts
+from onehop.control.explain.target import Meant, ObjectTarget
+from onehop.model.ident import ObjectRef
+
+
+def why_unserved(
+    facts: Facts, meant: Meant, roads: tuple[Road, ...], pools: tuple[PoolStep, ...]
+) -> str | None:
+    """Return why requests get no answer from a Pod, or None if they do."""
+    if not roads:
+        return _without_road(facts, meant) if isinstance(meant, ObjectTarget) else "no road"
+    kinds = {road.outcome.kind for road in roads}
+    if kinds == {OutcomeKind.RESPOND}:
+        return f"nothing serves it: {roads[0].outcome.says}"
+    if OutcomeKind.FORWARD in kinds and not any(pool.members for pool in pools):
+        return "no Pod is ready, so there is nobody to send to"
+    return None
+
+
+def _without_road(facts: Facts, meant: ObjectTarget) -> str:
+    ref = meant.ref
+    if ref.kind == "Ingress":
+        return _ingress(facts, ref)
+    service = facts.compiler.object(ref)
+    intent = facts.compiler.reader().get(SERVICE_INTENTS, ref)
+    if intent is None:
+        return _not_ours(facts, ref, service if isinstance(service, Service) else None)
+    if meant.port is not None and all(port.port != meant.port for port in intent.ports):
+        ports = ", ".join(str(port.port) for port in intent.ports) or "none"
+        return f"{ref} has no port {meant.port} that is served; it has {ports}"
+    if not intent.is_admitted:
+        return f"{ref} waits for its finalizer, which is written before it is served"
+    return f"{ref} has no address; see the problems"
+
+
+def _not_ours(facts: Facts, ref: ObjectRef, service: Service | None) -> str:
+    kind = service.spec.type if service is not None else "unknown"
+    if service is None or kind != "LoadBalancer":
+        return f"{ref} is of type {kind}, and no Ingress of ours leads to it"
+    said = service.spec.load_balancer_class or "none"
+    ours = options_of(facts.compiler.reader()).service_class
+    return f"{ref} has the loadBalancerClass {said}, ours is {ours}; no Ingress leads to it"
+
+
+def _ingress(facts: Facts, ref: ObjectRef) -> str:
+    ingress = facts.compiler.object(ref)
+    if facts.compiler.reader().get(INGRESS_INTENTS, ref) is None:
+        name = ingress.spec.ingress_class_name if isinstance(ingress, Ingress) else None
+        return f"{ref} is of the class {name or '(none)'}, whose controller is not ours"
+    if not options_of(facts.compiler.reader()).shared:
+        return f"{ref} is served nowhere: onehop.yaml has no addresses.shared"
+    return f"{ref} has no path that is its own; see the problems"
