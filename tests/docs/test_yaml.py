@@ -11,11 +11,11 @@ import yaml
 from onehop.cluster import Ingress, Secret
 from onehop.cluster.kind import ClusterObject
 from onehop.cluster.meta import Meta
-from onehop.compile.compiler import Compiled, compile_cluster
+from onehop.compile.compiler import Compiled, Compiler
 from onehop.compile.options import AddressPool, Options
 from onehop.control.config import Config
 from onehop.control.configfile import compile_options, load_config, parse_config
-from onehop.model.address import IpAddr
+from onehop.model.address import Cidr, IpAddr
 from onehop.source.manifests_folder import load_manifests
 from tests.compile.pem import chain_pem, key_pem
 from tests.docs.pages import ROOT, Block, blocks
@@ -32,6 +32,7 @@ OPTIONS: Final = Options(
         ),
     ),
     writes_back=False,
+    transparent_clients=(Cidr("198.51.100.0/24"),),
 )
 CLASS_YAML: Final = (ROOT / "examples" / "cluster" / "class.yaml").read_text(encoding="utf-8")
 
@@ -72,7 +73,13 @@ def _certificates(objects: tuple[ClusterObject, ...]) -> tuple[Secret, ...]:
 def _compile(path: Path, options: Options = OPTIONS) -> Compiled:
     objects, problems = load_manifests(path)
     assert problems == ()
-    return compile_cluster((*objects, *_certificates(objects)), options)
+    compiler = Compiler(options)
+    for clients in options.transparent_clients:
+        compiler.set_return_path(clients, works=True)
+    for item in (*objects, *_certificates(objects)):
+        compiler.put(item)
+    compiler.settle()
+    return Compiled(compiler.model(), compiler.problems(), compiler.verdicts())
 
 
 @pytest.mark.parametrize("block", YAML, ids=str)
