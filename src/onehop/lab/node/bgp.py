@@ -1,4 +1,4 @@
-"""With whom this node speaks BGP, and what it tells: what Calico's confd makes of its objects; pure.
+"""With whom this node speaks BGP, and what it tells, as Calico's confd sees it; pure.
 
 It is not Calico. The model is calico `confd/pkg/backends/calico/client.go` (which BGPPeer means
 which node) and the templates in `confd/etc/calico/confd/templates`: the full mesh unless the node
@@ -136,7 +136,11 @@ class BgpFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_plan(facts: BgpFacts) -> BgpPlan:
-    """Return what BIRD on this node shall do; everything in it is sorted."""
+    """Return what BIRD on this node shall do; everything in it is sorted.
+
+    Raises:
+        ConfigError: a Node's annotations cannot be read.
+    """
     speakers = {node.metadata.name: _speaker(node, facts) for node in facts.nodes}
     me = speakers.get(facts.name) or _lonely(facts)
     sessions = {
@@ -169,11 +173,15 @@ def _speaker(node: Node, facts: BgpFacts) -> Peer:
     told = [notes[key] for key in _address_keys() if key in notes]
     if node.metadata.name == facts.name and not told:
         told = list(facts.addresses)
-    interfaces = [ipaddress.ip_interface(each) for each in told]
+    try:
+        interfaces = [ipaddress.ip_interface(each) for each in told]
+        asn = int(notes.get(AS_NUMBER) or facts.configuration.as_number or facts.default_asn)
+    except ValueError as error:
+        raise ConfigError(f"annotations of Node {node.metadata.name}: {error}") from error
     return Peer(
         name=node.metadata.name,
         addresses={each.version: each for each in interfaces},
-        asn=int(notes.get(AS_NUMBER) or facts.configuration.as_number or facts.default_asn),
+        asn=asn,
         cluster_id=notes.get(CLUSTER_ID, ""),
         labels=node.metadata.labels,
     )

@@ -25,7 +25,7 @@ def _lines(plan: BgpPlan) -> Iterator[str]:
     yield f"router id {plan.router_id};"
     yield "protocol device { scan time 2; }"
     if any(session.has_bfd for session in plan.sessions):
-        yield f"protocol bfd {{ interface \"*\" {{ {_BFD} }}; multihop {{ {_BFD} }}; }}"
+        yield f'protocol bfd {{ interface "*" {{ {_BFD} }}; multihop {{ {_BFD} }}; }}'
     for family in plan.families:
         yield from _family_lines(plan, family)
     for session in plan.sessions:
@@ -43,7 +43,7 @@ def _family_lines(plan: BgpPlan, family: int) -> Iterator[str]:
     yield f"  if ( net = {default} ) then reject;  # the network below provides it"
     yield "  accept;"
     yield "}"
-    yield f"protocol direct direct{family} {{ {channel}; interface -\"cali*\", \"*\"; }}"
+    yield f'protocol direct direct{family} {{ {channel}; interface -"cali*", "*"; }}'
     yield f"protocol static static{family} {{"
     yield f"  {channel};"
     # A packet to an address of a block that no Pod has must not follow the default route.

@@ -348,7 +348,9 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_ready(self) -> bool:
         """What its condition Ready says."""
-        return any(each.type == "Ready" and each.status == "True" for each in self.status.conditions)
+        return any(
+            each.type == "Ready" and each.status == "True" for each in self.status.conditions
+        )
 
 
 SERVICES: Final = Collection(kind="Service", api_version="v1", plural="services", struct=Service)
