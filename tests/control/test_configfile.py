@@ -56,6 +56,7 @@ def test_json_is_read_as_well(tmp_path: Path) -> None:
             "bgp.neighbors[0].adress: no such key; allowed here are address, asn",
         ),
         ("reach: {trust: [x]}", "reach.trust[0]: 'x'; allowed is a network"),
+        ("transparent: {clients: [x]}", "transparent.clients[0]: 'x'; allowed is a network"),
         ("{addresses: {shard: 1}}", "addresses.shard: no such key; allowed here are bind, pools"),
         ("{addresses: {pools: [{name: a, cidr: []}]}}", "addresses.pools[0].cidr: no such key"),
         ("{ports: {http: 99999}}", "ports.http: Expected `int` <= 65535, not 99999"),
