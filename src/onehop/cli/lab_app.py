@@ -218,4 +218,4 @@ def curl(arguments: list[str], name: NameOption = _DEFAULT) -> None:
     """Run curl on the client: onehop lab curl -i http://203.0.113.10/."""
     from onehop.cli import lab as work
 
-    work.enter(name, "client", "curl", "-sS", "--max-time", "10", *arguments)
+    work.enter(name, "client", "curl", "-sS", "--max-time", "10", "-w", "\n", *arguments)

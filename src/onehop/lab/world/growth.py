@@ -7,10 +7,9 @@ from onehop.lab.node import process_mark
 from onehop.lab.world import plan as plans
 from onehop.lab.world.build import make_namespaces, remove_namespaces, wire
 from onehop.lab.world.cluster import Cluster
-from onehop.lab.world.command import ip
-from onehop.lab.world.link import host_wirings, neighbor_lines, pod_wirings
+from onehop.lab.world.link import host_wirings, pod_wirings
 from onehop.lab.world.objects import BLOCKS, NAMESPACE, node_objects, pod_object
-from onehop.lab.world.plan import Plan, Pod, pod_space
+from onehop.lab.world.plan import Pod, pod_space
 from onehop.lab.world.program import node_program, pod_program
 from onehop.lab.world.waiting import nothing_missing
 
@@ -77,7 +76,6 @@ async def add_node(world: "World") -> str:
     world.change(plan=plan)
     for wiring in host_wirings(plan, node):
         await wire(plan, [wiring])
-    await _tell_neighbors(plan, node.name, "replace")
     async with world.cluster() as cluster:
         for obj in node_objects(plan, node):
             path = _NODES if obj["kind"] == "Node" else BLOCKS
@@ -105,7 +103,6 @@ async def remove_node(world: "World", name: str) -> None:
                 await cluster.delete(f"{BLOCKS}/{obj['metadata']['name']}")
     await remove_namespaces([plan.namespace(name)])
     world.state.forget(name)
-    await _tell_neighbors(plan, name, "del")
     world.change(plan=plans.without_node(plan, name))
 
 
@@ -171,13 +168,6 @@ async def _left(cluster: Cluster, names: list[str]) -> str:
     there = {pod["metadata"]["name"] for pod in await cluster.items(_PODS)}
     left = sorted(there.intersection(names))
     return f"Pods have not ended: {', '.join(left)}" if left else ""
-
-
-async def _tell_neighbors(plan: Plan, name: str, verb: str) -> None:
-    """Change the other nodes' static routes, where there is no BGP to do it."""
-    for node in plan.nodes:
-        if node.name != name and (lines := neighbor_lines(plan, plan.node(name), verb)):
-            await ip(lines, namespace=plan.namespace(node.name))
 
 
 def _check_node(world: "World", name: str) -> None:

@@ -40,7 +40,7 @@ async def kill(world: "World", who: str, part: str = "") -> tuple[Process, ...]:
     process = world.state.process(program.who)
     if process is None or not process.is_alive():
         raise TransientError(f"{who} does not run; start it with: onehop lab start {who}")
-    victims = (process,)
+    victims: tuple[Process, ...] = (process,)
     if part:
         victims = tuple(child for child in children_of(process) if child.who == part)
         if not victims:

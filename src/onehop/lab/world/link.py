@@ -103,19 +103,6 @@ def pod_lines(pod: Pod) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def neighbor_lines(plan: Plan, node: Node, verb: str) -> tuple[str, ...]:
-    """Return what every other node does with its routes when a node comes or goes.
-
-    Nothing where BGP tells them.
-    """
-    if plan.spec.network is not Underlay.STATIC:
-        return ()
-    return tuple(
-        f"route {verb} {cidr} via {address}"
-        for cidr, address in zip(node.pod_cidrs, node.host.addresses, strict=True)
-    )
-
-
 def _forwards(who: str) -> bool:
     return who.startswith(("router", "node", "lb"))
 
@@ -160,9 +147,6 @@ def _node(plan: Plan, node: Node) -> Iterator[str]:
     # What no Pod has is nobody's: without this it would go back to the router, and come again.
     for prefix in ranges:
         yield f"route add blackhole {prefix}"
-    for other in plan.nodes:
-        if other != node:
-            yield from neighbor_lines(plan, other, "add")
     for pod in plan.pods:
         if pod.node == node.name:
             yield from _pod_cable(plan, pod)

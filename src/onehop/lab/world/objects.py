@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 import yaml
 
 from onehop.lab import controller
-from onehop.lab.world.plan import NODE_ASN, Node, Plan, Pod
+from onehop.lab.world.plan import NODE_ASN, POD_NET, Node, Plan, Pod
 from onehop.lab.world.pod import HTTP_PORT, TCP_PORT, UDP_PORT
 from onehop.lab.world.spec import Underlay
 from onehop.model.address import is_ipv6
@@ -18,7 +18,8 @@ NAMESPACE: Final = "shop"
 BLOCKS: Final = "/apis/crd.projectcalico.org/v1/blockaffinities"
 LABELS: Final = {"app": "echo"}
 _GRACE_S: Final = 10
-_POOLS: Final = (("pool-ipv4", "10.244.0.0/16", 26), ("pool-ipv6", "fd00:244::/48", 122))
+_POOLS: Final = (("default-ipv4-ippool", 26), ("default-ipv6-ippool", 122))
+"""Of each family: its name and the length of its blocks, Calico's defaults."""
 
 
 def cluster_objects(plan: Plan) -> Iterator[Json]:
@@ -27,24 +28,24 @@ def cluster_objects(plan: Plan) -> Iterator[Json]:
         yield from controller.calico_definitions()
         yield controller.bgp_configuration(asn=NODE_ASN)
         for family in plan.families:
-            name, cidr, size = _POOLS[family]
-            yield controller.ip_pool(name, cidr, block_size=size)
+            name, size = _POOLS[family]
+            yield controller.ip_pool(name, POD_NET[family], block_size=size)
         yield from _peers(plan)
     for node in plan.nodes:
         yield from node_objects(plan, node)
 
 
 def node_objects(plan: Plan, node: Node) -> Iterator[Json]:
-    """Yield a Node, and its blocks."""
+    """Yield a node's blocks, and the Node: whoever sees it shall know where its Pods are."""
     has_calico = plan.spec.network is Underlay.CALICO
+    for block in node.blocks if has_calico else ():
+        yield controller.block_affinity(node.name, block)
     yield controller.node_object(
         node.name,
         addresses=[f"{ip}/{64 if is_ipv6(ip) else 24}" for ip in node.host.addresses],
         pod_cidrs=node.pod_cidrs,
         calico=has_calico,
     )
-    for block in node.blocks if has_calico else ():
-        yield controller.block_affinity(node.name, block)
 
 
 def pod_object(pod: Pod, *, process: str) -> Json:

@@ -53,9 +53,10 @@ def api_program(plan: Plan, state: State) -> Program:
     return Program(who="api", where="api", argv=argv)
 
 
-def controller_program(state: State) -> Program:
+def controller_program(plan: Plan, state: State) -> Program:
     """Return the control plane beside the API."""
-    argv = _python("onehop.lab.controller", "--kubeconfig", str(state.inner_kubeconfig))
+    flag = "--calico" if plan.spec.network is Underlay.CALICO else "--no-calico"
+    argv = _python("onehop.lab.controller", "--kubeconfig", str(state.inner_kubeconfig), flag)
     return Program(who=CONTROLLER, where="api", argv=argv)
 
 
@@ -75,8 +76,7 @@ def node_program(plan: Plan, node: Node, state: State) -> Program:
     flags += ["--state", str(state.home(node.name)), "--uplink", UPLINK]
     for address in node.host.addresses:
         flags += ["--address6" if is_ipv6(address) else "--address", address]
-    if plan.spec.network is Underlay.CALICO:
-        flags += ["--asn", str(NODE_ASN)]
+    flags += ["--asn", str(NODE_ASN), "--network", plan.spec.network]
     return Program(who=node.name, where=node.name, argv=_python("onehop.lab.node", *flags))
 
 
@@ -101,7 +101,7 @@ def balancer_program(plan: Plan, host: Host, state: State) -> Program:
 
 def later_programs(plan: Plan, state: State) -> Iterator[Program]:
     """Yield all that need the API, and the router."""
-    yield controller_program(state)
+    yield controller_program(plan, state)
     yield router_program(plan, state)
     for node in plan.nodes:
         yield node_program(plan, node, state)

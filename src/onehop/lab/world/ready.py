@@ -62,7 +62,8 @@ async def _missing(world: "World") -> str:
     ended = [each for each in world.state.processes() if not each.is_alive()]
     if ended:
         who = ended[0].who
-        raise TransientError(f"{who} has ended: {last_words(world.state.log(who))}")
+        log = world.state.log(who)
+        raise TransientError(f"{who} has ended: {last_words(log)}; all of it is in {log}")
     waiting = {pod.name for pod in plan.pods} - await ready_pods(world)
     if waiting:
         return f"not ready: {', '.join(sorted(waiting))}"
