@@ -194,6 +194,24 @@ def test_what_somebody_removes_is_put_back(roads: Crossroads) -> None:
     roads.balancer.run(main)
 
 
+def test_the_newest_wish_counts(roads: Crossroads) -> None:
+    """Also one that comes while an older one is being carried out."""
+
+    async def main() -> None:
+        transparency = wanting(CLIENTS[4])
+        async with running(transparency.run()):
+            for _ in range(5):
+                transparency.want([CLIENTS[4]])
+                await until(lambda: "ip daddr" in roads.nft("list", "ruleset"))
+                transparency.want([CLIENTS[6]])
+                await until(lambda: transparency.is_in_place)
+                rules = await asyncio.to_thread(roads.nft, "list", "ruleset")
+                assert "ip6 daddr" in rules
+                assert "ip daddr" not in rules
+
+    roads.balancer.run(main)
+
+
 def test_a_table_of_somebody_else_is_not_taken(roads: Crossroads) -> None:
     """Their policy would find every address to be local; so there is trouble instead."""
     roads.balancer.ip("route", "add", "192.0.2.0/24", "via", POD[4], "table", str(TABLE))

@@ -83,8 +83,11 @@ class Transparency:
 
     def __init__(self) -> None:
         self._clients: tuple[Cidr, ...] = ()
+        self._put_for: tuple[Cidr, ...] = ()
         self._listing = ""
-        """The nftables table as `nft` has listed it last, when it was right."""
+        """The nftables table for these clients, as `nft` has listed it when it was right."""
+        self._is_away = False
+        """Whether it was looked for and withdrawn: then nothing of ours can come back by itself."""
         self._woken = asyncio.Event()
         self._is_in_place = False
         self._trouble: str | None = None
@@ -103,7 +106,7 @@ class Transparency:
         """Say whose addresses connections shall come from, none for nobody's; `run` sees to it."""
         wanted = tuple(sorted(clients))
         if self._clients != wanted:
-            self._clients, self._listing, self._is_in_place = wanted, "", False
+            self._clients, self._is_in_place = wanted, False
             self._woken.set()
 
     async def run(self) -> None:
@@ -131,11 +134,12 @@ class Transparency:
         Raises:
             ConfigError, TransientError: see `run`.
         """
-        was_there = bool(self._listing) and await _listed() == self._listing
+        self._is_away, clients = False, self._clients  # these may change while we wait
+        was_there = self._put_for == clients and await _listed() == self._listing
         if not was_there:
-            rules = _NFT_RULES % "\n".join(_admitting(self._clients))
+            rules = _NFT_RULES % "\n".join(_admitting(clients))
             await _nft("-f", "-", script=_NFT_REMOVE + rules)
-            self._listing = await _listed()
+            self._put_for, self._listing = clients, await _listed()
         async with _netlink() as netlink:
             added = [await _put_routing(netlink, family) for family in _FAMILIES]
         return not was_there or any(added)
@@ -145,7 +149,7 @@ class Transparency:
         had_table = bool(await _listed())
         if had_table:
             await _nft("-f", "-", script=_NFT_REMOVE)
-        self._listing = ""
+        self._put_for = ()
         async with _netlink() as netlink:
             removed = [await _remove_routing(netlink, family) for family in _FAMILIES]
         return had_table or any(removed)
@@ -157,11 +161,11 @@ class Transparency:
             trouble = _hindrance()
             if trouble is not None and trouble != self._trouble:
                 _log.warning("transparency_hindered", reason=trouble)
-            self._is_in_place, self._trouble = True, trouble
-            return
-        self._is_in_place, self._trouble = False, None
-        if await self.withdraw():
-            _log.info("transparency_withdrawn", table=TABLE)
+            self._is_in_place, self._trouble = self._put_for == self._clients, trouble
+        elif not self._is_away:
+            if await self.withdraw():
+                _log.info("transparency_withdrawn", table=TABLE)
+            self._is_away, self._trouble = True, None
 
 
 def _admitting(clients: Iterable[Cidr]) -> Iterator[str]:
