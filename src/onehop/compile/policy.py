@@ -14,7 +14,7 @@ import msgspec
 
 from onehop.compile import value
 from onehop.compile.options import ANNOTATION_PREFIX
-from onehop.model.address import Cidr, IpAddr, is_ipv6, parse_ip
+from onehop.model.address import Cidr, IpAddr
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Reason, Severity, quoted
 from onehop.model.route import RateLimit
@@ -103,17 +103,9 @@ _INGRESS: Final = frozenset(("Ingress",))
 _HALF_DAY_S: Final = 43200.0
 
 
-def _addresses(text: str) -> tuple[IpAddr, ...]:
-    parsed = [parse_ip(part.strip()) for part in text.split(",")]
-    known = tuple(address for address in parsed if address is not None)
-    if len({is_ipv6(address) for address in known}) != len(parsed):
-        raise ValueError("IP addresses separated by commas, at most one of each family")
-    return known
-
-
 ANNOTATIONS: Final[dict[str, Annotation]] = {
     "addresses": Annotation(
-        parse=_addresses,
+        parse=value.addresses,
         example="203.0.113.20,2001:db8::20",
         means="the addresses a Service wants; before spec.loadBalancerIP, which knows one family",
         on=_SERVICE,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, TypeGuard
 
-from onehop.model.address import Cidr, parse_cidr
+from onehop.model.address import Cidr, IpAddr, is_ipv6, parse_cidr, parse_ip
 from onehop.model.route import RateLimit
 
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -150,6 +150,15 @@ def cidrs(text: str) -> tuple[Cidr, ...]:
     if None in parsed or not parsed:
         raise ValueError("networks separated by commas, such as 10.0.0.0/8,2001:db8::/32")
     return tuple(sorted({cidr for cidr in parsed if cidr is not None}))
+
+
+def addresses(text: str) -> tuple[IpAddr, ...]:
+    """Parse addresses separated by commas, at most one of each family."""
+    parsed = [parse_ip(part.strip()) for part in text.split(",")]
+    known = tuple(address for address in parsed if address is not None)
+    if len({is_ipv6(address) for address in known}) != len(parsed):
+        raise ValueError("IP addresses separated by commas, at most one of each family")
+    return known
 
 
 def token(text: str) -> str:
