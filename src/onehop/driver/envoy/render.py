@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, assert_never
 
+from onehop.base.child import bound_to_parent
 from onehop.base.errors import DriverUnavailable, RejectedError
-from onehop.driver.envoy.binary import bound_to_parent, find_envoy
+from onehop.driver.envoy.binary import find_envoy
 from onehop.driver.envoy.cluster import render_cluster
 from onehop.driver.envoy.endpoints import build_endpoints
 from onehop.driver.envoy.http import render_http

@@ -1,0 +1,141 @@
+"""Programs that we start: they never outlive us, and what they say is heard line by line.
+
+The standard library has no word for "end with me": a parent killed by SIGKILL leaves its children
+to init. On Linux the kernel does it, if the child asks.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import signal
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from onehop.base.errors import ConfigError
+
+_LINE_BYTES: Final = 1 << 20
+_FIRST_BACKOFF_S: Final = 0.1
+_LONGEST_BACKOFF_S: Final = 10.0
+_STABLE_S: Final = 60.0
+"""After so long a life, a death counts as the first one again."""
+
+
+class Child:
+    """One process at a time of a program.
+
+    Args:
+        hear: called with each line that the program writes to standard error.
+    """
+
+    def __init__(self, hear: Callable[[str], None]) -> None:
+        self._hear = hear
+        self._process: Process | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, or None while there is none."""
+        process = self._process
+        return process.pid if process is not None and process.returncode is None else None
+
+    async def live(
+        self,
+        command: Sequence[str],
+        *,
+        born: Callable[[int], None] | None = None,
+        shares_stdout: bool = False,
+    ) -> float:
+        """Start the program, wait for its end, and return how many seconds it lived.
+
+        Args:
+            command: the program and its arguments.
+            born: called with the process id as soon as there is one.
+            shares_stdout: whether it writes to our standard output; otherwise to nowhere.
+        """
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        self._process = process = await asyncio.create_subprocess_exec(
+            *bound_to_parent(command),
+            stdin=DEVNULL,
+            stdout=None if shares_stdout else DEVNULL,
+            stderr=PIPE,
+            limit=_LINE_BYTES,
+            start_new_session=True,  # Ctrl-C in a terminal is ours to handle
+        )
+        try:
+            if born is not None:
+                born(process.pid)
+            await self._listen(process)
+            await process.wait()
+        finally:
+            await self.kill()
+        return loop.time() - started
+
+    async def end(self, *, within_s: float) -> None:
+        """Ask it to end (SIGTERM), and kill it if it has not by then."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        try:
+            process.terminate()
+            async with asyncio.timeout(within_s):
+                await process.wait()
+        except (TimeoutError, ProcessLookupError):
+            pass
+        finally:
+            await self.kill()
+
+    async def ended(self) -> None:
+        """Wait until there is no process."""
+        if self._process is not None:
+            await self._process.wait()
+
+    async def kill(self) -> None:
+        """Kill what is still there, and wait for the kernel to say that it is gone."""
+        process = self._process
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGKILL)
+            await process.wait()
+
+    async def _listen(self, process: Process) -> None:
+        assert process.stderr is not None  # noqa: S101  asked for with PIPE
+        while True:
+            try:
+                line = (await process.stderr.readline()).decode(errors="replace").rstrip("\n")
+            except ValueError:  # a line longer than the limit was thrown away
+                continue
+            if not line and process.stderr.at_eof():
+                return
+            if line:
+                self._hear(line)
+
+
+class Backoff:
+    """How long to wait before a program that has died is started again."""
+
+    def __init__(self) -> None:
+        self._next_s = _FIRST_BACKOFF_S
+
+    def after(self, lived_s: float) -> float:
+        """Return the seconds to wait after a life of so many seconds."""
+        if lived_s > _STABLE_S:
+            self._next_s = _FIRST_BACKOFF_S
+        wait_s = self._next_s
+        self._next_s = min(wait_s * 2, _LONGEST_BACKOFF_S)
+        return wait_s
+
+
+def bound_to_parent(command: Sequence[str]) -> tuple[str, ...]:
+    """Return the command wrapped so that the kernel kills it when we die, however we die.
+
+    prctl(2) PR_SET_PDEATHSIG, set by setpriv(1) of util-linux 2.33+; it survives execve(2). The
+    signal is bound to the *thread* that starts the child, so start it from one that lives on.
+
+    Raises:
+        ConfigError: there is no setpriv.
+    """
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        raise ConfigError("no setpriv(1) in PATH: install util-linux 2.33 or newer")
+    return (setpriv, "--pdeathsig", "KILL", "--", *command)
