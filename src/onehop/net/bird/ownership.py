@@ -1,13 +1,16 @@
 """Who may speak for which addresses: the owner of an address is that of its innermost block."""
 
 import ipaddress
-from collections.abc import Iterable, Mapping
-from typing import Final
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
 from onehop.model.address import Cidr, IpAddr, is_ipv6
 from onehop.model.network import Block
+
+T = TypeVar("T")
 
 _BITS: Final = {False: 32, True: 128}
 
@@ -35,6 +38,44 @@ class Extent(msgspec.Struct, frozen=True, order=True, gc=False):
         return self.first <= other.first and other.last <= self.last
 
 
+class Nesting(Generic[T]):
+    """Prefixes of one family within each other; building costs O(n log n), asking O(log n)."""
+
+    def __init__(self, by_extent: Mapping[Extent, T]) -> None:
+        self._values = by_extent
+        self._areas = sorted(by_extent)
+        self._outer: list[int] = []
+        """For each area the index of the innermost one around it, or -1."""
+        around: list[int] = []
+        for index, area in enumerate(self._areas):
+            while around and not self._areas[around[-1]].covers(area):
+                around.pop()
+            self._outer.append(around[-1] if around else -1)
+            around.append(index)
+
+    def items(self) -> Iterator[tuple[Extent, T]]:
+        """Yield all of them; outer ones come before those within them."""
+        for area in self._areas:
+            yield area, self._values[area]
+
+    def around(self, area: Extent) -> Iterator[T]:
+        """Yield what covers an area, from the innermost, which may be the area itself, outwards."""
+        index = bisect_right(self._areas, area) - 1
+        while index >= 0:
+            if self._areas[index].covers(area):
+                yield self._values[self._areas[index]]
+            index = self._outer[index]
+
+    def innermost(self, area: Extent) -> T | None:
+        """Return what covers an area most closely."""
+        return next(self.around(area), None)
+
+    def has_within(self, area: Extent) -> bool:
+        """Tell whether any prefix lies within an area."""
+        index = bisect_left(self._areas, area)
+        return index < len(self._areas) and area.covers(self._areas[index])
+
+
 def extent(prefix: Cidr) -> Extent:
     """Return the numbers of a prefix."""
     base, _, length = prefix.partition("/")
@@ -52,16 +93,13 @@ def holdings(blocks: Iterable[Block], *, ipv6: bool) -> tuple[Holding, ...]:
     for block in sorted(blocks):
         if is_ipv6(block.prefix) is ipv6:
             distinct.setdefault(extent(block.prefix), block)
-    inner: dict[Extent, list[Cidr]] = {area: [] for area in distinct}
-    around: list[Extent] = []
-    for area, block in sorted(distinct.items()):
-        while around and not around[-1].covers(area):
-            around.pop()
-        for outer in around:
-            if distinct[outer].node != block.node:
-                inner[outer].append(block.prefix)
-        around.append(area)
-    return tuple(Holding(distinct[area], tuple(inner[area])) for area in sorted(distinct))
+    nesting = Nesting(distinct)
+    inner: dict[Cidr, list[Cidr]] = {block.prefix: [] for block in distinct.values()}
+    for area, block in nesting.items():
+        for outer in nesting.around(area):
+            if outer.node != block.node:
+                inner[outer.prefix].append(block.prefix)
+    return tuple(Holding(block, tuple(inner[block.prefix])) for _, block in nesting.items())
 
 
 def by_hops(held: Iterable[Holding]) -> Mapping[tuple[IpAddr, ...], tuple[Holding, ...]]:

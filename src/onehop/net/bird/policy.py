@@ -66,7 +66,7 @@ class Policy:
 
 
 def export_clause(neighbor: Neighbor, *, ipv6: bool) -> str:
-    """Return the clause for what a neighbour is told: our own announcements, and no learnt route."""
+    """Return the clause for what a neighbour is told: never a route that we learnt."""
     digit = family(ipv6=ipv6)
     hears = {
         "vips": neighbor.hears_vips or neighbor.role is NeighborRole.UPSTREAM,

@@ -6,13 +6,15 @@ The text is right for BIRD 2.0.8 and newer, and for BIRD 3.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 from onehop.model.address import Cidr, IpAddr, is_ipv6
 from onehop.model.network import Neighbor, NeighborRole
 from onehop.net.bird.policy import Policy, export_clause
 from onehop.net.bird.speaker import Speaker, speaking_neighbors
 from onehop.net.bird.token import address_text, family, prefix_set, prefix_text, protocol_name
+
+T = TypeVar("T", IpAddr, Cidr)
 
 HOLD_S: Final = 9
 """A silent neighbour is given up after so long; the RFC's 90 s is for the Internet."""
@@ -43,8 +45,7 @@ def _lines(speaker: Speaker) -> Iterator[str]:
     if speaker.network.asn is None:
         return
     policy = Policy(speaker.network)
-    others = (*speaker.network.ranges, *speaker.vips, *speaker.returns)
-    used = frozenset(map(is_ipv6, others))
+    used = _used_families(speaker)
     for neighbor in speaking_neighbors(speaker):
         families = sorted(used | {is_ipv6(neighbor.address)})
         if neighbor.role is not NeighborRole.UPSTREAM:
@@ -85,7 +86,7 @@ def _tables(speaker: Speaker, *, ipv6: bool) -> Iterator[str]:
     yield from _announcement(f"vips{digit}", vips, digit)
     returns = (prefix_text(prefix) for prefix in _of(speaker.returns, ipv6=ipv6))
     yield from _announcement(f"returns{digit}", returns, digit)
-    ranges = [prefix_text(prefix) for prefix in _of(speaker.network.ranges, ipv6=ipv6)]
+    ranges = _of(speaker.network.ranges, ipv6=ipv6)
     if ranges:
         yield f"define ONEHOP_RANGES{digit} = {prefix_set(ranges)};"
     yield f"protocol kernel onehop_kernel{digit} {{"
@@ -168,5 +169,10 @@ def _filter_name(neighbor: Neighbor, ipv6: bool) -> str:  # noqa: FBT001  intern
     return f"{protocol_name(neighbor.name)}_{family(ipv6=ipv6)}"
 
 
-def _of(texts: Iterable[IpAddr] | Iterable[Cidr], *, ipv6: bool) -> list[str]:
+def _used_families(speaker: Speaker) -> frozenset[bool]:
+    prefixes = (*speaker.network.ranges, *speaker.returns)
+    return frozenset((*map(is_ipv6, prefixes), *map(is_ipv6, speaker.vips)))
+
+
+def _of(texts: Iterable[T], *, ipv6: bool) -> list[T]:
     return sorted({text for text in texts if is_ipv6(text) is ipv6})
