@@ -146,7 +146,8 @@ class Kernel:
     def _ask(self, kind: int, bodies: Sequence[bytes]) -> list[Message]:
         """Send questions together; return an answer to each."""
         answers: dict[int, Message] = {}
-        for _ in range(_ATTEMPTS):
+        failures = 0
+        while failures < _ATTEMPTS:
             missing = [index for index in range(len(bodies)) if index not in answers]
             if not missing:
                 return [answers[index] for index in range(len(bodies))]
@@ -154,8 +155,9 @@ class Kernel:
             self._sequence = (base + len(bodies)) % _SEQUENCES
             requests = (pack(Request(kind, 0, bodies[index]), base + index) for index in missing)
             self._send(b"".join(requests))
-            for message in self._answers(len(missing)):
-                answers[message.sequence - base] = message
+            found = {each.sequence - base: each for each in self._answers(len(missing))}
+            failures += not found  # some is better than none: the rest did not fit
+            answers |= found
         raise TransientError("the kernel does not answer where packets would go")
 
     def _send(self, data: bytes) -> None:

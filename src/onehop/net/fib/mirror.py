@@ -86,7 +86,7 @@ class Mirror:
     def refusal(self, key: Key) -> tuple[Key, tuple[int, int] | None]:
         """Return the prefix that refuses what lies in another, and its table and protocol.
 
-        Where no route refuses, a policy rule does, which has no table.
+        A policy rule that refuses has table 0; None if it is one for all addresses.
         """
         while key != EVERYTHING and key not in self._refusals:
             key = self.prefixes.parent(key)

@@ -157,7 +157,8 @@ def _refusal(mirror: Mirror, key: Key, code: int) -> FibRoute | None:
     found, refusal = mirror.refusal(key)
     first, _ = mirror.prefixes.ends(found)
     address = to_address(first.to_bytes(mirror.prefixes.bits // 8, "big"))
-    table, origin = (refusal[0], origin_of(refusal[1])) if refusal else (0, "rule")
+    table, protocol = refusal or (0, 0)
+    origin = origin_of(protocol) if table else "rule"
     return FibRoute(
         prefix=Cidr(f"{address}/{length_of(found)}"),
         kind=RouteKind.REFUSED,
