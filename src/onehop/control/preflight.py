@@ -10,12 +10,14 @@ from typing import Final
 import msgspec
 
 from onehop.base.errors import ConfigError, OnehopError, TransientError
+from onehop.cluster import KINDS, Kind
 from onehop.control.config import Config
 from onehop.control.configfile import compile_options, parse_listen, state_directory
 from onehop.control.once import compile_once
 from onehop.control.planes import data_plane_version
-from onehop.control.sources import open_source
+from onehop.control.sources import custom_kinds, open_source
 from onehop.kube import Client, Right
+from onehop.source.kubernetes import CORE_KINDS
 from onehop.status.rights import NEEDED
 
 _TIMEOUT_S: Final = 20.0
@@ -35,16 +37,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def needed_rights(config: Config) -> tuple[Right, ...]:
-    """Return every right the program uses, as deploy/rbac.yaml grants them."""
-    read = {
-        "": ("services", "nodes", "namespaces"),
-        "discovery.k8s.io": ("endpointslices",),
-        "networking.k8s.io": ("ingresses", "ingressclasses"),
-    }
+    """Return every right the program uses; deploy/rbac.yaml grants those of all configurations."""
     rights = [
-        Right(verb=verb, group=group, resource=resource)
-        for group, resources in read.items()
-        for resource in resources
+        Right(verb=verb, group=_group(kind), resource=KINDS[kind].plural)
+        for kind in sorted(CORE_KINDS | custom_kinds(config).all)
         for verb in ("list", "watch", "get")
     ]
     rights += [Right(verb=verb, resource="secrets") for verb in ("get", "list", "watch")]
@@ -54,6 +50,10 @@ def needed_rights(config: Config) -> tuple[Right, ...]:
         Right(verb=verb, namespace=namespace, **lease) for verb in ("get", "create", "patch")
     ]
     return tuple(dict.fromkeys((*rights, *NEEDED)))
+
+
+def _group(kind: Kind) -> str:
+    return KINDS[kind].api_version.rpartition("/")[0]
 
 
 async def preflight(config: Config) -> AsyncGenerator[Finding]:
