@@ -40,6 +40,7 @@ async def serve(config: Config) -> bool:
         announcing = tasks.create_task(_announce(program))
         await ended.wait()
         log.info("stopping")
+        await program.leave()
         announcing.cancel()
         running.cancel()
     return True

@@ -5,12 +5,13 @@ import sys
 import aiohttp
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from onehop.base.errors import TransientError
 from onehop.control.config import Config
 from onehop.control.configfile import control_socket
-from onehop.control.overview import Snapshot
+from onehop.control.overview import NetworkSnapshot, Snapshot
 
 _TIMEOUT = aiohttp.ClientTimeout(total=5)
 
@@ -34,6 +35,17 @@ async def status(config: Config, *, as_json: bool) -> bool:
     return snapshot.is_ready
 
 
+async def drain(config: Config, *, undo: bool) -> bool:
+    """Have the VIPs withdrawn, or announced again.
+
+    Raises:
+        TransientError: no onehop answers on this host.
+    """
+    await _ask(config, "POST", f"/drain?undo={'true' if undo else 'false'}")
+    sys.stdout.write("announcing again\n" if undo else "draining: no VIP is announced any more\n")
+    return True
+
+
 async def confirm(config: Config) -> bool:
     """Let withheld removals go.
 
@@ -55,11 +67,15 @@ def _print(snapshot: Snapshot) -> None:
         "ready": "yes" if snapshot.is_ready else "no",
         "leader": "yes" if snapshot.is_leader else "no",
         "served": _counts(snapshot.served),
+        "endpoints": _counts(snapshot.network.endpoints),
+        **_network_facts(snapshot.network),
         snapshot.driver: ", ".join(f"{key} {value}" for key, value in snapshot.data_plane.items()),
     }
     for key, value in facts.items():
         table.add_row(f"[bold]{key}[/bold]", value)
     console.print(table)
+    if snapshot.network.sessions:
+        console.print(_sessions(snapshot.network))
     if snapshot.withheld:
         console.print(
             f"[yellow]kept back[/yellow] removals beyond the deletion budget:"
@@ -67,6 +83,31 @@ def _print(snapshot: Snapshot) -> None:
         )
     for problem in snapshot.problems:
         console.print(f"{problem.severity}: {problem}", soft_wrap=True, markup=False)
+
+
+def _network_facts(network: NetworkSnapshot) -> dict[str, str]:
+    facts: dict[str, str] = {}
+    if network.bird:
+        up = sum(session.state == "established" for session in network.sessions)
+        facts["bgp"] = f"BIRD {network.bird}, {up} of {len(network.sessions)} sessions established"
+        facts["routes"] = ", ".join(f"{n} {kind}" for kind, n in network.findings.items()) or "good"
+        facts["announced"] = ", ".join(network.announced) or "nothing"
+    if network.is_draining:
+        facts["draining"] = "yes; `onehop drain --undo` ends it"
+    return facts
+
+
+def _sessions(network: NetworkSnapshot) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("neighbor", "role", "address", "AS", "state", "learnt", "refused", "told", ""):
+        table.add_column(title)
+    for each in network.sessions:
+        colour = "green" if each.state == "established" else "yellow"
+        counts = (str(count) for count in (each.learnt, each.refused, each.told))
+        state = f"[{colour}]{each.state}[/{colour}]"
+        facts = (escape(each.name), each.role, each.address, str(each.asn), state)
+        table.add_row(*facts, *counts, escape(each.error))
+    return table
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -14,6 +14,11 @@ from onehop.model.address import IpAddr, is_ipv6, is_never_a_backend, parse_ip
 from onehop.model.certificate import SecretText
 from onehop.model.network import Neighbor, NeighborRole
 
+_RESTART_S: Final = 120
+"""What RFC 4724 section 4.1 calls a reasonable bound, and BIRD's default."""
+_UPSTREAM_RESTART_S: Final = 5
+"""Enough for a BIRD that is started again at once; then clients must go to another host."""
+
 _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _PASSWORD: Final = re.compile(r"[!#-\[\]-~]{1,80}")
 """Printable ASCII without space, quotation mark and backslash; Linux takes 80 bytes at most
@@ -113,9 +118,15 @@ def _neighbor(item: NeighborConfig, key: str, role: NeighborRole) -> Neighbor:
         multihop=item.multihop,
         password=_password(item.password_file, f"{key}.passwordFile"),
         bfd=item.bfd,
-        graceful_restart_s=item.graceful_restart_s,
+        graceful_restart_s=_graceful_restart_s(item, role),
         hears_vips=role is NeighborRole.UPSTREAM,
     )
+
+
+def _graceful_restart_s(item: NeighborConfig, role: NeighborRole) -> int:
+    if item.graceful_restart_s is not None:
+        return item.graceful_restart_s
+    return _UPSTREAM_RESTART_S if role is NeighborRole.UPSTREAM else _RESTART_S
 
 
 def _unicast(text: str, key: str) -> IpAddr:

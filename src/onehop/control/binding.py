@@ -34,7 +34,7 @@ class Binding:
     """
 
     def __init__(self, binder: AddressBinder) -> None:
-        self.on_outcome: Callable[[frozenset[ObjectRef]], None] = lambda _owners: None
+        self.on_outcome: list[Callable[[frozenset[ObjectRef]], None]] = []
         self._binder = binder
         self._wanted = Latest[Mapping[IpAddr, Owners]]()
         self._bound: frozenset[IpAddr] = frozenset()
@@ -98,7 +98,8 @@ class Binding:
                 self._problems.pop(address, None)
                 self._bound |= {address}
                 log.info("vip_bound", address=address)
-        self.on_outcome(frozenset(owners))
+        for heed in self.on_outcome:
+            heed(frozenset(owners))
 
 
 def _refusal(subject: ObjectRef, err: AddressInUse | TransientError) -> Problem:

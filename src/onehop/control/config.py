@@ -163,6 +163,9 @@ class NeighborConfig(_Section, frozen=True):
         address: of the neighbour; `asn` is its AS number.
         password_file: holds the password of TCP MD5 signatures, and nothing else.
         multihop: the largest number of hops to it; None demands that it is on a link of ours.
+        graceful_restart_s: how long routes are kept while a BIRD is away (RFC 4724); None is 120
+            for those that tell us of Pods, and 5 for routers upstream, which must not go on
+            sending clients to a host that is gone.
     """
 
     address: str
@@ -173,7 +176,7 @@ class NeighborConfig(_Section, frozen=True):
     password_file: str | None = None
     multihop: Annotated[int, msgspec.Meta(ge=1, le=255)] | None = None
     bfd: bool = False
-    graceful_restart_s: Annotated[int, msgspec.Meta(ge=0, le=4095)] = 120
+    graceful_restart_s: Annotated[int, msgspec.Meta(ge=0, le=4095)] | None = None
 
 
 class BirdConfig(_Section, frozen=True):

@@ -18,8 +18,9 @@ import structlog
 from onehop.compile.inputs import Held
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Row
+from onehop.model.network import Network
 
-_FORMAT: Final = 3
+_FORMAT: Final = 4
 _ROWS_AT_ONCE: Final = 200
 
 log = structlog.get_logger(__name__)
@@ -32,11 +33,13 @@ class Remembered(msgspec.Struct, frozen=True):
         rows: everything that was served.
         held: the addresses given to Services.
         known: every object there was, by name: a first list without them is doubted.
+        network: whom BGP was spoken with, so that VIPs are announced without an API.
     """
 
     rows: tuple[Row, ...] = ()
     held: tuple[Held, ...] = ()
     known: tuple[ObjectRef, ...] = ()
+    network: Network = Network()
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -87,7 +90,7 @@ class Memory:
         """
         parts: list[bytes] = []
         encoder = msgspec.msgpack.Encoder()
-        items = (*remembered.rows, *remembered.held, *remembered.known)
+        items = (*remembered.rows, *remembered.held, *remembered.known, remembered.network)
         for start in range(0, len(items), _ROWS_AT_ONCE):
             parts.extend(map(encoder.encode, items[start : start + _ROWS_AT_ONCE]))
             await asyncio.sleep(0)
@@ -125,7 +128,7 @@ def _decode(data: bytes, source: str) -> Remembered:
     if header.source != source:
         log.info("last_known_good_of_another_source", source=header.source)
         return Remembered()
-    if len(parts) != header.rows + header.held + header.known:
+    if len(parts) != header.rows + header.held + header.known + 1:
         raise ValueError("the number of rows does not fit")
     row_decoder = msgspec.msgpack.Decoder(Row)
     held_decoder = msgspec.msgpack.Decoder(Held)
@@ -134,5 +137,6 @@ def _decode(data: bytes, source: str) -> Remembered:
     return Remembered(
         tuple(row_decoder.decode(part) for part in parts[: header.rows]),
         tuple(held_decoder.decode(part) for part in parts[header.rows : known_from]),
-        tuple(known_decoder.decode(part) for part in parts[known_from:]),
+        tuple(known_decoder.decode(part) for part in parts[known_from:-1]),
+        msgspec.msgpack.decode(parts[-1], type=Network),
     )

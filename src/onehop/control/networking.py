@@ -19,10 +19,13 @@ import structlog
 from onehop.base.errors import TransientError
 from onehop.compile.compiler import Compiler
 from onehop.control.announce import answerable
+from onehop.control.bgp import BgpPart
 from onehop.control.binding import Binding
+from onehop.control.overview import NetworkSnapshot
 from onehop.control.pipeline import Pipeline
 from onehop.control.reach import Reach
 from onehop.control.returns import Returns
+from onehop.control.served import Served
 from onehop.model.address import AddressSet, Cidr, IpAddr, ends_of, is_ipv6, prefix_set
 from onehop.model.network import Network
 from onehop.model.problem import Problem
@@ -64,13 +67,22 @@ class Networking:
     """
 
     def __init__(
-        self, fib: Fib, parts: Iterable[Part], returns: Returns | None, trusted: tuple[Cidr, ...]
+        self,
+        fib: Fib,
+        parts: Iterable[Part],
+        *,
+        bgp: BgpPart | None,
+        returns: Returns | None,
+        trusted: tuple[Cidr, ...],
     ) -> None:
         self.fib = fib
-        self._parts = tuple(parts)
+        self.bgp = bgp
+        self.remembered = Network()
+        self._parts = (*parts, *((bgp,) if bgp is not None else ()))
         self._returns = returns
         self._trusted = trusted
-        self._is_draining = False
+        self.is_draining = False
+        self._redecide = asyncio.Event()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -84,6 +96,29 @@ class Networking:
         trace: TracebackType | None,
     ) -> None:
         await self._stack.aclose()
+
+    def restore(self, network: Network) -> None:
+        """Hold the BGP sessions of before, until the cluster says who its nodes are.
+
+        Routes and tunnels of before are in the kernel still.
+        """
+        self.remembered = network
+        if self.bgp is not None and network.asn is not None:
+            self.bgp.want(network)
+
+    def snapshot(self, served: Served) -> NetworkSnapshot:
+        """Return how Pods are reached, and what is told by BGP."""
+        endpoints = {str(path): count for path, count in served.paths.items() if count}
+        if self.bgp is None:
+            return NetworkSnapshot(endpoints=endpoints, is_draining=self.is_draining)
+        return NetworkSnapshot(
+            endpoints=endpoints,
+            is_draining=self.is_draining,
+            announced=self.bgp.vips,
+            bird=self.bgp.state.version,
+            sessions=self.bgp.sessions(),
+            findings=dict(self.bgp.counts),
+        )
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what is wrong with the ways to Pods and to VIPs."""
@@ -106,8 +141,11 @@ class Networking:
                 tasks.create_task(self._choose_targets(compiler))
 
     def drain(self, *, is_draining: bool) -> None:
-        """Withdraw all VIPs, or announce them again: `_follow_vips` sees to it."""
-        self._is_draining = is_draining
+        """Withdraw all VIPs, or announce them again."""
+        if is_draining != self.is_draining:
+            log.info("draining" if is_draining else "not_draining")
+            self.is_draining = is_draining
+            self._redecide.set()
 
     async def _follow_routes(self, pipeline: Pipeline, reach: Reach) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -132,21 +170,29 @@ class Networking:
             seen, _ = await pipeline.network.newer(seen)
             await asyncio.sleep(GATHER_S)
             seen = pipeline.network.revision
-            network = compiler.network()
+            network = self.remembered = compiler.network()
             for part in self._parts:
                 part.want(network)
 
     async def _follow_vips(self, pipeline: Pipeline, binding: Binding) -> None:
+        binding.on_outcome.append(lambda _owners: self._redecide.set())
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_behind(pipeline))
+            while True:
+                await self._redecide.wait()
+                await asyncio.sleep(GATHER_S)
+                self._redecide.clear()
+                vips = frozenset[IpAddr]()
+                if not self.is_draining:
+                    vips = answerable(pipeline.served, binding.is_bound)
+                for part in self._parts:
+                    part.announce(vips)
+
+    async def _follow_behind(self, pipeline: Pipeline) -> None:
         seen = 0
         while True:
             seen, _ = await pipeline.behind.newer(seen)
-            await asyncio.sleep(GATHER_S)
-            seen = pipeline.behind.revision
-            vips = frozenset[IpAddr]()
-            if not self._is_draining:
-                vips = answerable(pipeline.served, binding.is_bound)
-            for part in self._parts:
-                part.announce(vips)
+            self._redecide.set()
 
     async def _choose_targets(self, compiler: Compiler) -> None:
         """Have a Pod of each area probed where a trusted prefix is all that speaks for it."""

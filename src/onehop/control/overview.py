@@ -7,6 +7,45 @@ import msgspec
 from onehop.model.problem import Problem
 
 
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """A BGP session, as `onehop status` shows it.
+
+    Attributes:
+        role: `node`, `reflector` or `upstream`.
+        state: as BIRD says it: `Established`, `Active`, `Connect`, ...
+        learnt, refused, told: routes.
+        error: what it ended with last; empty if nothing.
+    """
+
+    name: str
+    role: str
+    address: str
+    asn: int
+    state: str
+    learnt: int
+    refused: int
+    told: int
+    error: str = ""
+
+
+class NetworkSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The ways to Pods, and to us.
+
+    Attributes:
+        endpoints: by rung.
+        announced: VIPs that routers upstream hear of.
+        bird: its version; empty where no BGP is spoken.
+        findings: routes that are missing, hijacked or stale, by kind.
+    """
+
+    endpoints: dict[str, int]
+    is_draining: bool = False
+    announced: tuple[str, ...] = ()
+    bird: str = ""
+    sessions: tuple[Session, ...] = ()
+    findings: dict[str, int] = {}
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The state at one moment.
 
@@ -26,6 +65,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     withheld: dict[str, int]
     problems: tuple[Problem, ...]
     data_plane: dict[str, str]
+    network: NetworkSnapshot
 
 
 class Overview(Protocol):
@@ -41,6 +81,10 @@ class Overview(Protocol):
 
     def render_metrics(self) -> bytes:
         """Return all series in Prometheus' text format."""
+        ...
+
+    def drain(self, *, is_draining: bool) -> None:
+        """Withdraw all VIPs from routers upstream, or announce them again."""
         ...
 
     def confirm(self) -> int:

@@ -205,6 +205,7 @@ class Pipeline:
                 self.compiler.keep(secret_of(row.id), row)
         if remembered.rows:
             await self._carry_out(Change(remembered.rows))
+            self.behind.put(self.behind.revision + 1)
             log.info("last_known_good_served", rows=len(remembered.rows))
 
     async def run(self) -> None:

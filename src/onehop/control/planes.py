@@ -1,9 +1,12 @@
 """Which data plane and which address binder a configuration means."""
 
 import asyncio
+from pathlib import Path
 from typing import Any, Final
 
 from onehop.compile.compiler import Compiler
+from onehop.compile.options import Options
+from onehop.control.bgp import BgpPart
 from onehop.control.config import Config
 from onehop.control.configfile import compile_options, state_directory
 from onehop.control.networking import Networking, Part
@@ -13,8 +16,11 @@ from onehop.driver import Driver
 from onehop.driver.envoy import EnvoyDriver, EnvoyOptions
 from onehop.driver.envoy.binary import find_envoy
 from onehop.driver.envoy.render import render_config
+from onehop.model.address import parse_ip
 from onehop.model.model import Model
 from onehop.net import AddressBinder, NoBinder
+from onehop.net.bird.bird import Bird
+from onehop.net.bird.place import AttachedBird, BirdPlace, OwnBird
 from onehop.net.fib import Fib
 
 _VERSION_TIMEOUT_S: Final = 10.0
@@ -52,11 +58,27 @@ def make_networking(config: Config, compiler: Compiler) -> Networking:
         parts.append(StaticPart())
     if config.reach.tunnel != "none":
         parts.append(TunnelPart())
-    if parts:
+    if parts or config.bgp.asn is not None:
         parts.append(TablePart())
     returns = Returns(compiler) if options.transparent_clients else None
     fib = Fib(stable_s=config.reach.stable_s, trust=options.trusted)
-    return Networking(fib, parts, returns, options.trusted)
+    bgp = _bgp(config, fib, options)
+    return Networking(fib, parts, bgp=bgp, returns=returns, trusted=options.trusted)
+
+
+def _bgp(config: Config, fib: Fib, options: Options) -> BgpPart | None:
+    if config.bgp.asn is None:
+        return None
+    bird = config.bgp.bird
+    place: BirdPlace = OwnBird(state_dir=state_directory(config) / "bird", binary=bird.binary)
+    if bird.socket is not None and bird.include is not None:
+        place = AttachedBird(socket=Path(bird.socket), include=Path(bird.include))
+    return BgpPart(
+        Bird(place),
+        fib,
+        router_id=parse_ip(config.bgp.router_id) if config.bgp.router_id else None,
+        returns=options.transparent_clients if config.transparent.announce else (),
+    )
 
 
 def render_data_plane(model: Model) -> Any:

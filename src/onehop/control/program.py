@@ -116,6 +116,7 @@ class Program:
     async def _serve(self, remembered: Remembered) -> None:
         async with asyncio.TaskGroup() as tasks:
             await self._pipeline.restore(remembered)
+            self._networking.restore(remembered.network)
             tasks.create_task(self._pipeline.run())
             tasks.create_task(self._binding.run())
             tasks.create_task(
@@ -160,6 +161,7 @@ class Program:
             withheld=_named(self._gate.withheld),
             problems=self.problems(),
             data_plane=self._driver.describe(),
+            network=self._networking.snapshot(self._served),
         )
 
     def render_metrics(self) -> bytes:
@@ -176,7 +178,19 @@ class Program:
             refused=_named(Counter(key.table for key in self._refusals.rows())),
             problems=Counter(problem.reason for problem in self.problems()),
             loop_lag_s=self._worst_lag_s,
+            network=self._networking.snapshot(self._served),
         )
+
+    def drain(self, *, is_draining: bool) -> None:
+        """Withdraw all VIPs from routers upstream, or announce them again."""
+        self._networking.drain(is_draining=is_draining)
+
+    async def leave(self) -> None:
+        """Withdraw all VIPs, and serve on for as long as the operator wants."""
+        if self._networking.bgp is not None:
+            self._networking.drain(is_draining=True)
+            log.info("leaving", serving_on_s=self._config.bgp.drain_s)
+            await asyncio.sleep(self._config.bgp.drain_s)
 
     def confirm(self) -> int:
         """Let go what the deletion gate keeps back; return how many removals that are."""
@@ -201,7 +215,8 @@ class Program:
 
     async def _save_now(self) -> None:
         known = tuple(self._origin.source.known())
-        remembered = Remembered(self._served.rows(), self._compiler.held(), known)
+        network = self._networking.remembered
+        remembered = Remembered(self._served.rows(), self._compiler.held(), known, network)
         try:
             await self._memory.save(remembered)
         except OSError as err:

@@ -1,6 +1,7 @@
 """State as metrics: read at the moment of a scrape, so that nobody has to keep gauges in step."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
@@ -8,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from onehop.cluster import Kind
+from onehop.control.overview import NetworkSnapshot
 from onehop.source.counts import ReflectorCounts
 from onehop.status import WriterMetrics
 
@@ -31,6 +33,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     refused: Counts
     problems: Counts
     loop_lag_s: float
+    network: NetworkSnapshot
 
 
 class Scrape(Collector):
@@ -71,6 +74,7 @@ class Scrape(Collector):
         yield _by("withheld_removals", "Removals that wait for `confirm`", "table", now.withheld)
         yield _by("refused_rows", "Rows the data plane would not take", "table", now.refused)
         yield _by("problems", "Faults in cluster objects", "reason", now.problems)
+        yield from _network(now.network)
         yield _gauge("event_loop_lag_seconds", "Worst in the last minute or two", now.loop_lag_s)
 
     def _source(self) -> Iterator[Metric]:
@@ -96,6 +100,25 @@ class Scrape(Collector):
             if counts.is_listed:
                 silence.add_metric([kind], counts.silence_s(now))
         yield from (lists, ends, events, silence)
+
+
+def _network(network: NetworkSnapshot) -> Iterator[Metric]:
+    yield _by("endpoints", "Members of pools by how they are reached", "path", network.endpoints)
+    yield _gauge("is_draining", "1 while all VIPs are withdrawn", network.is_draining)
+    if not network.bird:
+        return
+    states = Counter(session.state for session in network.sessions)
+    routes = {
+        "learnt": sum(session.learnt for session in network.sessions),
+        "refused": sum(session.refused for session in network.sessions),
+        "told": sum(session.told for session in network.sessions),
+    }
+    yield _by("bgp_sessions", "Sessions by state (RFC 4271)", "state", states)
+    yield _by("bgp_routes", "Routes over all sessions", "what", routes)
+    yield _by("route_findings", "Routes that are not as they shall be", "kind", network.findings)
+    yield _gauge(
+        "announced_vips", "Addresses that routers upstream hear of", len(network.announced)
+    )
 
 
 def _status(writer: WriterMetrics) -> Iterator[Metric]:

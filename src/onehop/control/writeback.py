@@ -109,7 +109,7 @@ class ClusterWriteBack:
         self._compiler = compiler
         self._served = served
         self._binding = binding
-        binding.on_outcome = self.reported
+        binding.on_outcome.append(self.reported)
         self._refusals = refusals
         host = socket.gethostname()
         namespace = config.cluster.namespace

@@ -45,6 +45,14 @@ def make_control_app(overview: Overview) -> Starlette:
             msgspec.json.encode({"confirmed": overview.confirm()}), media_type="application/json"
         )
 
+    async def drain(request: Request) -> Response:
+        overview.drain(is_draining=request.query_params.get("undo") != "true")
+        return Response(status_code=204)
+
     return Starlette(
-        routes=[Route("/status", status), Route("/confirm", confirm, methods=["POST"])]
+        routes=[
+            Route("/status", status),
+            Route("/confirm", confirm, methods=["POST"]),
+            Route("/drain", drain, methods=["POST"]),
+        ]
     )
