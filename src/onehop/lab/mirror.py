@@ -12,13 +12,14 @@ from typing import Final, Generic, TypeVar
 import msgspec
 import structlog
 
-from onehop.base.errors import KubeGone, OnehopError
+from onehop.base.errors import KubeGone, KubeNotFound, OnehopError
 from onehop.kube import Client, Collection, Page, Progress, Removed, Selection, Written
 from onehop.kube.event import Event, ItemDecoder
 
 T = TypeVar("T")
 
 RETRY_S: Final = 0.3
+UNDEFINED_S: Final = 1.0
 
 log = structlog.get_logger()
 
@@ -56,6 +57,9 @@ class Mirror(Generic[T]):
                 version = await self._watch(version)
             except KubeGone:
                 version = ""
+            except KubeNotFound:
+                version = ""  # a kind that is not defined, yet
+                await asyncio.sleep(UNDEFINED_S)
             except OnehopError as fault:
                 log.debug("lab_mirror_retries", kind=self._collection.kind, why=str(fault))
                 version = ""

@@ -93,7 +93,9 @@ class Agent:
             self._mirror(SECRETS, Selection(namespace=name)) for name in CALICO_NAMESPACES
         ]
         self._tables = Tables()
-        self._health = HealthServers(self._addresses)
+        self._families = sorted({family_of(address) for address in self._addresses})
+        # As kube-proxy, which is two proxies in one where a node has both families.
+        self._health = {family: HealthServers(self._own(family)) for family in self._families}
         self._bird = Bird(options.state)
         self._routes = Routes()
         self._kubelet = Kubelet(api, options.name)
@@ -111,7 +113,8 @@ class Agent:
                     tasks.create_task(self._bird.run())
                 await self._work()
         finally:
-            await self._health.close()
+            for servers in self._health.values():
+                await servers.close()
             with contextlib.suppress(OnehopError):
                 await self._tables.remove()
 
@@ -139,20 +142,22 @@ class Agent:
         return True
 
     async def _proxy(self) -> None:
-        for family in sorted({family_of(address) for address in self._addresses}):
+        for family in self._families:
             choices, place = self._choices(family), self._place(family)
             if await self._tables.apply(make_table(choices, place)):
                 dropped = await drop_stale_flows(choices, place)
                 log.info("lab_rules_applied", family=family, ports=len(choices), forgot=dropped)
 
     async def _check_health(self) -> None:
-        await self._health.apply(
-            health_checks(
-                self._services.objects.values(),
-                self._slices.objects.values(),
-                node=self._options.name,
+        for family, servers in self._health.items():
+            await servers.apply(
+                health_checks(
+                    self._services.objects.values(),
+                    self._slices.objects.values(),
+                    node=self._options.name,
+                    family=family,
+                )
             )
-        )
 
     async def _speak(self) -> None:
         match self._options.network:
@@ -177,15 +182,18 @@ class Agent:
     def _place(self, family: int) -> Place:
         pools = [pool.spec.cidr for pool in self._pools.objects.values()]
         cidrs = [cidr for node in self._nodes.objects.values() for cidr in node.spec.pod_cidrs]
-        networks = ipaddress.collapse_addresses(
-            ipaddress.ip_network(each) for each in pools or cidrs if family_of(each) == family
+        networks = dict.fromkeys(
+            str(ipaddress.ip_network(each)) for each in pools or cidrs if family_of(each) == family
         )
         return Place(
             family=family,
-            addresses=tuple(each for each in self._addresses if family_of(each) == family),
-            pod_networks=tuple(str(network) for network in networks),
+            addresses=self._own(family),
+            pod_networks=tuple(sorted(networks)),
             uplink=self._options.uplink,
         )
+
+    def _own(self, family: int) -> tuple[str, ...]:
+        return tuple(each for each in self._addresses if family_of(each) == family)
 
     def _facts(self) -> BgpFacts:
         default = self._configurations.objects.get(("", "default"))

@@ -94,14 +94,14 @@ def choose(
 
 
 def health_checks(
-    services: Iterable[Service], slices: Iterable[EndpointSlice], *, node: str
+    services: Iterable[Service], slices: Iterable[EndpointSlice], *, node: str, family: int
 ) -> tuple[HealthCheck, ...]:
-    """Return the healthCheckNodePorts, sorted by port.
+    """Return the healthCheckNodePorts, sorted by port; each family counts its own endpoints.
 
     Only ready endpoints count, terminating ones never: a load balancer shall leave the node while
     it still serves (KEP-1669, "health check node port").
     """
-    by_service = _by_service(slices)
+    by_service = _by_service(each for each in slices if each.address_type == FAMILIES[family])
     return tuple(
         sorted(
             HealthCheck(

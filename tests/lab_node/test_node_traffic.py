@@ -1,0 +1,105 @@
+"""A node agent at work: packets in network namespaces go where kube-proxy would send them."""
+
+import asyncio
+import socket
+
+import pytest
+
+from onehop.lab.api import remove
+from onehop.lab.node import SECOND_HOP, counter_name, read_counters
+from tests.lab_node.world import OUTSIDE, Lab, service
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+
+NODE_PORT = "http://10.111.0.11:30080/"
+NODE_PORT_6 = "http://[fd00:111::11]:30080/"
+
+
+async def test_policy_cluster_goes_over_two_nodes_and_hides_the_client(world: Lab) -> None:
+    """The Pod of the other node sees the first node; counters tell of the second hop."""
+    world.put(service())
+    world.controller()
+    world.node(1)
+    world.node(2)
+    world.pod(2, 1)
+
+    answer = await world.until_answered(NODE_PORT)
+    answer6 = await world.until_answered(NODE_PORT_6)
+
+    assert (answer["pod"], answer["saw"]) == ("web-1", "10.111.0.11")
+    assert (answer6["pod"], answer6["saw"]) == ("web-1", "fd00:111::11")
+    counters = await read_counters(("ip", "netns", "exec", world.prefix + "n1"))
+    connections = counters[counter_name("connections", "shop/web/tcp/http")]
+    # More may have begun before the route to the other node was there.
+    assert connections.packets >= counters["masqueraded"].packets >= 2
+    assert counters[SECOND_HOP].packets >= 2 * 5  # a request and its answer take at least five
+
+
+async def test_policy_local_keeps_the_client_and_drops_where_no_pod_is(world: Lab) -> None:
+    """The healthCheckNodePorts say which node to use."""
+    world.put(service(externalTrafficPolicy="Local", healthCheckNodePort=32000))
+    world.controller()
+    world.node(1)
+    world.node(2)
+    world.pod(1, 1)
+
+    assert (await world.until_answered(NODE_PORT))["saw"] == OUTSIDE[0]
+    assert (await world.until_answered(NODE_PORT_6))["saw"] == OUTSIDE[1]
+    health = await world.until_answered("http://10.111.0.11:32000/healthz")
+    assert health["localEndpoints"] == 1
+    health = await world.until_answered("http://10.111.0.12:32000/", status=503)
+    assert health == {
+        "service": {"namespace": "shop", "name": "web"},
+        "localEndpoints": 0,
+        "serviceProxyHealthy": True,
+    }
+    status, _ = await world.get("http://10.111.0.12:30080/")
+    counters = await read_counters(("ip", "netns", "exec", world.prefix + "n2"))
+    assert status == 0
+    assert counters["dropped"].packets > 0
+
+
+async def test_a_deleted_pod_ends_in_its_time(world: Lab) -> None:
+    """It is terminating and still serves, first; then it is gone, and its node port refuses."""
+    world.put(service())
+    world.controller()
+    world.node(1)
+    name = world.pod(1, 1, ends_after_s=3.0)
+    await world.until_answered(NODE_PORT)
+
+    remove(world.store, "pods", "shop", name)
+
+    await world.until(lambda: world.ready() == {("10.244.1.1", False, True)})
+    assert (await world.until_answered(NODE_PORT))["pod"] == name
+    await world.until(lambda: world.ready() == set())
+    assert world.find("pods", name) is None
+
+
+async def test_a_udp_flow_leaves_the_endpoint_that_is_gone(world: Lab) -> None:
+    """The client sends from one port all the time, and is answered by the Pod that is left."""
+    world.put(service())
+    world.controller()
+    world.node(1)
+    first, second = world.pod(1, 1), world.pod(1, 2)
+    await world.until(lambda: len(world.ready()) == 2)
+
+    def open_socket() -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        made.settimeout(0.3)
+        made.connect(("10.111.0.11", 30053))
+        return made
+
+    def ask(client: socket.socket) -> str:
+        try:
+            client.send(b"?")
+            return client.recv(100).decode().partition(" ")[0]
+        except OSError:
+            return ""
+
+    client = world.inside("ext", open_socket)
+    with client:
+        await world.until(lambda: ask(client) in {first, second})
+        chosen = await asyncio.to_thread(ask, client)
+        remove(world.store, "pods", "shop", chosen)
+        other = second if chosen == first else first
+        await world.until(lambda: ask(client) == other)
