@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _READY_S: Final = 60.0
 _LOOK_S: Final = 0.05
 _ASK: Final = aiohttp.ClientTimeout(total=3)
+_SERVICES: Final = f"/api/v1/namespaces/{NAMESPACE}/services"
 _SLICES: Final = f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices"
 
 
@@ -71,4 +72,10 @@ async def _missing(world: "World") -> str:
         snapshot = await balancer_state(world.state.home(host.name))
         if snapshot is None or not snapshot.is_ready:
             return f"{host.name} does not serve: {last_words(world.state.log(host.name))}"
+    async with world.cluster() as cluster:
+        services = await cluster.items(_SERVICES)
+    for service in services:
+        balanced = service["spec"]["type"] == "LoadBalancer"
+        if balanced and not service["status"]["loadBalancer"].get("ingress"):
+            return f"Service {service['metadata']['name']} has no address"
     return ""
