@@ -18,6 +18,7 @@ from bench import (
     row_endpoint,
     row_ingress,
     row_quiet,
+    row_reach,
     row_start,
     row_throughput,
 )
@@ -32,6 +33,7 @@ ROWS: Final = (
     *row_endpoint.ROWS,
     *row_ingress.ROWS,
     *row_edit.ROWS,
+    *row_reach.ROWS,
     *row_throughput.ROWS,
 )
 
