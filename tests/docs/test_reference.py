@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from onehop.control.config import Config, PoolConfig
+from onehop.control.config import Config, NeighborConfig, PoolConfig
 from onehop.control.scrape import Gauges, Scrape
 from onehop.model.problem import Reason
 from onehop.status import WriterMetrics
@@ -49,7 +49,9 @@ def _shown(field: msgspec.structs.FieldInfo) -> str:
 
 def test_the_guide_lists_every_key_with_its_default() -> None:
     """A key is added to the file and to the guide together."""
-    expected = _keys(Config) | _keys(PoolConfig, "addresses.pools[].")
+    expected = _keys(Config)
+    expected |= _keys(PoolConfig, "addresses.pools[].")
+    expected |= _keys(NeighborConfig, "bgp.neighbors[].")
 
     assert _documented_keys() == expected
 

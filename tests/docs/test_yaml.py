@@ -141,6 +141,10 @@ def test_the_example_configuration_names_every_key() -> None:
         "cluster.allowLoopback",
         "classes.gateway",
         "addresses.bind.none",
+        "bgp.nodeAsn",
+        "bgp.nodePasswordFile",
+        "bgp.bird.include",
+        "bgp.bird.socket",
     }
 
 
