@@ -87,3 +87,22 @@ def test_replacing_is_the_same_as_beginning_anew(
     assert prefixes.all() == after | {EVERYTHING}
     area = (0, (1 << BITS) - 1, 0)
     assert prefixes.split(*area) == prefixes_of(after).split(*area)
+
+
+@given(st.frozensets(keys()), st.data())
+def test_removing_is_the_same_as_never_having_added(
+    some: frozenset[Key], data: st.DataObject
+) -> None:
+    """Nothing of the prefix is left, not even its length."""
+    some -= {EVERYTHING}
+    gone = frozenset(key for key in sorted(some) if data.draw(st.booleans()))
+    prefixes = prefixes_of(some)
+
+    for key in gone:
+        prefixes.remove(key)
+
+    assert prefixes.all() == (some - gone) | {EVERYTHING}
+    area = (0, (1 << BITS) - 1, 0)
+    assert prefixes.split(*area) == prefixes_of(some - gone).split(*area)
+    for key in some:
+        assert prefixes.parent(key) == prefixes_of(some - gone).parent(key)

@@ -30,6 +30,8 @@ A thousand routes that BIRD withdraws in some 20 ms come out in a few strokes, t
 """
 REREAD_S: Final = 60.0
 """How often everything is read anew, in case of a change that no event tells of (a sysctl)."""
+REREAD_SHARE: Final = 0.01
+"""Of our time that this may take: with a full Internet table it is read less often."""
 RETRY_S: Final = 1.0
 """The same after the kernel did not answer."""
 
@@ -208,13 +210,17 @@ class Fib:
             tell(self._look(due))
 
     async def _reread_now_and_then(self, tell: Tell) -> None:
+        loop = asyncio.get_running_loop()
+        pause_s = REREAD_S
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(REREAD_S):
+                async with asyncio.timeout(pause_s):
                     await self._is_doubtful.wait()
                 await asyncio.sleep(RETRY_S)
             self._is_doubtful.clear()
+            began = loop.time()
             await self._find_out(self._reread(), tell)
+            pause_s = max(REREAD_S, (loop.time() - began) / REREAD_SHARE)
 
     async def _find_out(self, different: Awaitable[list[Watched]], tell: Tell) -> None:
         """Tell of areas that are different; if the kernel does not answer, have it asked later."""

@@ -46,14 +46,15 @@ class Mirror:
 
     def refill(self, reading: Reading, now: float) -> None:
         """Take what a later reading found; what has come or gone unheard counts as touched now."""
-        present = self.prefixes.all()
-        for key in reading.keys ^ present:
+        for key in reading.keys ^ self.prefixes.all():
             self._touched.setdefault(key, now)
-        old = [key for key, at in self._touched.items() if at <= now - REMEMBERED_S]
-        for key in old:
-            del self._touched[key]
-        gone = (key for key in old if key not in reading.keys)
-        self.prefixes.replace((present | reading.keys) - frozenset(gone))
+        for key, at in list(self._touched.items()):
+            if key in reading.keys:
+                self.prefixes.add(key)
+            if at <= now - REMEMBERED_S:
+                del self._touched[key]
+                if key not in reading.keys and key in self.prefixes:
+                    self.prefixes.remove(key)
         self._refusals = reading.refusals
 
     def touch(self, matched: Matched, now: float) -> None:

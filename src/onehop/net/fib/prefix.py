@@ -66,7 +66,13 @@ class Prefixes:
         if key not in self._all:
             self._all.add(key)
             insort(self._sorted, key)
-            self._count(length_of(key))
+            self._count(length_of(key), 1)
+
+    def remove(self, key: Key) -> None:
+        """Forget a prefix that is there."""
+        self._all.remove(key)
+        del self._sorted[bisect_left(self._sorted, key)]
+        self._count(length_of(key), -1)
 
     def replace(self, keys: Iterable[Key]) -> None:
         """Forget all prefixes and take these."""
@@ -124,10 +130,11 @@ class Prefixes:
             spans.append(Span(spans.pop().first if is_same else start, end, key))
         return tuple(spans)
 
-    def _count(self, length: int) -> None:
-        self._lengths[length] += 1
-        if self._lengths[length] == 1:
+    def _count(self, length: int, more: int) -> None:
+        before = self._lengths[length]
+        self._lengths[length] += more
+        if not before or not self._lengths[length]:
             self._order()
 
     def _order(self) -> None:
-        self._longest_first = tuple(sorted(self._lengths, reverse=True))
+        self._longest_first = tuple(sorted(+self._lengths, reverse=True))
