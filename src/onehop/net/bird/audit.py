@@ -129,7 +129,7 @@ def _claims(network: Network, *, ipv6: bool) -> dict[Extent, _Claim]:
 
 
 def _hijacked(route: _Route, block: Block) -> Finding:
-    owner = f"belongs to node {block.node} ({', '.join(block.hops) or 'no address known'})"
+    owner = f"it belongs to node {block.node} ({', '.join(block.hops) or 'no address known'})"
     if route.teller is None:
         message = f"the kernel's route to {route.prefix} leads to {route.way}, but {owner}"
     else:
