@@ -106,8 +106,6 @@ _V4: Final = st.ip_addresses(v=4)
 _V6: Final = st.ip_addresses(v=6)
 _ADDRESSES: Final = st.one_of(_V4, _V6).map(lambda ip: IpAddr(str(ip)))
 _NAMES: Final = st.text(max_size=80) | st.sampled_from(["node-1", "node_1", "Node-1", "n"])
-    st.text(max_size=80), st.sampled_from(["node-1", "node_1", "Node-1", "n"])
-)
 
 
 def _prefix(address: IpAddr, length: int) -> Cidr:
