@@ -31,6 +31,7 @@ from onehop.model.address import (
     is_ipv6,
     parse_ip,
     prefix_set,
+    single,
 )
 from onehop.model.network import Block
 from onehop.model.reach import Area, FibRoute, ProbeResult, RouteKind, Stretch
@@ -46,7 +47,7 @@ class Standing(StrEnum):
     PROBED = "probed"
     """The operator trusts the prefix, and somebody there has answered."""
     HERE = "here"
-    """An address of this host, where the operator allows that."""
+    """An address of this host itself; whether that may be a backend is `forbidden`'s affair."""
     UNKNOWN = "unknown"
     """Nobody has looked yet."""
     NO_ROUTE = "no-route"
@@ -155,7 +156,7 @@ def _compute(reader: Reader, node: str) -> Cell[NodeWays]:
             found.append(_Span(first, last, Way(Standing.UNKNOWN, block.prefix)))
             continue
         for stretch in area.stretches:
-            way = _judge(reader, area, stretch, is_right=_is_right(stretch, block))
+            way = _judge(reader, area, stretch, is_right=_is_right(reader, stretch, block))
             found.append(_Span(stretch.first, stretch.last, way))
     return Cell(NodeWays(tuple(spans[False]), tuple(spans[True])))
 
@@ -172,8 +173,7 @@ def _standing(reader: Reader, area: Area, stretch: Stretch, *, is_right: bool) -
     if route.kind is RouteKind.REFUSED:
         return Standing.REFUSED
     if route.kind is RouteKind.LOCAL:
-        allowed = options_of(reader).allows_loopback
-        return Standing.HERE if allowed else Standing.REFUSED
+        return Standing.HERE
     is_default = route.prefix in _DEFAULT_ROUTES
     if not is_default and is_right:
         return Standing.PROVEN if stretch.is_steady else Standing.UNSTEADY
@@ -190,10 +190,19 @@ _PROBED: Final = {
 }
 
 
-def _is_right(stretch: Stretch, block: Block) -> bool:
-    """Tell whether every hop is the node that owns the block."""
+def _is_right(reader: Reader, stretch: Stretch, block: Block) -> bool:
+    """Tell whether every hop is the node that owns the block, or that node is this host."""
     hops = stretch.route.hops if stretch.route is not None else ()
+    if any(hop.address is None for hop in hops):
+        return any(_is_here(reader, address) for address in block.hops)
     return bool(hops) and all(hop.address in block.hops for hop in hops)
+
+
+def _is_here(reader: Reader, address: IpAddr) -> bool:
+    """Tell whether an address is this host's own."""
+    area = reader.get(AREAS, single(address))
+    route = area.stretches[0].route if area is not None else None
+    return route is not None and route.kind is RouteKind.LOCAL
 
 
 def _may_be_right(reader: Reader, stretch: Stretch, node: str | None) -> bool:

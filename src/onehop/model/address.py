@@ -78,6 +78,11 @@ def ends_of(prefix: Cidr) -> tuple[int, int]:
     return int(network.network_address), int(network.broadcast_address)
 
 
+def single(address: IpAddr) -> Cidr:
+    """Return the network of one address."""
+    return Cidr(f"{address}/{128 if is_ipv6(address) else 32}")
+
+
 class AddressSet(msgspec.Struct, frozen=True):
     """Addresses as inclusive ranges of their numbers: made once, asked often."""
 
