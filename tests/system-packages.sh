@@ -3,7 +3,12 @@
 # what it leaves out.
 set -euo pipefail
 packages=()
+PATH=$PATH:/usr/sbin:/sbin
 command -v ip >/dev/null || packages+=(iproute2)
+command -v nft >/dev/null || packages+=(nftables)
+command -v bird >/dev/null || packages+=(bird2)
+command -v tcpdump >/dev/null || packages+=(tcpdump)
+command -v curl >/dev/null || packages+=(curl)
 command -v kubectl >/dev/null || packages+=(kubernetes-client)
 command -v setpriv >/dev/null || packages+=(util-linux)
 command -v wrk >/dev/null || packages+=(wrk)

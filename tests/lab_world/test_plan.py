@@ -58,9 +58,7 @@ def test_everything_lies_in_the_network_it_is_of(spec: Spec) -> None:
     plan = make_plan(spec)
     for host in (plan.router, plan.api, *plan.lbs, *(node.host for node in plan.nodes)):
         for address in host.addresses:
-            assert ipaddress.ip_address(address) in ipaddress.ip_network(
-                NODE_NET[is_ipv6(address)]
-            )
+            assert ipaddress.ip_address(address) in ipaddress.ip_network(NODE_NET[is_ipv6(address)])
     for node in plan.nodes:
         for cidr, block in zip(node.pod_cidrs, node.blocks, strict=True):
             assert _lies_in(block, cidr)

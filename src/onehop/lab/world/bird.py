@@ -23,6 +23,13 @@ async def birdc(world: "World", who: str, command: str) -> str:
     return done.out
 
 
+async def announcers(world: "World", address: str) -> frozenset[str]:
+    """Return the load balancers that have announced an address to the router."""
+    routes = f"show route where net = {address}/{128 if ':' in address else 32}"
+    said = await birdc(world, "router", routes)
+    return frozenset(host.name for host in world.plan.lbs if f"[{host.name}_" in said)
+
+
 async def balancer_sessions(world: "World", node: str) -> tuple[str, ...]:
     """Return the names of a node's BGP sessions with load balancers."""
     addresses = {address for host in world.plan.lbs for address in host.addresses}

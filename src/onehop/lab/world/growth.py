@@ -30,6 +30,10 @@ async def scale(world: "World", pods: int) -> None:
     Raises:
         ConfigError: no node takes Pods, or there is no address for so many.
     """
+    async with world.cluster() as cluster:
+        there = {pod["metadata"]["name"] for pod in await cluster.items(_PODS)}
+    # What kubectl has deleted is a network without an inhabitant.
+    await _remove_pods(world, [pod.name for pod in world.plan.pods if pod.name not in there])
     while len(world.plan.pods) > pods:
         await remove_pod(world, world.plan.pods[-1].name)
     while len(world.plan.pods) < pods:

@@ -12,6 +12,7 @@ _TOOLS: Final = {
     "nft": "nftables",
     "bird": "bird2",
     "birdc": "bird2",
+    "curl": "curl",
     "setsid": "util-linux",
 }
 """Programs, and the Debian packages they are in."""

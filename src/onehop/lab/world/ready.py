@@ -8,6 +8,7 @@ import msgspec
 
 from onehop.base.errors import TransientError
 from onehop.control.overview import Snapshot
+from onehop.lab.world.bird import announcers
 from onehop.lab.world.objects import NAMESPACE
 from onehop.lab.world.process import last_words
 from onehop.lab.world.waiting import nothing_missing
@@ -72,6 +73,8 @@ async def _missing(world: "World") -> str:
         snapshot = await balancer_state(world.state.home(host.name))
         if snapshot is None or not snapshot.is_ready:
             return f"{host.name} does not serve: {last_words(world.state.log(host.name))}"
+        if host.name not in await announcers(world, plan.shared[0]):
+            return f"{host.name} has not announced {plan.shared[0]} to the router"
     async with world.cluster() as cluster:
         services = await cluster.items(_SERVICES)
     for service in services:
