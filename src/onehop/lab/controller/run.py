@@ -142,7 +142,7 @@ class Controller:
     async def _give_blocks(self) -> None:
         """Give each node a block of each pool, in the order of the nodes' names."""
         affinities = [each.spec for each in self._affinities.objects.values()]
-        for pool in self._pools.objects.values():
+        for pool in list(self._pools.objects.values()):
             in_pool = [each for each in affinities if _family(each.cidr) == _family(pool.spec.cidr)]
             have = {each.node for each in in_pool}
             blocks = free_blocks(
@@ -153,7 +153,7 @@ class Controller:
                     await self._client.create(AFFINITIES, "", block_affinity(name, block))
         names = {name for _, name in self._nodes.objects}
         gone, self._seen = self._seen - names, self._seen | names
-        for each in self._affinities.objects.values():
+        for each in list(self._affinities.objects.values()):  # the copy changes while we await
             if each.spec.node in gone:
                 await self._client.delete(AFFINITIES, "", each.metadata.name)
 

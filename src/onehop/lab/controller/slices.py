@@ -84,6 +84,7 @@ def writes_for(
         return tuple(Delete(each.metadata.namespace, each.metadata.name) for each in existing)
     found: list[Write] = []
     used: set[str] = set()
+    taken = {each.metadata.name for each in existing}
     for group in _groups(service, pods, nodes):
         mine = [
             each
@@ -91,7 +92,7 @@ def writes_for(
             if each.address_type == group.family and _same_ports(each.ports, group.ports)
         ]
         used |= {each.metadata.name for each in mine}
-        found += _fill(service, group, mine)
+        found += _fill(service, group, mine, taken)
     found += [
         Delete(each.metadata.namespace, each.metadata.name)
         for each in existing
@@ -196,8 +197,17 @@ def _endpoint(service: Service, pod: Pod, address: str, nodes: Mapping[str, Node
     }
 
 
-def _fill(service: Service, group: _Group, existing: Sequence[Slice]) -> Iterator[Write]:
-    """Yield the writes of one group; endpoints stay where they are, new ones fill the gaps."""
+def _fill(
+    service: Service, group: _Group, existing: Sequence[Slice], taken: set[str]
+) -> Iterator[Write]:
+    """Yield the writes of one group; endpoints stay where they are, new ones fill the gaps.
+
+    Args:
+        service: whose they are.
+        group: all endpoints that shall be.
+        existing: the slices of this group.
+        taken: names that no new slice may have; those that are given are added.
+    """
     left = dict(group.endpoints)
     kept: list[list[Json]] = []
     for each in existing:
@@ -217,7 +227,6 @@ def _fill(service: Service, group: _Group, existing: Sequence[Slice]) -> Iterato
                 each.metadata.resource_version,
                 {"endpoints": place, "ports": group.ports},
             )
-    taken = {each.metadata.name for each in existing}
     while place := _take(arriving, MOST_ENDPOINTS):
         yield Create(service.metadata.namespace, _slice(service, group, place, taken))
     if not existing and not group.endpoints:

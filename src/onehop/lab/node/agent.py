@@ -101,7 +101,11 @@ class Agent:
         self._kubelet = Kubelet(api, options.name)
 
     async def run(self) -> None:
-        """Work until cancelled; then the rules are taken away, and BIRD ends."""
+        """Work until cancelled.
+
+        BIRD ends then, and the health checks; rules and routes stay in the kernel, as kube-proxy
+        and Calico leave theirs, until the next agent replaces them.
+        """
         _forward_packets()
         is_calico = self._options.network is NetworkMode.CALICO
         try:
@@ -115,8 +119,6 @@ class Agent:
         finally:
             for servers in self._health.values():
                 await servers.close()
-            with contextlib.suppress(OnehopError):
-                await self._tables.remove()
 
     async def _work(self) -> None:
         duties = (self._proxy, self._check_health, self._speak)

@@ -19,6 +19,7 @@ SOCKET: Final = "bird.ctl"
 _PATIENCE_S: Final = 10.0
 _PAUSE_S: Final = 1.0
 _STOP_S: Final = 3.0
+_LOOK_S: Final = 0.02
 _END_OF_REPLY: Final = " "
 """A reply's last line has a space after its code, the others a hyphen (BIRD, "Remote control")."""
 
@@ -39,6 +40,7 @@ class Bird:
     async def run(self) -> None:
         """Keep BIRD running, from the first configuration on, until cancelled."""
         await self._is_configured.wait()
+        await self._end_orphan()
         is_back = False
         while True:
             try:
@@ -83,6 +85,13 @@ class Bird:
         except (OSError, TimeoutError) as error:
             raise TransientError(f"BIRD does not answer {command!r}: {error}") from error
 
+    async def _end_orphan(self) -> None:
+        """End the BIRD of an agent that was killed: it has our socket."""
+        with contextlib.suppress(TransientError):
+            while True:  # until it does not answer
+                await self.ask("down")
+                await asyncio.sleep(_LOOK_S)
+
     async def _live(self, *, is_back: bool) -> int:
         process = await asyncio.create_subprocess_exec(
             "bird",
@@ -103,7 +112,7 @@ class Bird:
             with contextlib.suppress(TransientError):
                 await self.ask("show status")
                 return
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(_LOOK_S)
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

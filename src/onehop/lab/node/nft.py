@@ -1,14 +1,11 @@
 """Carrying tables out by nft(8), and reading their counters."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import msgspec
 
 from onehop.lab.node.command import run
-from onehop.lab.node.table import NAME, Table, render_transaction
-
-FAMILIES: Final = ("ip", "ip6")
+from onehop.lab.node.table import Table, render_transaction
 
 
 class Count(msgspec.Struct, frozen=True, order=True):
@@ -50,12 +47,6 @@ class Tables:
         await run("nft", "-f", "-", stdin=render_transaction(wanted, had))
         self._had[wanted.family] = wanted
         return True
-
-    async def remove(self) -> None:
-        """Take the tables away."""
-        for family in self._had:
-            await run("nft", "delete", "table", family, NAME)
-        self._had.clear()
 
 
 async def read_counters(prefix: Sequence[str] = ()) -> Mapping[str, Count]:
