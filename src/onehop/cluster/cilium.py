@@ -40,17 +40,9 @@ class Ipam(
     pools: IpamPools = IpamPools()
 
 
-class CiliumAddress(msgspec.Struct, frozen=True, gc=False):
-    """`InternalIP`, `ExternalIP`, or `CiliumInternalIP`: its own, within a podCIDR."""
-
-    ip: str
-    type: str = ""
-
-
 class CiliumNodeSpec(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """What Cilium knows of a node."""
+    """What Cilium knows of a node; its addresses are the Kubernetes Node's."""
 
-    addresses: tuple[CiliumAddress, ...] | None = None
     ipam: Ipam = Ipam()
 
 
