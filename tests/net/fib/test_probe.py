@@ -117,13 +117,16 @@ async def test_what_is_not_aimed_at_any_more_is_forgotten(monkeypatch: pytest.Mo
 async def test_no_more_than_so_many_are_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A silent cluster must not cost a port for each of its nodes."""
     monkeypatch.setattr(probe, "PER_SECOND", 1_000_000)
-    under_way, most = 0, 0
+    under_way, most, is_full = 0, 0, asyncio.Event()
 
     async def ask(*_: object) -> bool:
         nonlocal under_way, most
         under_way += 1
         most = max(most, under_way)
-        await asyncio.sleep(0.001)
+        if most == AT_ONCE:
+            is_full.set()
+        await is_full.wait()
+        await asyncio.sleep(0)
         under_way -= 1
         return True
 

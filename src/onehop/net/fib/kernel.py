@@ -207,16 +207,28 @@ async def _dump(kind: int, body: bytes) -> AsyncIterator[bytes]:
     for _ in range(_ATTEMPTS):
         is_torn = is_done = False
         with _open(0) as kernel:
-            kernel.send(pack(Request(kind, DUMP, body), 1))
+            request = pack(Request(kind, DUMP, body), 1)
             while not is_done:
-                async with asyncio.timeout(_TIMEOUT_S):
-                    data = await asyncio.get_running_loop().sock_recv(kernel, _RECEIVE_BYTES)
-                    await asyncio.sleep(0)  # a full table takes seconds
+                data = await _exchange(kernel, request)
+                request = b""
+                await asyncio.sleep(0)  # a full table takes seconds
                 flags, is_done = _last(data)
                 is_torn = is_torn or bool(flags & DUMP_INTERRUPTED)
                 yield data
         if not is_torn:
             return
+
+
+async def _exchange(kernel: socket.socket, request: bytes) -> bytes:
+    """Send a request, if there is one, and return the next datagram."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            if request:
+                await loop.sock_sendall(kernel, request)
+            return await loop.sock_recv(kernel, _RECEIVE_BYTES)
+    except OSError as err:  # TimeoutError is one
+        raise TransientError(f"cannot list routes: {err or 'no answer'}") from err
 
 
 def _last(data: bytes) -> tuple[int, bool]:
