@@ -115,6 +115,34 @@ def status(
 
 
 @app.command()
+def explain(  # noqa: PLR0913  its flags
+    target: Annotated[str, typer.Argument(help="a URL, service/NS/NAME[:PORT] or ingress/NS/NAME")],
+    config: ConfigOption = None,
+    manifests: ManifestsOption = None,
+    state: StateOption = None,
+    output: Annotated[
+        Literal["text", "json", "svg"],
+        typer.Option("--output", "-o", help="a tree, data for programs, or a drawing"),
+    ] = "text",
+    *,
+    show_all: Annotated[bool, typer.Option("--all", help="leave nothing out of the tree")] = False,
+) -> None:
+    """Show the way from a client to each Pod, and why it is that one; exits 1 if there is none.
+
+    With --manifests nobody is asked: it shows what would be, by this host's routes.
+    """
+    settings = read_config(config, manifests=manifests, state=state)
+    if manifests is None:
+        from onehop.cli.explain.command import explain as ask_and_show
+
+        _end(ask_and_show(settings, target, output, show_all=show_all))
+    else:
+        from onehop.cli.explain.offline import explain_offline
+
+        _end(explain_offline(settings, target, output, show_all=show_all))
+
+
+@app.command()
 def confirm(config: ConfigOption = None, state: StateOption = None) -> None:
     """Let go what the deletion budget keeps back (see `onehop status`)."""
     from onehop.cli import status as status_command

@@ -26,7 +26,7 @@ async def status(config: Config, *, as_json: bool) -> bool:
     Raises:
         TransientError: no onehop answers on this host.
     """
-    body = await _ask(config, "GET", "/status")
+    body = await ask(config, "GET", "/status")
     snapshot = msgspec.json.decode(body, type=Snapshot)
     if as_json:
         sys.stdout.write(body.decode() + "\n")
@@ -41,7 +41,7 @@ async def drain(config: Config, *, undo: bool) -> bool:
     Raises:
         TransientError: no onehop answers on this host.
     """
-    await _ask(config, "POST", f"/drain?undo={'true' if undo else 'false'}")
+    await ask(config, "POST", f"/drain?undo={'true' if undo else 'false'}")
     sys.stdout.write("announcing again\n" if undo else "draining: no VIP is announced any more\n")
     return True
 
@@ -52,7 +52,7 @@ async def confirm(config: Config) -> bool:
     Raises:
         TransientError: no onehop answers on this host.
     """
-    body = await _ask(config, "POST", "/confirm")
+    body = await ask(config, "POST", "/confirm")
     count = msgspec.json.decode(body, type=_Confirmed).confirmed
     sys.stdout.write(f"{count} removals confirmed\n" if count else "nothing was kept back\n")
     return True
@@ -114,7 +114,12 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {table}" for table, count in sorted(counts.items())) or "nothing"
 
 
-async def _ask(config: Config, method: str, path: str) -> bytes:
+async def ask(config: Config, method: str, path: str) -> bytes:
+    """Return what the onehop that runs here answers on its control socket.
+
+    Raises:
+        TransientError: none does.
+    """
     socket = control_socket(config)
     connector = aiohttp.UnixConnector(path=str(socket))
     try:

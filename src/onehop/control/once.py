@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from onehop.base.errors import TransientError
 from onehop.compile.compiler import Compiled, Compiler
@@ -45,6 +46,31 @@ async def compile_once(config: Config, *, timeout_s: float = 30.0) -> Compiled:
         TransientError: the source was not read in time.
     """
     compiler = Compiler(compile_options(config))
+    problems = await read_once(config, compiler, timeout_s=timeout_s)
+    return Compiled(
+        compiler.model(), tuple(sorted((*problems, *compiler.problems()))), compiler.verdicts()
+    )
+
+
+async def read_once(
+    config: Config,
+    compiler: Compiler,
+    *,
+    settle: Callable[[], object] | None = None,
+    timeout_s: float = 30.0,
+) -> tuple[Problem, ...]:
+    """Tell a compiler everything there is, and settle it; return what is wrong with the source.
+
+    Args:
+        config: names the source, and the memory of addresses given before.
+        compiler: is told.
+        settle: does so, where more than the compiler has a part in it.
+        timeout_s: for the source.
+
+    Raises:
+        ConfigError: see `open_source`.
+        TransientError: the source was not read in time.
+    """
     compiler.set_hour(int(time.time()))
     for held in Memory(state_directory(config), source_name(config)).load().held:
         compiler.hold(held)
@@ -52,22 +78,23 @@ async def compile_once(config: Config, *, timeout_s: float = 30.0) -> Compiled:
     async with open_source(config) as origin:
         try:
             async with asyncio.timeout(timeout_s):
-                await _read(origin, compiler, look)
+                await _read(origin, compiler, look, settle or compiler.settle)
         except TimeoutError as err:
             faults = "; ".join(map(str, look.problems)) or "no answer"
             raise TransientError(
                 f"{origin.name} was not read in {timeout_s:g} s: {faults}"
             ) from err
-    problems = tuple(sorted((*look.problems, *compiler.problems())))
-    return Compiled(compiler.model(), problems, compiler.verdicts())
+    return look.problems
 
 
-async def _read(origin: Origin, compiler: Compiler, look: _Look) -> None:
+async def _read(
+    origin: Origin, compiler: Compiler, look: _Look, settle: Callable[[], object]
+) -> None:
     async with asyncio.TaskGroup() as tasks:
         reading = tasks.create_task(origin.source.run(look))
         await look.is_complete.wait()
-        compiler.settle()
+        settle()
         origin.source.want_secrets(compiler.wanted_secrets())
         await origin.source.secrets_settled()
-        compiler.settle()
+        settle()
         reading.cancel()

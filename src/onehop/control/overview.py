@@ -4,6 +4,7 @@ from typing import Protocol
 
 import msgspec
 
+from onehop.control.explain.explanation import Answer
 from onehop.model.problem import Problem
 
 
@@ -85,6 +86,10 @@ class Overview(Protocol):
 
     def drain(self, *, is_draining: bool) -> None:
         """Withdraw all VIPs from routers upstream, or announce them again."""
+        ...
+
+    async def explain(self, target: str) -> Answer:
+        """Return the way to a URL, a Service or an Ingress."""
         ...
 
     def confirm(self) -> int:

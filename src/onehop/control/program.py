@@ -23,6 +23,8 @@ from onehop.compile.compiler import Compiler
 from onehop.control.binding import Binding
 from onehop.control.config import Config
 from onehop.control.configfile import compile_options, state_directory
+from onehop.control.explain.explanation import Answer
+from onehop.control.explain.live import explain_live, live_facts
 from onehop.control.garbage import collect_after
 from onehop.control.gate import Budget, Gate
 from onehop.control.memory import Memory, Remembered
@@ -163,6 +165,18 @@ class Program:
             data_plane=self._driver.describe(),
             network=self._networking.snapshot(self._served),
         )
+
+    async def explain(self, target: str) -> Answer:
+        """Return the way to a URL, a Service or an Ingress."""
+        facts = live_facts(
+            config=self._config,
+            compiler=self._compiler,
+            served=self._served,
+            binding=self._binding,
+            networking=self._networking,
+            problems=self.problems(),
+        )
+        return await explain_live(facts, target, self._driver)
 
     def render_metrics(self) -> bytes:
         """Return all series in Prometheus' text format."""

@@ -40,6 +40,10 @@ def make_control_app(overview: Overview) -> Starlette:
         body = msgspec.json.encode(overview.snapshot())
         return Response(body, media_type="application/json")
 
+    async def explain(request: Request) -> Response:
+        answer = await overview.explain(request.query_params.get("target", ""))
+        return Response(msgspec.json.encode(answer), media_type="application/json")
+
     async def confirm(_request: Request) -> Response:
         return Response(
             msgspec.json.encode({"confirmed": overview.confirm()}), media_type="application/json"
@@ -52,6 +56,7 @@ def make_control_app(overview: Overview) -> Starlette:
     return Starlette(
         routes=[
             Route("/status", status),
+            Route("/explain", explain),
             Route("/confirm", confirm, methods=["POST"]),
             Route("/drain", drain, methods=["POST"]),
         ]

@@ -8,9 +8,3 @@ draws.
 Pure: the same facts give the same explanation. Nothing here decides anything: whatever compiling
 has decided is looked up, or asked again of the very function that decided it.
 """
-
-from onehop.control.explain.explanation import Answer, Explanation, Refusal
-from onehop.control.explain.facts import Facts
-from onehop.control.explain.journey import explain
-
-__all__ = ["Answer", "Explanation", "Facts", "Refusal", "explain"]

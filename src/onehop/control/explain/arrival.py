@@ -52,7 +52,7 @@ def vip_step(facts: Facts, address: IpAddr) -> VipStep:
         standing, says = VipStanding.ELSEWHERE, "somebody else leads its packets to this host"
     elif not facts.is_live:
         standing, says = VipStanding.UNKNOWN, f"would be bound on {bind.interface}"
-    elif address in facts.bound:
+    elif facts.is_bound(address):
         standing, says = VipStanding.BOUND, f"bound on {bind.interface}, announced to its link"
     else:
         standing, says = VipStanding.NOT_BOUND, f"not bound{_why(facts, address)}"

@@ -12,7 +12,11 @@ from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem
 
 
-def _nobody(_: object) -> None:
+def _nowhere(_: object) -> bool:
+    return False
+
+
+def _nobody(*_: object) -> None:
     return None
 
 
@@ -22,22 +26,22 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         served: what the data plane was given, or would be.
         is_live: whether there is a data plane.
-        bound: addresses that are on an interface of this host.
+        is_bound: whether an address is on an interface of this host.
         announced_to: by address, the BGP neighbours that hear it from us.
         problems: those that the compiler does not know: of bindings, of the data plane.
         address_towards: the source address that this host uses towards another one.
-        age_of: for how many seconds what is known of an area has been so.
+        age_of: for how many seconds the way to an address of an area has been what it is.
     """
 
     config: Config
     compiler: Compiler
     served: Served
     is_live: bool
-    bound: frozenset[IpAddr] = frozenset()
+    is_bound: Callable[[IpAddr], bool] = _nowhere
     announced_to: Mapping[IpAddr, tuple[str, ...]] = {}
     problems: tuple[Problem, ...] = ()
     address_towards: Callable[[IpAddr], IpAddr | None] = _nobody
-    age_of: Callable[[Cidr], float | None] = _nobody
+    age_of: Callable[[Cidr, IpAddr], float | None] = _nobody
 
     def problems_of(self, subject: ObjectRef) -> tuple[Problem, ...]:
         """Return everything that is wrong with one object."""

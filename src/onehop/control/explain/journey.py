@@ -97,19 +97,18 @@ def _says(roads: tuple[Road, ...], pools: tuple[PoolStep, ...]) -> str:
     rungs = list(pods.values())
     by_node_port = sum(rung in (Path.LOCAL, Path.NODE) for rung in rungs)
     parts = {
-        "directly, in one hop": rungs.count(Path.POD),
-        f"by NodePort, in up to {max(pool.hops_most for pool in pools)} hops": by_node_port,
-        "not at all": rungs.count(None),
+        "reached directly, in one hop": rungs.count(Path.POD),
+        f"reached by NodePort, in up to {max(p.hops_most for p in pools)} hops": by_node_port,
+        "not reached": rungs.count(None),
     }
     told = [(how, count) for how, count in parts.items() if count]
     if not told:
         return f"{sum(len(pool.members) for pool in pools)} NodePorts, and no Pod behind them"
     if len(told) == 1:
         how, count = told[0]
-        return f"{'all ' if count > 1 else ''}{_pods(count)} {_are(count)} reached {how}"
-    return "of {}, {}".format(
-        _pods(len(rungs)), ", ".join(f"{count} {_are(count)} reached {how}" for how, count in told)
-    )
+        return f"{_pods(count)}, {'all ' if count > 1 else ''}{how}"
+    parted = "; ".join(f"{count} {_are(count)} {how}" for how, count in told)
+    return f"{_pods(len(rungs))}: {parted}"
 
 
 def _pods(count: int) -> str:

@@ -14,8 +14,9 @@ from onehop.control.explain.explanation import (
     Traffic,
 )
 from onehop.driver import EndpointCount
+from onehop.model.ident import PoolId
 
-Counts: TypeAlias = Mapping[str, tuple[EndpointCount, ...]]
+Counts: TypeAlias = Mapping[PoolId, tuple[EndpointCount, ...]]
 """By pool."""
 
 
@@ -26,7 +27,7 @@ def with_traffic(answer: Answer, counts: Counts) -> Answer:
     """
     if not isinstance(answer, Explanation):
         return answer
-    pools = tuple(_pool(pool, counts.get(pool.id, ())) for pool in answer.pools)
+    pools = tuple(_pool(pool, counts.get(PoolId(pool.id), ())) for pool in answer.pools)
     return msgspec.structs.replace(answer, pools=pools)
 
 

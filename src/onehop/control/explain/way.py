@@ -37,12 +37,16 @@ def way_step(facts: Facts, pod: Endpoint) -> WayStep:
         hops=tuple(map(_hop_text, hops)),
         table=route.table if route is not None else None,
         origin=route.origin if route is not None else None,
-        age_s=facts.age_of(way.area),
+        age_s=_age(facts.age_of(way.area, pod.address)),
     )
 
 
 def _hop_text(hop: Hop) -> str:
     return f"via {hop.address} dev {hop.device}" if hop.address else f"dev {hop.device}"
+
+
+def _age(seconds: float | None) -> float | None:
+    return round(seconds, 1) if seconds is not None else None
 
 
 def need_of(facts: Facts, pod: Endpoint) -> str | None:

@@ -1,0 +1,76 @@
+"""The facts of the program that runs."""
+
+from functools import lru_cache
+
+import structlog
+
+from onehop.base.errors import TransientError
+from onehop.compile.compiler import Compiler
+from onehop.control.binding import Binding
+from onehop.control.config import Config
+from onehop.control.explain.explanation import Answer, Explanation
+from onehop.control.explain.facts import Facts
+from onehop.control.explain.journey import explain
+from onehop.control.explain.source import address_towards
+from onehop.control.explain.traffic import with_traffic
+from onehop.control.networking import Networking
+from onehop.control.served import Served
+from onehop.driver import Driver
+from onehop.model.address import Cidr, IpAddr, ip_number
+from onehop.model.ident import PoolId
+from onehop.model.problem import Problem
+
+_ESTABLISHED = "Established"
+
+log = structlog.get_logger(__name__)
+
+
+def live_facts(  # noqa: PLR0913  the parts of the program that know something, by name
+    *,
+    config: Config,
+    compiler: Compiler,
+    served: Served,
+    binding: Binding,
+    networking: Networking,
+    problems: tuple[Problem, ...],
+) -> Facts:
+    """Return what the running program knows at this moment."""
+
+    def age_of(area: Cidr, address: IpAddr) -> float | None:
+        return networking.fib.age_s(area, ip_number(address))
+
+    return Facts(
+        config=config,
+        compiler=compiler,
+        served=served,
+        is_live=True,
+        is_bound=binding.is_bound,
+        announced_to=_announced_to(networking, served),
+        problems=problems,
+        address_towards=lru_cache(maxsize=None)(address_towards),
+        age_of=age_of,
+    )
+
+
+async def explain_live(facts: Facts, text: str, driver: Driver) -> Answer:
+    """Return the way to a target, with what the data plane has counted, if it can be asked."""
+    answer = explain(facts, text)
+    if not isinstance(answer, Explanation) or not answer.pools:
+        return answer
+    try:
+        counts = await driver.count(PoolId(pool.id) for pool in answer.pools)
+    except TransientError as err:
+        log.warning("traffic_not_counted", error=str(err))
+        return answer
+    return with_traffic(answer, counts)
+
+
+def _announced_to(networking: Networking, served: Served) -> dict[IpAddr, tuple[str, ...]]:
+    """Return the routers upstream that hear of each VIP."""
+    now = networking.snapshot(served)
+    routers = tuple(
+        session.name
+        for session in now.sessions
+        if session.role == "upstream" and session.state == _ESTABLISHED
+    )
+    return dict.fromkeys(map(IpAddr, now.announced), routers) if routers else {}
