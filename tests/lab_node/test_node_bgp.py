@@ -81,3 +81,31 @@ async def test_a_bgppeer_lets_an_outsider_in(world: Lab) -> None:
     disable = [*birdc, "disable", "Node_10_111_0_100"]
     await asyncio.to_thread(subprocess.run, disable, check=True, capture_output=True)
     await world.until(lambda: "10.244.1.0/26" not in world.ip("ext", "route", "show"))
+
+
+async def test_an_agent_that_was_killed_is_taken_over(world: Lab) -> None:
+    """Its BIRD ends, a new one speaks; routes stay in the kernel all the time."""
+    world.node(2)
+    world.node(1)
+    learnt = has_route(world, "n1", "10.244.2.0/26", "10.111.0.12", "bird")
+    await world.until(learnt)
+    first = (world.folder / "n1" / "bird.pid").read_text()
+
+    world.processes[-1].kill()
+    await asyncio.to_thread(world.processes[-1].wait)
+    assert learnt()
+    world.node(1)
+
+    pid = world.folder / "n1" / "bird.pid"
+    await world.until(lambda: pid.exists() and pid.read_text() not in {"", first})
+    birdc = ("birdc", "-s", str(world.folder / "n1" / SOCKET), "show", "protocols")
+
+    def is_speaking() -> bool:
+        done = subprocess.run(birdc, check=False, capture_output=True, text=True)
+        return any(
+            line.startswith("Mesh_10_111_0_12") and "Established" in line
+            for line in done.stdout.splitlines()
+        )
+
+    await world.until(is_speaking)
+    assert learnt()

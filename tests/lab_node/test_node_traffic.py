@@ -2,12 +2,13 @@
 
 import asyncio
 import socket
+import subprocess
 
 import pytest
 
 from onehop.lab.api import remove
 from onehop.lab.node import SECOND_HOP, counter_name, read_counters
-from tests.lab_node.world import OUTSIDE, Lab, service
+from tests.lab_node.world import DEADLINE_S, OUTSIDE, Json, Lab, service
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -57,6 +58,56 @@ async def test_policy_local_keeps_the_client_and_drops_where_no_pod_is(world: La
     counters = await read_counters(("ip", "netns", "exec", world.prefix + "n2"))
     assert status == 0
     assert counters["dropped"].packets > 0
+
+
+async def test_a_client_stays_with_its_pod_if_the_service_says_so(world: Lab) -> None:
+    """Without affinity both Pods are picked, by chance; and a client's choice outlives changes."""
+    world.put(service())
+    world.controller()
+    world.node(1)
+    world.pod(1, 1)
+    world.pod(1, 2)
+    await world.until(lambda: len(world.ready()) == 2)
+    seen: set[str] = set()
+    async with asyncio.timeout(DEADLINE_S):
+        while len(seen) < 2:
+            seen.add((await world.until_answered(NODE_PORT))["pod"])
+
+    world.put(service(sessionAffinity="ClientIP"))
+    rules = f"{world.prefix}n1", "nft", "list", "ruleset"
+    await world.until(
+        lambda: b"affinity" in subprocess.check_output(["ip", "netns", "exec", *rules])
+    )
+
+    picked = {(await world.until_answered(NODE_PORT))["pod"] for _ in range(10)}
+    world.put(service("other", ports=[{"name": "http", "port": 81}]))
+    picked |= {(await world.until_answered(NODE_PORT))["pod"] for _ in range(10)}
+    assert len(picked) == 1
+
+
+async def test_readiness_is_what_the_probe_finds(world: Lab) -> None:
+    """A Pod that does not answer its probe is no endpoint; a process that dies is none either."""
+    world.put(service())
+    world.controller()
+    world.node(1)
+    world.pod(1, 1)
+    await world.until(lambda: world.ready() == {("10.244.1.1", True, False)})
+    world.put(unanswered_probe(world, "web-1"))
+    await world.until(lambda: world.ready() == {("10.244.1.1", False, False)})
+
+    world.pod(1, 2)
+    await world.until(lambda: ("10.244.1.2", True, False) in world.ready())
+    world.processes[-1].kill()
+    await world.until(lambda: ("10.244.1.2", False, False) in world.ready())
+
+
+def unanswered_probe(world: Lab, name: str) -> Json:
+    """Return a Pod with a readinessProbe of a port that nobody listens on."""
+    pod = world.find("pods", name)
+    assert pod is not None
+    get = {"path": "/", "port": 9999}
+    pod["spec"]["containers"][0]["readinessProbe"] = {"httpGet": get, "periodSeconds": 1}
+    return pod
 
 
 async def test_a_deleted_pod_ends_in_its_time(world: Lab) -> None:
