@@ -43,7 +43,7 @@ DEFAULT_ROUTES: Final = frozenset(("0.0.0.0/0", "::/0"))
 T = TypeVar("T", bound=Hashable)
 
 
-class Standing(msgspec.Struct, kw_only=True):
+class Standing(msgspec.Struct, kw_only=True, gc=False):
     """How the way of a stretch has behaved; changed in place.
 
     Attributes:

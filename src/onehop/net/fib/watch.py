@@ -12,6 +12,8 @@ from onehop.net.fib.steady import DEFAULT_ROUTES, Standing, begin, move, way_of
 class Block:
     """A prefix, and the same as numbers."""
 
+    __slots__ = ("first", "ipv6", "key", "last", "length", "text")
+
     def __init__(self, text: Cidr) -> None:
         address, _, length = text.partition("/")
         self.text = text
@@ -34,6 +36,8 @@ class Watched:
         block: which one.
         area: what is known of it; None until the kernel was first asked.
     """
+
+    __slots__ = ("_routes", "_spans", "_standings", "area", "block")
 
     def __init__(self, block: Block) -> None:
         self.block = block
