@@ -1,176 +1,55 @@
-"""The compiler: the tables in their order, and what comes out of them.
+"""The compiler: takes in objects, keeps what follows from them up to date, and says what moved."""
 
-options ─┬─ service-intents ── address-wishes ── ledger ── placements ─┬─ listeners, vips
-services ┤                └─ wishes = pools                          └─ service-verdicts
-ingresses┼─ ingress-intents ─┼─ checked ── certificates, server-names
-classes  ┘                   └─ default ── hosts
-slices, nodes ── members, blocks ── ways ── endpoints   (the endpoint lane)
-areas ─────────────────────────────┘
-"""
-
-from collections.abc import Callable, Collection, Iterable, Mapping
-from operator import attrgetter
-from typing import Any, Final, TypeAlias
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, TypeAlias
 
 import msgspec
 
 from onehop.cluster import (
-    BGPConfiguration,
-    BlockAffinity,
-    CiliumNode,
     ClusterObject,
-    EndpointSlice,
-    Ingress,
-    IngressClass,
-    IPPool,
-    Namespace,
-    Node,
-    Secret,
-    Service,
     ref_of,
 )
 from onehop.compile.allocation import (
-    ADDRESS_WISHES,
     LEDGER,
     LEDGER_ADDRESSES,
-    PLACEMENTS,
 )
-from onehop.compile.block import ALLOCATION, BLOCKS, NODE_HOPS
-from onehop.compile.certificate import CERTIFICATES, CHECKED, SERVER_NAMES, TLS_ROUTER
+from onehop.compile.certificate import CHECKED
 from onehop.compile.endpoint import ENDPOINTS
-from onehop.compile.forbidden import BORDER
-from onehop.compile.host import DEFAULT, HOSTS
-from onehop.compile.ingress import INGRESS_INTENTS, SECRETS_WANTED
+from onehop.compile.ingress import SECRETS_WANTED
 from onehop.compile.inputs import (
     AREAS,
-    BGP_CONFIGURATIONS,
-    BLOCK_AFFINITIES,
-    CILIUM_NODES,
     HELD,
     HELD_ADDRESSES,
     HOUR,
-    INGRESS_CLASSES,
-    INGRESSES,
-    IP_POOLS,
     KEPT,
-    NAMESPACES,
-    NODES,
     ONLY,
     OPTIONS,
     RETURN_PATHS,
-    SECRETS,
-    SERVICES,
-    SLICES,
     Held,
 )
-from onehop.compile.listener import LISTENERS, VIPS
-from onehop.compile.network import NETWORK_TABLES, is_other_network, network_of
-from onehop.compile.node import MEMBERS
+from onehop.compile.network import is_other_network, network_of
 from onehop.compile.options import Options
-from onehop.compile.pool import WISHES
-from onehop.compile.service import SERVICE_INTENTS, SERVICE_RETURN_PATHS
-from onehop.compile.sheet import Derived, Reader, Settled, Sheet, Table
+from onehop.compile.service import SERVICE_RETURN_PATHS
+from onehop.compile.sheet import Reader, Settled, Sheet
+from onehop.compile.tables import (
+    ENDPOINT_LANE,
+    INPUT_OF,
+    INPUT_OF_KIND,
+    OUTPUTS,
+    TABLES,
+    VERDICT_TABLES,
+    WAYS_LANE,
+)
 from onehop.compile.verdict import INGRESS_VERDICTS, SERVICE_VERDICTS, Verdict
-from onehop.compile.way import TRUST, WAYS, pods_in
+from onehop.compile.way import pods_in
 from onehop.model.address import Cidr, IpAddr
 from onehop.model.certificate import Certificate
 from onehop.model.endpoint import Endpoint
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Change, Model, Row, RowKey, model_of
-from onehop.model.model import Table as ModelTable
 from onehop.model.network import Network
 from onehop.model.problem import Problem
 from onehop.model.reach import Area
-
-_INPUT_OF: Final[dict[type, Table[ObjectRef, Any]]] = {
-    Service: SERVICES,
-    EndpointSlice: SLICES,
-    Node: NODES,
-    Namespace: NAMESPACES,
-    Ingress: INGRESSES,
-    IngressClass: INGRESS_CLASSES,
-    Secret: SECRETS,
-    BlockAffinity: BLOCK_AFFINITIES,
-    IPPool: IP_POOLS,
-    BGPConfiguration: BGP_CONFIGURATIONS,
-    CiliumNode: CILIUM_NODES,
-}
-_INPUT_OF_KIND: Final = {kind.__name__: table for kind, table in _INPUT_OF.items()}
-
-_INPUTS: Final[tuple[Table[Any, Any], ...]] = (
-    OPTIONS,
-    HOUR,
-    AREAS,
-    RETURN_PATHS,
-    HELD,
-    KEPT,
-    *_INPUT_OF.values(),
-)
-_SERVICE_TABLES: Final[tuple[Table[Any, Any], ...]] = (
-    SERVICE_INTENTS,
-    ADDRESS_WISHES,
-    LEDGER,
-    PLACEMENTS,
-)
-_INGRESS_TABLES: Final[tuple[Table[Any, Any], ...]] = (
-    INGRESS_INTENTS,
-    CHECKED,
-    CERTIFICATES,
-    SERVER_NAMES,
-    DEFAULT,
-    HOSTS,
-)
-_BLOCK_TABLES: Final[tuple[Table[Any, Any], ...]] = (ALLOCATION, NODE_HOPS, BLOCKS)
-_SHARED_TABLES: Final[tuple[Table[Any, Any], ...]] = (
-    WISHES,
-    BORDER,
-    MEMBERS,
-    *_BLOCK_TABLES,
-    *NETWORK_TABLES,
-    TRUST,
-    WAYS,
-    ENDPOINTS,
-    LISTENERS,
-    VIPS,
-    SERVICE_VERDICTS,
-    INGRESS_VERDICTS,
-)
-_TABLES: Final = (*_INPUTS, *_SERVICE_TABLES, *_INGRESS_TABLES, *_SHARED_TABLES)
-
-
-def _itself(value: Any) -> Any:
-    return value
-
-
-class _Output(msgspec.Struct, frozen=True):
-    """A derived table whose values are, or hold, rows of the Model.
-
-    Attributes:
-        id_of: names the row of a key, gone or not.
-    """
-
-    table: Derived[Any, Any]
-    model_table: ModelTable
-    id_of: Callable[[Any], str] = str
-    row_of: Callable[[Any], Row] = _itself
-
-
-_OUTPUTS: Final = {
-    output.table.name: output
-    for output in (
-        _Output(VIPS, ModelTable.VIP),
-        _Output(CERTIFICATES, ModelTable.CERTIFICATE),
-        _Output(SERVER_NAMES, ModelTable.SERVER_NAME, lambda host: f"{TLS_ROUTER}/{host}"),
-        _Output(WISHES, ModelTable.POOL, row_of=attrgetter("pool")),
-        _Output(ENDPOINTS, ModelTable.ENDPOINTS),
-        _Output(LISTENERS, ModelTable.LISTENER),
-        _Output(HOSTS, ModelTable.HOST, lambda key: f"{key.router}/{key.hostname}"),
-    )
-}
-_VERDICT_TABLES: Final = (SERVICE_VERDICTS, INGRESS_VERDICTS)
-_BLOCK_LANE: Final = frozenset(table.name for table in _BLOCK_TABLES)
-_WAYS_LANE: Final = _BLOCK_LANE | {BORDER.name, MEMBERS.name, TRUST.name, WAYS.name}
-_ENDPOINT_LANE: Final = _BLOCK_LANE | {MEMBERS.name, WAYS.name, ENDPOINTS.name}
 
 _Cell: TypeAlias = tuple[str, Any]
 
@@ -212,7 +91,7 @@ class Compiler:
     """Holds the objects and keeps what follows from them up to date."""
 
     def __init__(self, options: Options) -> None:
-        self._sheet = Sheet(_TABLES)
+        self._sheet = Sheet(TABLES)
         self._sheet.put(OPTIONS, ONLY, options)
         self._told: dict[_Cell, tuple[Problem, ...]] = {}
         self._about: dict[ObjectRef, dict[_Cell, None]] = {}
@@ -227,11 +106,11 @@ class Compiler:
 
     def put(self, item: ClusterObject) -> None:
         """Take in an object that is new or changed."""
-        self._sheet.put(_INPUT_OF[type(item)], ref_of(item), item)
+        self._sheet.put(INPUT_OF[type(item)], ref_of(item), item)
 
     def remove(self, ref: ObjectRef) -> None:
         """Take in that an object is gone."""
-        self._sheet.put(_INPUT_OF_KIND[ref.kind], ref, None)
+        self._sheet.put(INPUT_OF_KIND[ref.kind], ref, None)
 
     def hold(self, held: Held) -> None:
         """Remember addresses a Service has had before this process began."""
@@ -243,18 +122,18 @@ class Compiler:
 
     def object(self, ref: ObjectRef) -> ClusterObject | None:
         """Return an object as it was put."""
-        return self._sheet.value(_INPUT_OF_KIND[ref.kind], ref)
+        return self._sheet.value(INPUT_OF_KIND[ref.kind], ref)
 
     def refs(self, kind: str) -> tuple[ObjectRef, ...]:
         """Return the names of all objects of a kind, sorted."""
-        return tuple(sorted(self._sheet.values(_INPUT_OF_KIND[kind])))
+        return tuple(sorted(self._sheet.values(INPUT_OF_KIND[kind])))
 
     def reader(self) -> Reader:
         """Return a window on all tables as they were settled last; what it is asked has no effect.
 
         For whoever explains: by it, the very functions that cells are made of can be asked again.
         """
-        return Reader(self._sheet, frozenset(table.name for table in _TABLES))
+        return Reader(self._sheet, frozenset(table.name for table in TABLES))
 
     def wanted_secrets(self) -> frozenset[ObjectRef]:
         """Return the Secrets that something of ours refers to."""
@@ -298,11 +177,11 @@ class Compiler:
 
     def settle_ways(self) -> Outcome:
         """Bring up to date which areas are wanted for nodes, before any pool is computed."""
-        return self._outcome(self._sheet.settle(_WAYS_LANE))
+        return self._outcome(self._sheet.settle(WAYS_LANE))
 
     def settle_endpoints(self) -> Outcome:
         """Bring the members of pools up to date, and nothing else: the fast lane."""
-        return self._outcome(self._sheet.settle(_ENDPOINT_LANE))
+        return self._outcome(self._sheet.settle(ENDPOINT_LANE))
 
     def settle(self) -> Outcome:
         """Bring everything up to date."""
@@ -329,7 +208,7 @@ class Compiler:
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """Return what shall be written back to all objects of ours."""
-        return tuple(v for t in _VERDICT_TABLES for _, v in sorted(self._sheet.values(t).items()))
+        return tuple(v for t in VERDICT_TABLES for _, v in sorted(self._sheet.values(t).items()))
 
     def held(self) -> tuple[Held, ...]:
         """Return all addresses given, for the memory that outlives this process."""
@@ -343,7 +222,7 @@ class Compiler:
         """Return the whole Model; its cost grows with the cluster."""
         return model_of(
             output.row_of(value)
-            for output in _OUTPUTS.values()
+            for output in OUTPUTS.values()
             for value in self._sheet.values(output.table).values()
         )
 
@@ -352,7 +231,7 @@ class Compiler:
         removals: list[RowKey] = []
         subjects: set[ObjectRef] = set()
         for name, keys in settled.changed.items():
-            output = _OUTPUTS.get(name)
+            output = OUTPUTS.get(name)
             if output is None:
                 continue
             for key in keys:
@@ -361,7 +240,7 @@ class Compiler:
                     removals.append(RowKey(output.model_table, output.id_of(key)))
                 else:
                     upserts.append(output.row_of(value))
-        for table in _VERDICT_TABLES:
+        for table in VERDICT_TABLES:
             subjects.update(settled.of(table))
         for cell in settled.problems:
             subjects.update(self._retell(cell))

@@ -142,7 +142,7 @@ def _at(member: Member, service: Service, port: ServicePort) -> Endpoint | None:
     """Return a node's NodePort, if the node has an address of the Service's family."""
     prefers_ipv6 = (service.spec.ip_families or ("IPv4",))[0] == "IPv6"
     address = member.address(ipv6=prefers_ipv6)
-    if address is None or port.node_port is None:
+    if address is None:
         return None
     return Endpoint(
         address=address, port=port.node_port, path=Path.NODE, zone=member.zone, node=member.name

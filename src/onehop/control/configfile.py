@@ -215,7 +215,7 @@ def _words(kind: Any) -> tuple[str, ...]:
     if get_origin(kind) is Literal:
         return get_args(kind)
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return tuple(kind)
+        return tuple(str(word.value) for word in kind)
     words = (word for each in get_args(kind) for word in _words(each))
     lists = ("a list",) if any(get_origin(each) is tuple for each in get_args(kind)) else ()
     return (*words, *lists)

@@ -1,0 +1,160 @@
+"""The tables of the spreadsheet in their order: each may read those above it.
+
+options ─┬─ service-intents ── address-wishes ── ledger ── placements ─┬─ listeners, vips
+services ┤                └─ wishes = pools                          └─ service-verdicts
+ingresses┼─ ingress-intents ─┼─ checked ── certificates, server-names
+classes  ┘                   └─ default ── hosts
+slices, nodes ── members, blocks ── ways ── endpoints   (the endpoint lane)
+areas ─────────────────────────────┘
+"""
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
+
+from onehop.cluster import (
+    BGPConfiguration,
+    BlockAffinity,
+    CiliumNode,
+    EndpointSlice,
+    Ingress,
+    IngressClass,
+    IPPool,
+    Namespace,
+    Node,
+    Secret,
+    Service,
+)
+from onehop.compile.allocation import (
+    ADDRESS_WISHES,
+    LEDGER,
+    PLACEMENTS,
+)
+from onehop.compile.block import ALLOCATION, BLOCKS, NODE_HOPS
+from onehop.compile.certificate import CERTIFICATES, CHECKED, SERVER_NAMES, TLS_ROUTER
+from onehop.compile.endpoint import ENDPOINTS
+from onehop.compile.forbidden import BORDER
+from onehop.compile.host import DEFAULT, HOSTS
+from onehop.compile.ingress import INGRESS_INTENTS
+from onehop.compile.inputs import (
+    AREAS,
+    BGP_CONFIGURATIONS,
+    BLOCK_AFFINITIES,
+    CILIUM_NODES,
+    HELD,
+    HOUR,
+    INGRESS_CLASSES,
+    INGRESSES,
+    IP_POOLS,
+    KEPT,
+    NAMESPACES,
+    NODES,
+    OPTIONS,
+    RETURN_PATHS,
+    SECRETS,
+    SERVICES,
+    SLICES,
+)
+from onehop.compile.listener import LISTENERS, VIPS
+from onehop.compile.network import NETWORK_TABLES
+from onehop.compile.node import MEMBERS
+from onehop.compile.pool import WISHES
+from onehop.compile.service import SERVICE_INTENTS
+from onehop.compile.sheet import Derived, Table
+from onehop.compile.verdict import INGRESS_VERDICTS, SERVICE_VERDICTS
+from onehop.compile.way import TRUST, WAYS
+from onehop.model.ident import ObjectRef
+from onehop.model.model import Row
+from onehop.model.model import Table as ModelTable
+
+INPUT_OF: Final[dict[type, Table[ObjectRef, Any]]] = {
+    Service: SERVICES,
+    EndpointSlice: SLICES,
+    Node: NODES,
+    Namespace: NAMESPACES,
+    Ingress: INGRESSES,
+    IngressClass: INGRESS_CLASSES,
+    Secret: SECRETS,
+    BlockAffinity: BLOCK_AFFINITIES,
+    IPPool: IP_POOLS,
+    BGPConfiguration: BGP_CONFIGURATIONS,
+    CiliumNode: CILIUM_NODES,
+}
+INPUT_OF_KIND: Final = {kind.__name__: table for kind, table in INPUT_OF.items()}
+
+_INPUTS: Final[tuple[Table[Any, Any], ...]] = (
+    OPTIONS,
+    HOUR,
+    AREAS,
+    RETURN_PATHS,
+    HELD,
+    KEPT,
+    *INPUT_OF.values(),
+)
+_SERVICE_TABLES: Final[tuple[Table[Any, Any], ...]] = (
+    SERVICE_INTENTS,
+    ADDRESS_WISHES,
+    LEDGER,
+    PLACEMENTS,
+)
+_INGRESS_TABLES: Final[tuple[Table[Any, Any], ...]] = (
+    INGRESS_INTENTS,
+    CHECKED,
+    CERTIFICATES,
+    SERVER_NAMES,
+    DEFAULT,
+    HOSTS,
+)
+_BLOCK_TABLES: Final[tuple[Table[Any, Any], ...]] = (ALLOCATION, NODE_HOPS, BLOCKS)
+_SHARED_TABLES: Final[tuple[Table[Any, Any], ...]] = (
+    WISHES,
+    BORDER,
+    MEMBERS,
+    *_BLOCK_TABLES,
+    *NETWORK_TABLES,
+    TRUST,
+    WAYS,
+    ENDPOINTS,
+    LISTENERS,
+    VIPS,
+    SERVICE_VERDICTS,
+    INGRESS_VERDICTS,
+)
+TABLES: Final = (*_INPUTS, *_SERVICE_TABLES, *_INGRESS_TABLES, *_SHARED_TABLES)
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+class Output(msgspec.Struct, frozen=True):
+    """A derived table whose values are, or hold, rows of the Model.
+
+    Attributes:
+        id_of: names the row of a key, gone or not.
+    """
+
+    table: Derived[Any, Any]
+    model_table: ModelTable
+    id_of: Callable[[Any], str] = str
+    row_of: Callable[[Any], Row] = _itself
+
+
+OUTPUTS: Final = {
+    output.table.name: output
+    for output in (
+        Output(VIPS, ModelTable.VIP),
+        Output(CERTIFICATES, ModelTable.CERTIFICATE),
+        Output(SERVER_NAMES, ModelTable.SERVER_NAME, lambda host: f"{TLS_ROUTER}/{host}"),
+        Output(WISHES, ModelTable.POOL, row_of=attrgetter("pool")),
+        Output(ENDPOINTS, ModelTable.ENDPOINTS),
+        Output(LISTENERS, ModelTable.LISTENER),
+        Output(HOSTS, ModelTable.HOST, lambda key: f"{key.router}/{key.hostname}"),
+    )
+}
+VERDICT_TABLES: Final = (SERVICE_VERDICTS, INGRESS_VERDICTS)
+_BLOCK_LANE: Final = frozenset(table.name for table in _BLOCK_TABLES)
+WAYS_LANE: Final = _BLOCK_LANE | {BORDER.name, MEMBERS.name, TRUST.name, WAYS.name}
+ENDPOINT_LANE: Final = _BLOCK_LANE | {MEMBERS.name, WAYS.name, ENDPOINTS.name}
