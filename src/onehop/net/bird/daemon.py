@@ -20,6 +20,8 @@ _log = structlog.get_logger(__name__)
 _LAST_WORDS: Final = 10
 _LEAVE_S: Final = 3.0
 _LOOK_S: Final = 0.02
+_GOODBYE: Final = "Shutdown completed"
+"""Fatal in BIRD's own eyes, but what we asked for."""
 _LINE: Final = re.compile(r".*<(?P<level>[A-Z]+)> (?P<text>.*)")
 
 
@@ -94,5 +96,7 @@ class BirdDaemon:
         match = _LINE.fullmatch(line)
         level, text = (match["level"], match["text"]) if match else ("", line)
         self._last_words.append(text)
+        if text == _GOODBYE:
+            return
         emit = _log.error if level in {"ERR", "FATAL", "BUG"} else _log.warning
-        emit("bird_log", level=level.lower(), text=text)
+        emit("bird_log", severity=level.lower(), text=text)

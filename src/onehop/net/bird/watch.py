@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
 import structlog
 
 from onehop.model.network import Neighbor
@@ -14,6 +15,9 @@ from onehop.net.bird.state import BgpSession, OfferedRoute, SessionState
 from onehop.net.bird.token import protocol_name
 
 _TABLES: Final = ("onehop4", "onehop6")
+
+_SAME_S: Final = 0.5
+"""Two readings of one moment differ by less."""
 
 _log = structlog.get_logger(__name__)
 
@@ -47,7 +51,7 @@ class Watch:
         if seen != self._seen:
             self._offered = await self._routes(neighbors)
             self._seen = seen
-        sessions = _complete(speaker, readings)
+        sessions = tuple(map(self._steadied, _complete(speaker, readings)))
         self._tell(sessions)
         return sessions, self._offered
 
@@ -58,6 +62,15 @@ class Watch:
                 answer = await self._control.ask(f"show route all {option}table {table}")
                 found.update(read_routes(answer.lines, neighbors, is_accepted=is_accepted))
         return tuple(sorted(found))
+
+    def _steadied(self, session: BgpSession) -> BgpSession:
+        """Keep the time that was read first: BIRD works it out anew each time, to microseconds."""
+        before = self._sessions.get(session.name)
+        if before is None or before.since_s is None or session.since_s is None:
+            return session
+        if before.state is not session.state or abs(before.since_s - session.since_s) > _SAME_S:
+            return session
+        return msgspec.structs.replace(session, since_s=before.since_s)
 
     def _tell(self, sessions: tuple[BgpSession, ...]) -> None:
         """Log what has become of each session since the last look."""
