@@ -8,24 +8,32 @@ from typing import Any
 
 import pytest
 
-from onehop.kube import Access, connect
+from onehop.kube import Access, Client, connect
 from onehop.lab.api import Store, put, read, remove, serve
 from onehop.lab.controller import PodPlan, block_affinity, node_object, pod_object
+from onehop.lab.controller.lifecycle import Watchman
 from onehop.lab.controller.run import Controller
 
 Json = dict[str, Any]
 
 
 @contextlib.asynccontextmanager
-async def controlled(store: Store, folder: Path) -> AsyncGenerator[None]:
-    """Have a controller work for the objects of a store."""
+async def connected(store: Store, folder: Path) -> AsyncGenerator[Client]:
+    """Give a client of an API with the objects of a store."""
     async with serve(store) as server:
         kubeconfig = folder / "kubeconfig"
         kubeconfig.write_text(server.kubeconfig())
-        async with connect(Access(kubeconfig=str(kubeconfig))) as client, asyncio.TaskGroup() as g:
-            working = g.create_task(Controller(client).run())
-            yield
-            working.cancel()
+        async with connect(Access(kubeconfig=str(kubeconfig))) as client:
+            yield client
+
+
+@contextlib.asynccontextmanager
+async def controlled(store: Store, folder: Path) -> AsyncGenerator[None]:
+    """Have a controller work for the objects of a store."""
+    async with connected(store, folder) as client, asyncio.TaskGroup() as tasks:
+        working = tasks.create_task(Controller(client).run())
+        yield
+        working.cancel()
 
 
 async def until(claim: Callable[[], bool]) -> None:
@@ -104,6 +112,38 @@ async def test_each_node_has_a_block_of_each_pool(tmp_path: Path) -> None:
 
         remove(store, "nodes", "", "node1")
         await until(lambda: set(blocks()) == {"node2"})
+
+
+async def test_a_node_whose_lease_stands_still_is_lost_with_its_pods(tmp_path: Path) -> None:
+    """A node that never had one is left alone."""
+    store = Store()
+    for name in ("node1", "node2"):
+        put(store, node_object(name, addresses=["10.111.0.11/24"]))
+    put(store, pod(1))
+    clock = [100.0]
+
+    def lease(renewed: str) -> Json:
+        return {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": "node1", "namespace": "kube-node-lease"},
+            "spec": {"holderIdentity": "node1", "renewTime": renewed},
+        }
+
+    def ready(resource: str, name: str, space: str = "") -> str:
+        conditions = read(store, resource, space, name)["status"]["conditions"]
+        return str(next(each["status"] for each in conditions if each["type"] == "Ready"))
+
+    put(store, lease("2026-01-01T00:00:00.000000Z"))
+    async with connected(store, tmp_path) as client, asyncio.TaskGroup() as tasks:
+        watchman = Watchman(client, grace_s=40, clock=lambda: clock[0])
+        watching = tasks.create_task(watchman.run())
+        await until(lambda: "node1" in watchman.known)
+        assert ready("nodes", "node1") == "True"
+        clock[0] += 40
+        await until(lambda: ready("pods", "web-1", "shop") == "False")
+        assert (ready("nodes", "node1"), ready("nodes", "node2")) == ("Unknown", "True")
+        watching.cancel()
 
 
 @pytest.mark.parametrize("calico", [True, False])

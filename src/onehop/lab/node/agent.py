@@ -21,6 +21,7 @@ from onehop.lab.node.birdconf import render
 from onehop.lab.node.choice import Choice, choose, family_of, health_checks
 from onehop.lab.node.conntrack import drop_stale_flows
 from onehop.lab.node.health import HealthServers
+from onehop.lab.node.heartbeat import Heartbeat
 from onehop.lab.node.kubelet import Kubelet
 from onehop.lab.node.nft import Tables
 from onehop.lab.node.object import (
@@ -99,6 +100,7 @@ class Agent:
         self._bird = Bird(options.state)
         self._routes = Routes()
         self._kubelet = Kubelet(api, options.name)
+        self._heartbeat = Heartbeat(api.client, options.name)
 
     async def run(self) -> None:
         """Work until cancelled.
@@ -113,6 +115,7 @@ class Agent:
                 for mirror in self._mirrors if is_calico else self._essential:
                     tasks.create_task(mirror.follow())
                 tasks.create_task(self._kubelet.run())
+                tasks.create_task(self._heartbeat.run())
                 if is_calico:
                     tasks.create_task(self._bird.run())
                 await self._work()
