@@ -11,14 +11,14 @@ import yaml
 
 from onehop.base.errors import ConfigError, TransientError
 from onehop.model.address import Cidr, IpAddr
-from onehop.model.network import Tunnel
+from onehop.model.network import Tunnel, vtep_mac
 from onehop.net.rtnetlink.kernel import LINKS, NEIGHBORS, ROUTES, Events
 from onehop.net.table import TABLE, RoutingTable
 from onehop.net.vxlan.device import ensure_device, remove_devices
 from onehop.net.vxlan.entries import TunnelFaultReason
 from onehop.net.vxlan.manifest import OverlayKind, node_manifest
 from onehop.net.vxlan.overlay import Overlay
-from onehop.net.vxlan.vtep import Vtep, own_ends, vtep_mac
+from onehop.net.vxlan.vtep import Vtep, own_ends
 from tests.net.namespaces import Machine, machines, running, soon, source_seen, until
 
 pytestmark = pytest.mark.root

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from onehop.base.errors import ConfigError
 from onehop.model.address import Cidr, IpAddr
-from onehop.model.network import Tunnel
+from onehop.model.network import Tunnel, vtep_mac
 from onehop.net.rtnetlink.neighbor import Entry
 from onehop.net.table import PROTOCOL, TABLE, TUNNEL_METRIC
 from onehop.net.vxlan.entries import TunnelFaultReason, diff_entries, key_of, want_tunnels
 from onehop.net.vxlan.manifest import OverlayKind, node_manifest
-from onehop.net.vxlan.vtep import Vtep, vtep_mac
+from onehop.net.vxlan.vtep import Vtep
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "without-bgp.md"
 DEVICE = 7

@@ -19,7 +19,7 @@ from onehop.compile.options import TunnelKind
 from onehop.compile.sheet import Cell, Derived, Reader
 from onehop.model.address import Cidr, IpAddr, is_ipv6, parse_ip
 from onehop.model.ident import ObjectRef
-from onehop.model.network import Tunnel
+from onehop.model.network import Tunnel, vtep_mac
 from onehop.model.problem import Problem, Reason, Severity
 
 FLANNEL_PORT: Final = 8472
@@ -105,7 +105,8 @@ def _calico_end(node: Node, *, ipv6: bool) -> Iterator[_End]:
         return
     key = calico.IPV6_VXLAN_MAC if ipv6 else calico.IPV4_VXLAN_MAC
     outer = interface_address(note(calico.IPV6_ADDRESS if ipv6 else calico.IPV4_ADDRESS))
-    yield _End(outer, parse_ip(inner), note(key) or "", CALICO_VNI, CALICO_PORT, key)
+    mac = note(key) or vtep_mac(node.metadata.name, ipv6=ipv6)
+    yield _End(outer, parse_ip(inner), mac, CALICO_VNI, CALICO_PORT, key)
 
 
 def _tunnel(node: str, end: _End, behind: tuple[Cidr, ...]) -> Tunnel | None:

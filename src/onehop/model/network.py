@@ -3,12 +3,17 @@
 Written by `compile` out of the cluster and the operator's options, carried out by `net`.
 """
 
+import hashlib
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from onehop.model.address import Cidr, IpAddr
 from onehop.model.certificate import SecretText
+
+_MAC_PREFIX: Final = b"f"
+"""0x66: a unicast address of local administration (bit 1 set, bit 0 clear)."""
 
 
 class Block(msgspec.Struct, frozen=True, order=True, gc=False, kw_only=True):
@@ -77,6 +82,17 @@ class Tunnel(msgspec.Struct, frozen=True, order=True, gc=False, kw_only=True):
     inner: IpAddr
     mac: str
     prefixes: tuple[Cidr, ...] = ()
+
+
+def vtep_mac(node: str, *, ipv6: bool = False) -> str:
+    """Return a MAC for the tunnel device of the node of this name.
+
+    It is the one that Calico computes for a node that has no annotation of its own
+    (felix/calc/vxlan_resolver.go, `vtepMACForHost`).
+    """
+    name = f"{node}-v6" if ipv6 else node
+    digest = hashlib.sha1(name.encode(), usedforsecurity=False).digest()
+    return (_MAC_PREFIX + digest[:5]).hex(":")
 
 
 class Network(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -4,7 +4,6 @@ It is written in the Node object by which the cluster's nodes know of us (`manif
 else: were it in our configuration as well, the two could differ, and answers would be lost.
 """
 
-import hashlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -17,9 +16,6 @@ from onehop.net.rtnetlink.route import LOCAL, ask_route, read_answer
 
 ALIAS: Final = "onehop"
 """`ip link show` says it of every device that we made, and nothing else marks one as ours."""
-
-_MAC_PREFIX: Final = b"f"
-"""0x66: a unicast address of local administration (bit 1 set, bit 0 clear)."""
 
 
 class Vtep(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -73,14 +69,3 @@ async def own_ends(tunnels: Sequence[Tunnel]) -> tuple[Vtep, ...]:
         for tunnel, payload in zip(tunnels, payloads, strict=True)
         if payload is not None and read_answer(payload).kind == LOCAL
     )
-
-
-def vtep_mac(node: str, *, ipv6: bool = False) -> str:
-    """Return a MAC for the tunnel device of the node of this name.
-
-    It is the one that Calico computes for a node that has no annotation of its own
-    (felix/calc/vxlan_resolver.go, `vtepMACForHost`).
-    """
-    name = f"{node}-v6" if ipv6 else node
-    digest = hashlib.sha1(name.encode(), usedforsecurity=False).digest()
-    return (_MAC_PREFIX + digest[:5]).hex(":")
