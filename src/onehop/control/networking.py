@@ -16,12 +16,13 @@ from typing import Final, Protocol, Self
 
 import structlog
 
-from onehop.base.errors import TransientError
+from onehop.base.errors import ConfigError, TransientError
 from onehop.compile.compiler import Compiler
 from onehop.control.announce import answerable
 from onehop.control.bgp import BgpPart
 from onehop.control.binding import Binding
 from onehop.control.overview import NetworkSnapshot
+from onehop.control.parts import StaticPart, TunnelPart
 from onehop.control.pipeline import Pipeline
 from onehop.control.reach import Reach
 from onehop.control.returns import Returns
@@ -30,6 +31,7 @@ from onehop.model.address import AddressSet, Cidr, IpAddr, ends_of, is_ipv6, pre
 from onehop.model.network import Network
 from onehop.model.problem import Problem
 from onehop.net.fib import Fib
+from onehop.net.leftover import sweep
 
 GATHER_S: Final = 0.02
 """How long changes of the cluster's network gather: nodes and blocks come in bursts."""
@@ -129,6 +131,7 @@ class Networking:
         self, pipeline: Pipeline, reach: Reach, compiler: Compiler, binding: Binding
     ) -> None:
         """Work until cancelled."""
+        await self._sweep()
         async with asyncio.TaskGroup() as tasks:
             for part in self._parts:
                 tasks.create_task(part.run())
@@ -139,6 +142,20 @@ class Networking:
             tasks.create_task(self._follow_vips(pipeline, binding))
             if self._trusted:
                 tasks.create_task(self._choose_targets(compiler))
+
+    async def _sweep(self) -> None:
+        """Take away what an earlier configuration has left in the kernel."""
+        try:
+            swept = await sweep(
+                keeps_static=any(isinstance(part, StaticPart) for part in self._parts),
+                keeps_tunnel=any(isinstance(part, TunnelPart) for part in self._parts),
+                keeps_bgp=self.bgp is not None,
+            )
+        except (ConfigError, TransientError) as err:
+            log.warning("leftovers_not_removed", error=str(err))
+        else:
+            if swept:
+                log.info("leftovers_removed", what=swept)
 
     def drain(self, *, is_draining: bool) -> None:
         """Withdraw all VIPs, or announce them again."""

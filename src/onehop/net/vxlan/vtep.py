@@ -14,6 +14,9 @@ from onehop.model.network import Tunnel
 from onehop.net.rtnetlink.kernel import ask_all
 from onehop.net.rtnetlink.route import LOCAL, ask_route, read_answer
 
+DEVICE_NAMES: Final = ("onehop.", "oh6.")
+"""What the names of our devices begin with."""
+
 ALIAS: Final = "onehop"
 """`ip link show` says it of every device that we made, and nothing else marks one as ours."""
 
