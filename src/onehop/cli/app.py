@@ -31,6 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(lab, name="lab")
+bgp = typer.Typer(help="The sessions between this host and the cluster.", no_args_is_help=True)
+app.add_typer(bgp, name="bgp")
 
 ConfigOption: TypeAlias = Annotated[
     Path | None, typer.Option("--config", "-c", help=f"onehop.yaml; {DEFAULT_CONFIG} if it exists")
@@ -161,6 +163,21 @@ def drain(
     from onehop.cli import status as status_command
 
     _end(status_command.drain(read_config(config, state=state), undo=undo))
+
+
+@bgp.command()
+def peers(
+    config: ConfigOption = None,
+    kubeconfig: KubeconfigOption = None,
+    output: OutputOption = "text",
+    *,
+    apply: Annotated[bool, typer.Option("--apply", help="create or update them")] = False,
+) -> None:
+    """Print the objects that make Calico or Cilium accept this host as a BGP neighbour."""
+    from onehop.cli import bgp as bgp_command
+
+    settings = read_config(config, kubeconfig=kubeconfig)
+    _end(bgp_command.peers(settings, apply=apply, output=output))
 
 
 @app.command()
