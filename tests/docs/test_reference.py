@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from onehop.control.config import Config, NeighborConfig, PoolConfig
+from onehop.control.overview import NetworkSnapshot
 from onehop.control.scrape import Gauges, Scrape
 from onehop.model.problem import Reason
 from onehop.status import WriterMetrics
@@ -67,6 +68,7 @@ def test_the_guide_lists_every_metric() -> None:
         refused={},
         problems={},
         loop_lag_s=0.0,
+        network=NetworkSnapshot(endpoints={}, bird="2"),
     )
     registry = Metrics(version="0", driver="envoy").registry
     families = [*registry.collect(), *Scrape(lambda: zero, {}, WriterMetrics()).collect()]

@@ -99,8 +99,10 @@ def _network_facts(network: NetworkSnapshot) -> dict[str, str]:
 
 def _sessions(network: NetworkSnapshot) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for title in ("neighbor", "role", "address", "AS", "state", "learnt", "refused", "told", ""):
-        table.add_column(title)
+    for title in ("neighbor", "role", "address", "AS", "state", "learnt", "refused", "told"):
+        table.add_column(title, no_wrap=True)
+    if any(each.error for each in network.sessions):
+        table.add_column("last error", min_width=12)
     for each in network.sessions:
         colour = "green" if each.state == "established" else "yellow"
         counts = (str(count) for count in (each.learnt, each.refused, each.told))
