@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from onehop.lab.api import remove
+from onehop.lab.controller import node_object
 from onehop.lab.node import SECOND_HOP, counter_name, read_counters
 from tests.lab_node.world import DEADLINE_S, OUTSIDE, Json, Lab, service
 
@@ -34,6 +35,29 @@ async def test_policy_cluster_goes_over_two_nodes_and_hides_the_client(world: La
     # More may have begun before the route to the other node was there.
     assert connections.packets >= counters["masqueraded"].packets >= 2
     assert counters[SECOND_HOP].packets >= 2 * 5  # a request and its answer take at least five
+
+
+@pytest.mark.parametrize(("network", "device"), [("static", "eth0"), ("vxlan", "flannel")])
+async def test_pods_of_other_nodes_are_reached_without_bgp(
+    world: Lab, network: str, device: str
+) -> None:
+    """By routes of the agent's, to the node itself or into an overlay; in both families."""
+    for number in (1, 2):
+        made = node_object(
+            f"node{number}",
+            addresses=[f"10.111.0.1{number}/24", f"fd00:111::1{number}/64"],
+            pod_cidrs=[f"10.244.{number}.0/24", f"fd00:244:{number}::/64"],
+        )
+        world.put(made)
+        world.node(number, network=network)
+    world.put(service())
+    world.controller()
+    world.pod(2, 1)
+
+    assert (await world.until_answered(NODE_PORT))["pod"] == "web-1"
+    assert (await world.until_answered(NODE_PORT_6))["pod"] == "web-1"
+    for family, prefix in (("-4", "10.244.2.0/24"), ("-6", "fd00:244:2::/64")):
+        assert f"dev {device}" in world.ip("n1", family, "route", "show", prefix)
 
 
 async def test_policy_local_keeps_the_client_and_drops_where_no_pod_is(world: Lab) -> None:

@@ -93,13 +93,14 @@ class Lab:
         self.processes.append(process)
         return process
 
-    def node(self, number: int) -> None:
+    def node(self, number: int, *, network: str = "calico") -> None:
         """Start the agent of a node."""
         self.start(
             f"n{number}",
             *(sys.executable, "-m", "onehop.lab.node", "--name", f"node{number}"),
             *("--kubeconfig", str(self.kubeconfig), "--state", str(self.folder / f"n{number}")),
             *("--address", f"10.111.0.1{number}", "--address6", f"fd00:111::1{number}"),
+            *("--network", network),
         )
 
     def controller(self) -> None:

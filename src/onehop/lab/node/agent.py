@@ -20,6 +20,7 @@ from onehop.lab.node.bird import Bird
 from onehop.lab.node.birdconf import render
 from onehop.lab.node.choice import Choice, choose, family_of, health_checks
 from onehop.lab.node.conntrack import drop_stale_flows
+from onehop.lab.node.flannel import Overlay, other_ends
 from onehop.lab.node.health import HealthServers
 from onehop.lab.node.heartbeat import Heartbeat
 from onehop.lab.node.kubelet import Kubelet
@@ -52,6 +53,8 @@ class NetworkMode(StrEnum):
     """BIRD, by BGP."""
     STATIC = "static"
     """The agent, by routes to other nodes' podCIDRs, as flannel's host-gw does."""
+    VXLAN = "vxlan"
+    """The agent, by an overlay, as flannel's vxlan does."""
     NONE = "none"
     """Somebody else."""
 
@@ -99,6 +102,7 @@ class Agent:
         self._health = {family: HealthServers(self._own(family)) for family in self._families}
         self._bird = Bird(options.state)
         self._routes = Routes()
+        self._overlay = Overlay(api.client, options.uplink)
         self._kubelet = Kubelet(api, options.name)
         self._heartbeat = Heartbeat(api.client, options.name)
 
@@ -173,8 +177,21 @@ class Agent:
                 nodes = self._nodes.objects.values()
                 if await self._routes.apply(host_routes(nodes, self._options.name)):
                     log.info("lab_routes_applied")
+            case NetworkMode.VXLAN:
+                await self._tunnel()
             case NetworkMode.NONE:
                 pass
+
+    async def _tunnel(self) -> None:
+        me = self._nodes.objects.get(("", self._options.name))
+        if me is None:
+            return
+        if await self._overlay.join(me):
+            self._routes = Routes()
+        ends = other_ends(self._nodes.objects.values(), self._options.name)
+        await self._overlay.lead_to(ends)
+        if await self._routes.apply(end.route for end in ends):
+            log.info("lab_overlay_applied", nodes=len(ends))
 
     def _choices(self, family: int) -> tuple[Choice, ...]:
         return choose(

@@ -50,7 +50,7 @@ class Heartbeat:
         self._now = now
 
     async def run(self) -> None:
-        """Renew it until cancelled, and say that the node is ready: somebody may have doubted it."""
+        """Renew it until cancelled, and say that the node is ready: it may have been doubted."""
         while True:
             pause_s = EVERY_S
             try:

@@ -21,7 +21,7 @@ class Route(msgspec.Struct, frozen=True, order=True):
     """A route to Pods.
 
     Attributes:
-        onlink: options behind the gateway: a device, for gateways within an overlay.
+        onlink: options behind the gateway: `dev flannel.1 onlink` for one within an overlay.
     """
 
     prefix: str
