@@ -7,12 +7,12 @@ import socket
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from typing import Final
 
-import msgspec
-
 from onehop.base.errors import ConfigError, OnehopError, TransientError
 from onehop.cluster import KINDS, Kind
 from onehop.control.config import Config
 from onehop.control.configfile import compile_options, parse_listen, state_directory
+from onehop.control.finding import Finding
+from onehop.control.netcheck import network_findings
 from onehop.control.once import compile_once
 from onehop.control.planes import data_plane_version
 from onehop.control.sources import custom_kinds, open_source
@@ -21,19 +21,6 @@ from onehop.source.kubernetes import CORE_KINDS
 from onehop.status.rights import NEEDED
 
 _TIMEOUT_S: Final = 20.0
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of one check.
-
-    Attributes:
-        advice: what to do; empty when there is nothing to do.
-    """
-
-    check: str
-    is_good: bool
-    said: str
-    advice: str = ""
 
 
 def needed_rights(config: Config) -> tuple[Right, ...]:
@@ -63,6 +50,8 @@ async def preflight(config: Config) -> AsyncGenerator[Finding]:
     for finding in _ports(config):
         yield finding
     yield _interface(config)
+    async for finding in network_findings(config):
+        yield finding
     async for finding in _source(config):
         yield finding
 
