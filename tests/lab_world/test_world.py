@@ -26,9 +26,9 @@ _MOVE_S = 30.0
 
 
 async def ask(world: World, url: str) -> Answer | None:
-    """Return what a Pod says to the client, or None if nobody says anything."""
-    done = await world.exec("client", "curl", "-s", "--max-time", "2", url)
-    return msgspec.json.decode(done.out, type=Answer) if done.code == 0 and done.out else None
+    """Return what a Pod says to the client, or None if it has no good answer."""
+    done = await world.exec("client", "curl", "-sf", "--max-time", "2", url)
+    return msgspec.json.decode(done.out, type=Answer) if done.code == 0 else None
 
 
 async def table(world: World, lb: str = "lb1") -> str:

@@ -67,7 +67,7 @@ async def break_(name: str, what: str, where: str) -> bool:
     world = World.open(name)
     with world.state.locked():
         await fault.break_(world, what, where)
-    _console().print(f"broken: {what} {where}: {fault.trouble_of(what).says}")
+    _console().print(f"broken: {f'{what} {where}'.strip()}: {fault.trouble_of(what).says}")
     return True
 
 
@@ -77,10 +77,10 @@ async def mend(name: str, what: str, where: str) -> bool:
     with world.state.locked():
         if what != "all":
             await fault.mend(world, what, where)
-            _console().print(f"mended: {what} {where}")
+            _console().print(f"mended: {what} {where}".strip())
             return True
         for each in await fault.mend_all(world):
-            _console().print(f"mended: {each.what} {each.where}")
+            _console().print(f"mended: {each.what} {each.where}".strip())
     return True
 
 
@@ -93,7 +93,7 @@ async def flap(name: str, what: str, where: str, times: int) -> bool:
             await asyncio.sleep(_ROUND_S)
             await fault.mend(world, what, where)
             await asyncio.sleep(_ROUND_S)
-    _console().print(f"flapped {times} times: {what} {where}")
+    _console().print(f"flapped {times} times: {what} {where}".strip())
     return True
 
 

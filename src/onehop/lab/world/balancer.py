@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Final
 
-from onehop.lab.world.plan import ROUTER_ASN, VIP_NET, Host, Plan
+from onehop.lab.world.plan import ROUTER_ASN, Host, Plan
 from onehop.lab.world.spec import Underlay
 from onehop.model.address import is_ipv6
 
@@ -11,6 +11,7 @@ METRICS_PORT: Final = 9080
 
 _POOLS: Final = ("203.0.113.11-203.0.113.99", "2001:db8:113::11-2001:db8:113::99")
 _RESTART_S: Final = 120
+_DRAIN_S: Final = 1.0
 
 
 def balancer_config(plan: Plan, host: Host, *, kubeconfig: Path, state: Path) -> dict[str, Any]:
@@ -30,17 +31,14 @@ def balancer_config(plan: Plan, host: Host, *, kubeconfig: Path, state: Path) ->
         "asn": plan.spec.asn,
         "routerId": host.addresses[0],
         "upstream": _upstream(plan),
+        # Time for the router to send clients elsewhere, where there is an elsewhere.
+        "drainS": _DRAIN_S if len(plan.lbs) > 1 else 0.0,
     }
     if plan.spec.network is Underlay.CALICO:
         bgp["neighbors"] = "calico"
     else:
         config["reach"] = {"routes": "static"}
     return config | {"bgp": bgp}
-
-
-def vip_ranges(plan: Plan) -> tuple[str, ...]:
-    """Return the networks that VIPs are of."""
-    return tuple(VIP_NET[family] for family in plan.families)
 
 
 def _upstream(plan: Plan) -> list[dict[str, Any]]:

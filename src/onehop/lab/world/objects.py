@@ -86,4 +86,7 @@ def _peers(plan: Plan) -> Iterator[Json]:
         for address in host.addresses:
             family = 6 if is_ipv6(address) else 4
             name = f"onehop-{host.name}-ipv{family}"
-            yield controller.bgp_peer(name, peerIP=address, asNumber=plan.spec.asn)
+            # A neighbour of another AS would hear of every block from every node, each with the
+            # teller as next hop: the mesh's routes are passed on. The owners shall stay in them.
+            outside = {"keepOriginalNextHop": True} if plan.spec.asn != NODE_ASN else {}
+            yield controller.bgp_peer(name, peerIP=address, asNumber=plan.spec.asn, **outside)

@@ -16,7 +16,6 @@ CLIENT_NET: Final = ("10.110.0.0/24", "fd00:110::/64")
 NODE_NET: Final = ("10.111.0.0/24", "fd00:111::/64")
 POD_NET: Final = ("10.244.0.0/16", "fd00:244::/48")
 VIP_NET: Final = ("203.0.113.0/24", "2001:db8:113::/64")
-SERVICE_NET: Final = ("10.96.0.0/12", "fd00:96::/112")
 
 NODE_ASN: Final = 64512
 """Calico's default."""

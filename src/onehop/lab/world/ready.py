@@ -16,6 +16,8 @@ from onehop.lab.world.waiting import nothing_missing
 if TYPE_CHECKING:
     from onehop.lab.world.world import World
 
+_NODE_PORT: Final = 30080
+"""Of the sample's Service `web`."""
 _READY_S: Final = 60.0
 _LOOK_S: Final = 0.05
 _ASK: Final = aiohttp.ClientTimeout(total=3)
@@ -60,25 +62,50 @@ async def ready_pods(world: "World", service: str = "web") -> frozenset[str]:
 
 async def _missing(world: "World") -> str:
     """Say what is not there yet; "" if all is."""
-    plan = world.plan
     ended = [each for each in world.state.processes() if not each.is_alive()]
     if ended:
         who = ended[0].who
         log = world.state.log(who)
         raise TransientError(f"{who} has ended: {last_words(log)}; all of it is in {log}")
-    waiting = {pod.name for pod in plan.pods} - await ready_pods(world)
-    if waiting:
-        return f"not ready: {', '.join(sorted(waiting))}"
+    return (
+        await _pods_missing(world)
+        or await _node_ports_missing(world)
+        or await _balancers_missing(world)
+        or await _addresses_missing(world)
+    )
+
+
+async def _pods_missing(world: "World") -> str:
+    waiting = {pod.name for pod in world.plan.pods} - await ready_pods(world)
+    return f"not ready: {', '.join(sorted(waiting))}" if waiting else ""
+
+
+async def _node_ports_missing(world: "World") -> str:
+    plan = world.plan
+    for node in plan.nodes if plan.pods else ():
+        url = f"http://{node.host.addresses[0]}:{_NODE_PORT}/"
+        if (await world.exec("client", "curl", "-sf", "-o", "/dev/null", "-m", "1", url)).code:
+            return f"no answer from {url}: {last_words(world.state.log(node.name))}"
+    return ""
+
+
+async def _balancers_missing(world: "World") -> str:
+    plan = world.plan
     for host in plan.lbs:
         snapshot = await balancer_state(world.state.home(host.name))
         if snapshot is None or not snapshot.is_ready:
             return f"{host.name} does not serve: {last_words(world.state.log(host.name))}"
-        if host.name not in await announcers(world, plan.shared[0]):
+        # Without Pods there is nothing behind the address, and it is rightly not announced.
+        if plan.pods and host.name not in await announcers(world, plan.shared[0]):
             return f"{host.name} has not announced {plan.shared[0]} to the router"
+    return ""
+
+
+async def _addresses_missing(world: "World") -> str:
     async with world.cluster() as cluster:
         services = await cluster.items(_SERVICES)
     for service in services:
-        balanced = service["spec"]["type"] == "LoadBalancer"
-        if balanced and not service["status"]["loadBalancer"].get("ingress"):
+        is_balanced = service["spec"]["type"] == "LoadBalancer"
+        if is_balanced and not service["status"]["loadBalancer"].get("ingress"):
             return f"Service {service['metadata']['name']} has no address"
     return ""

@@ -97,6 +97,10 @@ class World:
         world.state.load()
         return world
 
+    async def down(self) -> None:
+        """Take it down; see the function of that name."""
+        await down(self.state.folder.name)
+
     def change(self, **fields: object) -> Record:
         """Write some of the record anew; return all of it."""
         record = msgspec.structs.replace(self.record, **fields)
