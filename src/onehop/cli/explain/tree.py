@@ -257,7 +257,7 @@ def _node_line(
 
 def _proof(pod: PodStep) -> str:
     age = f", for {age_text(pod.way.age_s)}" if pod.way.age_s is not None else ""
-    table = f" (table {pod.way.table})" if pod.way.table is not None else ""
+    table = f", table {pod.way.table}" if pod.way.table is not None else ""
     return f"{pod.way.says}{table}{age}"
 
 

@@ -45,7 +45,22 @@ def step_of_request(
         *_less_exact(host, route, hostname, path),
         *_wider_hosts(facts, host, route, hostname, path),
     )
-    return _step(host, route, f"{_host_words(host, route)}, {_path_words(route.match)}", lost)
+    if _is_default(facts, host, route):
+        why = "the oldest defaultBackend, for no rule takes it"
+    else:
+        why = f"{_host_words(host, route)}, {_path_words(route.match)}"
+    return _step(host, route, why, lost)
+
+
+def _is_default(facts: Facts, host: VirtualHost, route: Route) -> bool:
+    """Tell whether a route is there for what no rule of the host takes."""
+    claims = claims_on(facts.compiler.reader(), _claimed(host, route)).claims
+    return all(claim.plain.id != route.id for claim in claims)
+
+
+def _claimed(host: VirtualHost, route: Route) -> str:
+    """Return the host that a route was claimed for: it may stand behind a wildcard's own."""
+    return ANY_HOST if route.labels is Labels.MORE else host.hostname
 
 
 def _step(host: VirtualHost, route: Route, why: str, lost: tuple[Loser, ...]) -> RouteStep:
@@ -79,10 +94,8 @@ def rule_text(hostname: str, match: PathMatch) -> str:
 
 def same_path(facts: Facts, host: VirtualHost, route: Route) -> tuple[Loser, ...]:
     """Return the claims on the same host and path that are younger, and the younger defaults."""
-    hostname = ANY_HOST if route.labels is Labels.MORE else host.hostname
-    reader = facts.compiler.reader()
-    merged = claims_on(reader, hostname)
-    if all(claim.plain.id != route.id for claim in merged.claims):
+    hostname = _claimed(host, route)
+    if _is_default(facts, host, route):
         return tuple(_younger_defaults(facts, route))
     return tuple(
         Loser(
@@ -90,7 +103,7 @@ def same_path(facts: Facts, host: VirtualHost, route: Route) -> tuple[Loser, ...
             rule=rule_text(hostname, route.match),
             why=_elder(lost.loser == lost.winner.plain.owner),
         )
-        for lost in merged.lost
+        for lost in claims_on(facts.compiler.reader(), hostname).lost
         if lost.winner.plain.id == route.id
     )
 

@@ -29,15 +29,16 @@ def _without_road(facts: Facts, meant: ObjectTarget) -> str:
     if ref.kind == "Ingress":
         return _ingress(facts, ref)
     service = facts.compiler.object(ref)
+    ports = service.spec.ports or () if isinstance(service, Service) else ()
+    if meant.port is not None and all(port.port != meant.port for port in ports):
+        there = ", ".join(str(port.port) for port in ports) or "none"
+        return f"{ref} has no port {meant.port}; it has {there}"
     intent = facts.compiler.reader().get(SERVICE_INTENTS, ref)
     if intent is None:
         return _not_ours(facts, ref, service if isinstance(service, Service) else None)
-    if meant.port is not None and all(port.port != meant.port for port in intent.ports):
-        ports = ", ".join(str(port.port) for port in intent.ports) or "none"
-        return f"{ref} has no port {meant.port} that is served; it has {ports}"
     if not intent.is_admitted:
         return f"{ref} waits for its finalizer, which is written before it is served"
-    return f"{ref} has no address; see the problems"
+    return f"{ref} has no address, or this port is refused; see the problems"
 
 
 def _not_ours(facts: Facts, ref: ObjectRef, service: Service | None) -> str:

@@ -71,7 +71,7 @@ _NEEDS: Final = {
     Standing.DEFAULT_ROUTE: "a route to {area}{hop}",
     Standing.WRONG_HOP: "a route to {area}{hop}",
     Standing.REFUSED: "a route to {area}{hop}, where it is dropped now",
-    Standing.UNSTEADY: "its route to stand for {stable}",
+    Standing.UNSTEADY: "the route to {area} to stand for {stable}",
     Standing.UNKNOWN: "a look at the routing table for {area}",
     Standing.UNPROBED: "an answer from {area}",
     Standing.SILENT: "an answer from {area}",
