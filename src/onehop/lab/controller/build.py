@@ -35,16 +35,12 @@ def node_object(  # noqa: PLR0913  the facts of a node; all but the first are na
         calico: whether calico-node runs there and writes its addresses down
             (calico `node/pkg/lifecycle/startup`, libcalico-go `k8s/resources/node.go`).
     """
-    plain = [address.partition("/")[0] for address in addresses]
     noted = dict(annotations)
     if calico:
         for address in addresses:
             family = "IPv6" if ":" in address else "IPv4"
             noted.setdefault(f"projectcalico.org/{family}Address", address)
     labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
-    spec: Json = {}
-    if pod_cidrs:
-        spec = {"podCIDR": pod_cidrs[0], "podCIDRs": list(pod_cidrs)}
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -53,15 +49,8 @@ def node_object(  # noqa: PLR0913  the facts of a node; all but the first are na
             "labels": labels | ({ZONE_LABEL: zone} if zone else {}),
             **({"annotations": noted} if noted else {}),
         },
-        "spec": spec,
-        "status": {
-            "addresses": [
-                *({"type": "InternalIP", "address": address} for address in plain),
-                {"type": "Hostname", "address": name},
-            ],
-            "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
-            "nodeInfo": {"kubeletVersion": "v0.0.0-onehop-lab", "osImage": "onehop lab"},
-        },
+        "spec": {"podCIDR": pod_cidrs[0], "podCIDRs": list(pod_cidrs)} if pod_cidrs else {},
+        "status": _node_status(name, [each.partition("/")[0] for each in addresses]),
     }
 
 
@@ -134,6 +123,17 @@ def running_status(addresses: Sequence[str], *, is_ready: bool) -> Json:
             {"type": "ContainersReady", "status": ready},
         ],
         "containerStatuses": [{"name": "app", "ready": is_ready, "restartCount": 0}],
+    }
+
+
+def _node_status(name: str, addresses: Sequence[str]) -> Json:
+    return {
+        "addresses": [
+            *({"type": "InternalIP", "address": address} for address in addresses),
+            {"type": "Hostname", "address": name},
+        ],
+        "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
+        "nodeInfo": {"kubeletVersion": "v0.0.0-onehop-lab", "osImage": "onehop lab"},
     }
 
 

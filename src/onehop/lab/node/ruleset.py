@@ -62,7 +62,11 @@ def make_table(choices: Sequence[Choice], place: Place) -> Table:
     port, service = "inet_proto . inet_service", f"{kind} . inet_proto . inet_service"
     return Table(
         family=ip,
-        chains=(*_base_chains(ip, place), *(c for s in services for c in s.chains())),
+        chains=(
+            *_filter_chains(ip, place),
+            *_nat_chains(ip),
+            *(c for s in services for c in s.chains()),
+        ),
         lookups=(
             Lookup("nodeport-ips", kind, place.addresses),
             Lookup("service-ips", f"{service} : verdict", tuple(service_ips)),
@@ -93,7 +97,8 @@ def _named(what: str, label: str) -> str:
     return f"{what}-{digest}-{label.replace(':', '.')}"[:_LONGEST].rstrip("/.-")
 
 
-def _base_chains(ip: str, place: Place) -> Iterator[Chain]:
+def _filter_chains(ip: str, place: Place) -> Iterator[Chain]:
+    """Yield what counts packets, and refuses those that nobody serves."""
     check = "ct state new jump"
     yield Chain(
         "count-arrivals",
@@ -118,6 +123,20 @@ def _base_chains(ip: str, place: Place) -> Iterator[Chain]:
         "type filter hook forward priority -110",
     )
     yield Chain("filter-output", checks[1:], "type filter hook output priority -110")
+    yield Chain("drop-chain", (f"counter name {DROPPED} drop",))
+    yield Chain("reject-chain", (f"counter name {REJECTED} reject",))
+    yield Chain(
+        "nodeport-endpoints-check",
+        (f"{ip} daddr @nodeport-ips meta l4proto . th dport vmap @no-endpoint-nodeports",),
+    )
+    yield Chain(
+        "service-endpoints-check",
+        (f"{ip} daddr . meta l4proto . th dport vmap @no-endpoint-services",),
+    )
+
+
+def _nat_chains(ip: str) -> Iterator[Chain]:
+    """Yield what leads new connections to the Services' chains, and gives them our address."""
     yield Chain("nat-prerouting", ("jump services",), "type nat hook prerouting priority -100")
     yield Chain("nat-output", ("jump services",), "type nat hook output priority -100")
     yield Chain(
@@ -137,16 +156,6 @@ def _base_chains(ip: str, place: Place) -> Iterator[Chain]:
         ),
     )
     yield Chain("mark-for-masquerade", (f"meta mark set meta mark | {MARK}",))
-    yield Chain("drop-chain", (f"counter name {DROPPED} drop",))
-    yield Chain("reject-chain", (f"counter name {REJECTED} reject",))
-    yield Chain(
-        "nodeport-endpoints-check",
-        (f"{ip} daddr @nodeport-ips meta l4proto . th dport vmap @no-endpoint-nodeports",),
-    )
-    yield Chain(
-        "service-endpoints-check",
-        (f"{ip} daddr . meta l4proto . th dport vmap @no-endpoint-services",),
-    )
 
 
 def _elements(services: Iterable["_Service"]) -> tuple[list[str], ...]:
