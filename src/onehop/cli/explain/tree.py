@@ -205,8 +205,11 @@ def _add_rung(
 
 
 def _source_text(sources: list[SourceStep]) -> str:
-    first, *others = dict.fromkeys(source.says for source in sources)
-    says = f"{first}, or the like elsewhere" if others else first
+    says, *others = dict.fromkeys(source.says for source in sources)
+    if others and sources[0].whose == "node":
+        says = "an address of the node it comes by: kube-proxy replaces the source"
+    elif others:
+        says += ", or another one of its own"
     told = sources[0].client_in
     return f"the Pod sees {says}" + (f"; the client is named in {', '.join(told)}" if told else "")
 
