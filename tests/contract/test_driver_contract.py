@@ -118,6 +118,18 @@ async def test_endpoints_are_replaced_at_once(running: RunningDriver) -> None:
         assert await driver.read_back() == model_of((web, members(web, 7, 8)))
 
 
+async def test_members_are_counted_by_pool(running: RunningDriver) -> None:
+    """Those of the pools that were named, from zero, and of no others."""
+    web, api = pool("web"), pool("api")
+    async with running() as driver:
+        await bring_to(driver, web, members(web, 1, 2), api, members(api, 3))
+
+        counts = await driver.count((web.id, PoolId("shop/nobody:80")))
+
+        assert list(counts) == [web.id]
+        assert {(count.port, count.requests) for count in counts[web.id]} == {(1, 0), (2, 0)}
+
+
 async def test_endpoints_of_an_unknown_pool_are_passed_over(running: RunningDriver) -> None:
     """A pool that is not there does not come to be by its endpoints."""
     async with running() as driver:
