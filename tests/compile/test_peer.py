@@ -37,7 +37,12 @@ def test_every_node_of_a_mesh_is_told_of_every_address() -> None:
     found = by_name(calico_peers(HOST, CALICO, [neighbor("n1", NeighborRole.NODE)]))
 
     assert found == {
-        name: {"peerIP": address, "asNumber": 64900, "nodeSelector": "all()"}
+        name: {
+            "peerIP": address,
+            "asNumber": 64900,
+            "nodeSelector": "all()",
+            "keepOriginalNextHop": True,  # the nodes pass on what the mesh tells them
+        }
         for name, address in (
             ("onehop-lb1", "192.0.2.9"),
             ("onehop-lb1-2", "192.0.2.10"),

@@ -104,7 +104,12 @@ async def test_calico_s_peer_is_printed_and_nothing_is_written(
 
     (printed,) = yaml.safe_load_all(capsys.readouterr().out)
     assert printed["apiVersion"] == "crd.projectcalico.org/v1"
-    assert printed["spec"] == {"peerIP": "127.0.0.1", "asNumber": 64900, "nodeSelector": "all()"}
+    assert printed["spec"] == {
+        "peerIP": "127.0.0.1",
+        "asNumber": 64900,
+        "nodeSelector": "all()",
+        "keepOriginalNextHop": True,
+    }
     assert specs(server, f"bgppeers.{CALICO_GROUP}") == {}
 
 

@@ -72,15 +72,17 @@ def calico_peers(
 ) -> tuple[PeerObject, ...]:
     """Return a BGPPeer for each address of ours, on every node or on the reflectors only.
 
-    A reflector of another AS would make itself the next hop of everybody's blocks, and then no
-    route proves anything; `keepOriginalNextHop` keeps the owner there.
+    A node of another AS passes everybody's blocks on, and would make itself their next hop: from a
+    reflector no route would prove anything, and from the nodes of a mesh each would look like a
+    hijack. `keepOriginalNextHop` keeps the owner there.
     """
     neighbors = tuple(neighbors)
     reflectors = [n for n in neighbors if n.role is NeighborRole.REFLECTOR]
     names = sorted({n.name.partition("/")[0] for n in reflectors})
     listed = ", ".join(f"'{name}'" for name in names)
     selector = f"kubernetes.io/hostname in {{ {listed} }}" if reflectors else "all()"
-    passes_on = any(neighbor.asn != bgp.asn for neighbor in reflectors)
+    tellers = (n for n in neighbors if n.role is not NeighborRole.UPSTREAM)
+    passes_on = any(neighbor.asn != bgp.asn for neighbor in tellers)
     return tuple(
         PeerObject(
             kind="BGPPeer",

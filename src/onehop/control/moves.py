@@ -47,9 +47,10 @@ def tell_moves(moves: Iterable[Move], metrics: Metrics, *, why: str) -> None:
         pools[move.node, move.to] = pools.get((move.node, move.to), 0) + 1
     for (node, to), count in pools.items():
         metrics.path_moves.labels(str(to)).inc(count)
-        log.warning(
-            "path_moved", node=node, to=str(to), pools=count, why=why if to is not Path.POD else ""
-        )
+        if to is Path.POD:
+            log.info("path_moved", node=node, to=str(to), pools=count)
+        else:
+            log.warning("path_moved", node=node, to=str(to), pools=count, why=why)
 
 
 def back_up(moves: Iterable[Move]) -> dict[ObjectRef, str]:
