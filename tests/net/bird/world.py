@@ -158,7 +158,7 @@ class RouteMonitor:
 
     def __init__(self, machine: Machine) -> None:
         self._process = subprocess.Popen(
-            ["ip", "-n", machine.name, "monitor", "route"], stdout=subprocess.PIPE, text=True
+            ["ip", "-n", machine.name, "-ts", "monitor", "route"], stdout=subprocess.PIPE, text=True
         )
 
     def stop(self) -> list[str]:

@@ -93,7 +93,7 @@ def _tables(speaker: Speaker, *, ipv6: bool) -> Iterator[str]:
     yield f"  kernel table {speaker.table};"
     yield "  persist;"
     yield "  graceful restart;"
-    yield "  scan time 10;"
+    yield "  scan time 5;"
     yield "  metric 32;"
     yield "  merge paths on;"
     yield f"  {channel} {{"
