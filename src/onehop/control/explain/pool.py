@@ -20,7 +20,7 @@ from onehop.control.explain.translation import (
     nats_to,
     source_of,
 )
-from onehop.control.explain.way import need_of, way_step
+from onehop.control.explain.way import judge
 from onehop.model.address import IpAddr, ip_number, is_ipv6
 from onehop.model.endpoint import Endpoint, Path, Readiness
 from onehop.model.ident import ObjectRef, PoolId
@@ -107,11 +107,11 @@ def _stand(facts: Facts, name: PoolId) -> _Stand | None:
 
 
 def _members(facts: Facts, stand: _Stand) -> Iterator[MemberStep]:
-    serving = [m for m in stand.members if m.readiness is Readiness.SERVING]
-    total = sum(member.weight for member in serving)
+    total = sum(m.weight for m in stand.members if m.readiness is Readiness.SERVING)
     for member in stand.members:
         there = behind(member, stand.pods, stand.service)
-        share = 100 * member.weight / total if member in serving else 0
+        is_serving = member.readiness is Readiness.SERVING
+        share = 100 * member.weight / total if is_serving else 0
         yield MemberStep(
             address=member.address,
             port=member.port,
@@ -131,22 +131,23 @@ def _members(facts: Facts, stand: _Stand) -> Iterator[MemberStep]:
 
 def _pods(facts: Facts, stand: _Stand) -> Iterator[PodStep]:
     direct = {(m.address, m.port) for m in stand.members if m.path is Path.POD}
+    reader = facts.compiler.reader()
     lower = {m.node: m.path for m in stand.members if m.path is not Path.POD}
     for pod in stand.pods:
         rung = Path.POD if (pod.address, pod.port) in direct else lower.get(pod.node)
         if rung is None and lower and not stand.keeps_to_the_node:
             rung = Path.NODE  # kube-proxy on another node finds it
-        way = way_step(facts, pod)
-        is_up = rung is Path.POD and way.is_open
+        judged = judge(facts, reader, pod)
+        is_up = rung is Path.POD and judged.way.is_open
         yield PodStep(
             address=pod.address,
             port=pod.port,
             node=pod.node,
             readiness=pod.readiness,
             rung=rung,
-            way=way,
-            keeps_down=None if is_up else _keeps_down(stand.policy, way.says),
-            needs=None if is_up else need_of(facts, pod),
+            way=judged.way,
+            keeps_down=None if is_up else _keeps_down(stand.policy, judged.way.says),
+            needs=None if is_up else judged.need,
         )
 
 

@@ -2,10 +2,12 @@
 
 from typing import Final
 
+import msgspec
+
 from onehop.compile.backend import options_of
 from onehop.compile.block import NODE_HOPS, node_ref
 from onehop.compile.sheet import Reader
-from onehop.compile.way import WAYS, Standing, way_to
+from onehop.compile.way import WAYS, Standing, Way, way_to
 from onehop.control.explain.explanation import WayStep
 from onehop.control.explain.facts import Facts
 from onehop.model.address import is_ipv6
@@ -20,12 +22,22 @@ _NOT_ASKED: Final = WayStep(
 )
 
 
-def way_step(facts: Facts, pod: Endpoint) -> WayStep:
+class Judged(msgspec.Struct, frozen=True):
+    """What is known of the way to a Pod, and what is missing for it to be open, or None."""
+
+    way: WayStep
+    need: str | None
+
+
+def judge(facts: Facts, reader: Reader, pod: Endpoint) -> Judged:
     """Return what is known of the way to a Pod."""
-    reader = facts.compiler.reader()
     if not options_of(reader).proves_reach:
-        return _NOT_ASKED
+        return Judged(_NOT_ASKED, None)
     way = way_to(reader, pod.address, pod.node)
+    return Judged(_shown(facts, way, pod), None if way.is_open else _need(facts, reader, way, pod))
+
+
+def _shown(facts: Facts, way: Way, pod: Endpoint) -> WayStep:
     route = way.route
     hops = route.hops if route is not None else ()
     return WayStep(
@@ -49,20 +61,11 @@ def _age(seconds: float | None) -> float | None:
     return round(seconds, 1) if seconds is not None else None
 
 
-def need_of(facts: Facts, pod: Endpoint) -> str | None:
-    """Return what is missing for the way to a Pod to be open, or None if nothing is."""
-    reader = facts.compiler.reader()
-    if not options_of(reader).proves_reach:
-        return None
-    way = way_to(reader, pod.address, pod.node)
-    return (
-        None
-        if way.is_open
-        else _NEEDS[way.standing].format(
-            area=way.area if _is_in_block(reader, pod) else pod.address,
-            hop=_hop(reader, pod),
-            stable=f"{facts.config.reach.stable_s:g} s",
-        )
+def _need(facts: Facts, reader: Reader, way: Way, pod: Endpoint) -> str:
+    return _NEEDS[way.standing].format(
+        area=way.area if _is_in_block(reader, pod) else pod.address,
+        hop=_hop(reader, pod),
+        stable=f"{facts.config.reach.stable_s:g} s",
     )
 
 
