@@ -1,0 +1,93 @@
+"""The load: wrk, at the client, as fast as it is answered; and single questions by curl."""
+
+import shlex
+from contextlib import AbstractContextManager
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from onehop.base.errors import RejectedError
+from onehop.lab.bench.proxy import POD_HEADER, SAW_HEADER
+from onehop.lab.bench.way import Load, Target
+
+if TYPE_CHECKING:
+    from onehop.lab.world import World
+
+_LONGEST_S: Final = 3600
+"""For wrk itself, which knows whole seconds only: it is interrupted when its time is over."""
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """What wrk says of a load.
+
+    Attributes:
+        failed: connections that were refused or broke, answers other than 2xx and 3xx, timeouts.
+    """
+
+    requests: int
+    duration_us: int
+    failed: int
+    p50_us: int
+    p99_us: int
+
+
+class Seen(msgspec.Struct, frozen=True, order=True):
+    """What one answer says: who has answered, and whom it saw."""
+
+    pod: str
+    saw: str
+
+
+def wrk_script() -> AbstractContextManager[Path]:
+    """Return the script by which wrk tells its figures; it is a file while the context is open."""
+    return resources.as_file(resources.files("onehop.lab.bench").joinpath("wrk.lua"))
+
+
+async def run_load(  # noqa: PLR0913  a load, where to, how long, how
+    world: "World", target: Target, load: Load, *, lasts_s: float, processor: int, script: Path
+) -> Answered:
+    """Send a load from the client, and return how it was answered.
+
+    Raises:
+        RejectedError: wrk could not.
+    """
+    command = (
+        *("taskset", "--cpu-list", str(processor)),
+        # SIGINT is how wrk is told to stop and to sum up.
+        *("timeout", "--preserve-status", "--signal=INT", str(lasts_s)),
+        *("wrk", "--threads", "1", "--connections", str(load.connections)),
+        *("--duration", f"{_LONGEST_S}s", "--script", str(script)),
+        *("--header", f"Host: {target.host}"),
+        *(("--header", "Connection: close") if load.is_new else ()),
+        target.url,
+    )
+    done = await world.exec("client", *command)
+    try:
+        return msgspec.json.decode(done.out.splitlines()[-1], type=Answered)
+    except (IndexError, msgspec.DecodeError) as err:
+        said = (done.err or done.out).strip()
+        raise RejectedError(f"{shlex.join(command)}: exit {done.code}: {said}") from err
+
+
+async def ask(world: "World", target: Target, *, times: int) -> tuple[Seen, ...]:
+    """Return what Pods say, a connection for each question; nothing for those that fail."""
+    done = await world.exec(
+        "client",
+        *("curl", "--silent", "--max-time", "5", "--output", "/dev/null", "--dump-header", "-"),
+        *("--header", f"Host: {target.host}", "--header", "Connection: close"),
+        f"{target.url}[1-{times}]",
+    )
+    return answers(done.out)
+
+
+def answers(headers: str) -> tuple[Seen, ...]:
+    """Return what is said by the headers of several answers, one after the other."""
+    found: list[Seen] = []
+    for block in headers.replace("\r\n", "\n").split("\n\n"):
+        lines = block.splitlines()[1:]
+        fields = dict(line.lower().split(": ", 1) for line in lines if ": " in line)
+        if POD_HEADER in fields and SAW_HEADER in fields:
+            found.append(Seen(fields[POD_HEADER], fields[SAW_HEADER]))
+    return tuple(found)

@@ -1,0 +1,183 @@
+"""The comparison itself: packets are counted once, then rounds are timed."""
+
+import os
+import platform
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from onehop.base.errors import TransientError
+from onehop.driver.envoy.binary import find_envoy
+from onehop.lab.bench import cpu, figure
+from onehop.lab.bench.count import Count, Counters, added
+from onehop.lab.bench.load import Answered, ask, run_load, wrk_script
+from onehop.lab.bench.result import Machine, Result, Sample, make_cell
+from onehop.lab.bench.result import Path as WayPath
+from onehop.lab.bench.stage import Stage, set_up
+from onehop.lab.bench.way import LOADS, WAYS, Load, Way
+from onehop.lab.world.command import run as run_command
+from onehop.lab.world.plan import Plan, pod_space
+from onehop.lab.world.world import Say
+
+_COUNT_S: Final = 0.4
+_ASKED: Final = 24
+
+_Counts = Mapping[tuple[Way, Load], tuple[Count, int]]
+
+
+class Effort(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is done.
+
+    Attributes:
+        rounds: how often each load takes each way.
+        seconds: how long, each time.
+    """
+
+    rounds: int = 5
+    seconds: float = 0.8
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise ValueError(f"rounds {self.rounds}: at least 1")
+        if not self.seconds >= 0.2:  # noqa: PLR2004  wrk has connected by then
+            raise ValueError(f"seconds {self.seconds:g}: at least 0.2")
+
+
+QUICK: Final = Effort(rounds=2, seconds=0.3)
+
+
+async def compare(name: str, effort: Effort, *, say: Say) -> Result:
+    """Measure all ways in a lab of their own, and return what came out.
+
+    Args:
+        name: of the lab.
+        effort: how much is done.
+        say: is told what is being done.
+
+    Raises:
+        ConfigError: the machine lacks something.
+        TransientError: the lab does not come up, or nobody answers.
+    """
+    machine = await _machine()
+    seating = cpu.seats(sorted(os.sched_getaffinity(0)))
+    async with set_up(name, seating, say=say) as stage:
+        with wrk_script() as script:
+            bench = _Bench(stage, script)
+            say("counting packets")
+            counts = await bench.count()
+            saw = {way: await bench.saw(way) for way in WAYS}
+            samples: dict[Load, dict[Way, list[Sample]]] = defaultdict(lambda: defaultdict(list))
+            for number in range(effort.rounds):
+                say(f"round {number + 1} of {effort.rounds}")
+                await bench.round(number, effort.seconds, samples)
+    return _result(machine, effort, counts, samples, saw)
+
+
+class _Bench:
+    def __init__(self, stage: Stage, script: Path) -> None:
+        self._stage = stage
+        self._script = script
+
+    async def count(self) -> _Counts:
+        """Return the packets and the requests of each load on each way."""
+        counters = Counters(self._stage.world)
+        found: dict[tuple[Way, Load], tuple[Count, int]] = {}
+        try:
+            for way in WAYS:
+                for load in LOADS:
+                    await counters.start()
+                    answered = await self._load(way, load, _COUNT_S)
+                    found[way, load] = (await counters.read(), answered.requests)
+        finally:
+            await counters.stop()
+        return found
+
+    async def saw(self, way: Way) -> Mapping[str, str]:
+        """Return the source addresses that Pods see, and whose they are."""
+        names = _names(self._stage.world.plan)
+        seen = [
+            each.saw
+            for load in LOADS
+            for each in await ask(self._stage.world, self._stage.target(way, load), times=_ASKED)
+        ]
+        return {address: names.get(address, "unknown") for address in sorted(set(seen))}
+
+    async def round(
+        self, number: int, lasts_s: float, samples: Mapping[Load, Mapping[Way, list[Sample]]]
+    ) -> None:
+        """Let every load take every way once, and add what came out."""
+        for load in LOADS:
+            for way in figure.turn(WAYS, number):
+                before = cpu.read(self._stage.actors)
+                answered = await self._load(way, load, lasts_s)
+                spent = cpu.read(self._stage.actors) - before
+                samples[load][way].append(Sample(answered=answered, cpu=spent))
+
+    async def _load(self, way: Way, load: Load, lasts_s: float) -> Answered:
+        answered = await run_load(
+            self._stage.world,
+            self._stage.target(way, load),
+            load,
+            lasts_s=lasts_s,
+            processor=self._stage.seats.client,
+            script=self._script,
+        )
+        if not answered.requests:
+            raise TransientError(f"{way.title}, {load.title}: no request was answered")
+        return answered
+
+
+def _result(
+    machine: Machine,
+    effort: Effort,
+    counts: _Counts,
+    samples: Mapping[Load, Mapping[Way, list[Sample]]],
+    saw: Mapping[Way, Mapping[str, str]],
+) -> Result:
+    cells = []
+    for load in LOADS:
+        rounds = {way: tuple(samples[load][way]) for way in WAYS}
+        for way in WAYS:
+            count, requests = counts[way, load]
+            cells.append(make_cell(way, load, rounds, packets=count.wire / requests))
+    return Result(
+        machine=machine,
+        rounds=effort.rounds,
+        seconds=effort.seconds,
+        paths=tuple(
+            _path(way, added(counts[way, load][0] for load in LOADS), saw[way]) for way in WAYS
+        ),
+        cells=tuple(cells),
+    )
+
+
+def _path(way: Way, count: Count, saw: Mapping[str, str]) -> WayPath:
+    return WayPath(
+        way=way.name,
+        title=way.title,
+        hops=count.hops(has_edge=way.is_two_tiers),
+        links=count.links(has_edge=way.is_two_tiers),
+        translations=count.translations,
+        saw=saw,
+    )
+
+
+def _names(plan: Plan) -> Mapping[str, str]:
+    """Return who has which address."""
+    hosts = (plan.client, *plan.lbs, *(node.host for node in plan.nodes))
+    names: dict[str, str] = {address: host.name for host in hosts for address in host.addresses}
+    return names | {address: pod_space(pod.name) for pod in plan.pods for address in pod.addresses}
+
+
+async def _machine() -> Machine:
+    said = await run_command(str(find_envoy()), "--version")
+    return Machine(
+        processors=len(os.sched_getaffinity(0)),
+        kernel=platform.release(),
+        python=platform.python_version(),
+        envoy=said.rpartition("version: ")[2].split("/")[1],
+        load_average=os.getloadavg()[0],
+    )

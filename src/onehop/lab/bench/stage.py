@@ -1,0 +1,163 @@
+"""The place of the comparison: a lab of its own, set up so that all ways lead to the same Pods."""
+
+import contextlib
+from collections.abc import AsyncGenerator, Mapping
+from typing import Final
+
+import msgspec
+
+from onehop.base.errors import TransientError
+from onehop.driver.envoy.binary import find_envoy
+from onehop.lab.bench.cpu import Actors, Seats, pin, softirq_threads
+from onehop.lab.bench.load import Seen, ask
+from onehop.lab.bench.objects import EDGE_LABELS, bench_objects
+from onehop.lab.bench.proxy import Json, edge, responder
+from onehop.lab.bench.way import LOADS, WAYS, Load, Target, Way, target_of
+from onehop.lab.world import Spec, World, down
+from onehop.lab.world.command import ip
+from onehop.lab.world.objects import NAMESPACE
+from onehop.lab.world.plan import Plan, Pod, pod_space
+from onehop.lab.world.process import Process, children_of
+from onehop.lab.world.program import Program
+from onehop.lab.world.waiting import nothing_missing
+from onehop.lab.world.world import Say
+
+NODES: Final = 3
+_ENVOY: Final = "envoy"
+_READY_S: Final = 60.0
+_LOOK_S: Final = 0.2
+_ASKED: Final = 12
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """What is there to be measured.
+
+    Attributes:
+        pods: that answer; one on each node.
+        actors: whose processor time is read.
+    """
+
+    world: World
+    pods: tuple[Pod, ...]
+    actors: Actors
+    seats: Seats
+
+    def target(self, way: Way, load: Load) -> Target:
+        """Return where the client sends a load."""
+        shared = self.world.plan.shared[0]
+        return target_of(way, load, shared=shared, pod=self.pods[0].addresses[0])
+
+
+@contextlib.asynccontextmanager
+async def set_up(name: str, seating: Seats, *, say: Say) -> AsyncGenerator[Stage]:
+    """Bring the lab up, and take it down again whatever happens.
+
+    Raises:
+        ConfigError: the machine lacks something, or there is a lab of that name.
+        TransientError: something does not come up; the message says what.
+    """
+    world = await World.up(Spec(name=name, nodes=NODES, pods=NODES + 1), say=say)
+    try:
+        say("the comparison's proxies, Services and Ingresses")
+        *pods, last = world.plan.pods
+        servers = [await _start(world, pod, responder(pod.name, pod.addresses[0])) for pod in pods]
+        second_tier = await _start(
+            world, last, edge(last.addresses[0], [pod.addresses[0] for pod in pods])
+        )
+        await _apply(world, last)
+        await _route_to_pods(world.plan)
+        balancer = _envoy_of(world)
+        stage = Stage(
+            world=world,
+            pods=tuple(pods),
+            actors=Actors(
+                balancer=balancer.pid,
+                edge=second_tier.pid,
+                pods=tuple(server.pid for server in servers),
+                kernel=softirq_threads({seating.client, seating.proxies, seating.pods}),
+            ),
+            seats=seating,
+        )
+        say("waiting until every way leads to Pods")
+        await nothing_missing(lambda: _missing(stage), timeout_s=_READY_S, pause_s=_LOOK_S)
+        _seat(stage)
+        yield stage
+    finally:
+        await down(name)
+
+
+def sources(plan: Plan) -> Mapping[str, frozenset[str]]:
+    """Return whom a Pod may see as the source of a connection, by the name of the way."""
+    balancer = frozenset(plan.lbs[0].addresses)
+    nodes = frozenset(address for node in plan.nodes for address in node.host.addresses)
+    return {
+        "two-tiers": frozenset(plan.pods[-1].addresses),
+        "node": nodes,
+        "local": balancer,
+        "direct": balancer,
+        "none": frozenset(plan.client.addresses),
+    }
+
+
+async def _start(world: World, pod: Pod, config: Json) -> Process:
+    who = f"bench-{pod.name}"
+    file = world.state.home(who) / "envoy.json"
+    file.write_bytes(msgspec.json.encode(config))
+    argv = (str(find_envoy()), "--config-path", str(file), "--concurrency", "1")
+    quiet = ("--log-level", "error", "--disable-hot-restart")
+    return await world.start(Program(who=who, where=pod_space(pod.name), argv=(*argv, *quiet)))
+
+
+async def _apply(world: World, edge_pod: Pod) -> None:
+    labels = {"metadata": {"labels": EDGE_LABELS}}
+    async with world.cluster() as cluster:
+        await cluster.patch(f"/api/v1/namespaces/{NAMESPACE}/pods/{edge_pod.name}", labels)
+        for collection, obj in bench_objects():
+            await cluster.create(collection, obj)
+
+
+async def _route_to_pods(plan: Plan) -> None:
+    """Let the client's router know the way to Pods: the floor is a network without anything."""
+    lines = [
+        f"route add {block} via {node.host.addresses[0]}"
+        for node in plan.nodes
+        for block in node.blocks
+    ]
+    await ip(lines, namespace=plan.namespace("router"))
+
+
+def _envoy_of(world: World) -> Process:
+    """Return the Envoy of the load balancer."""
+    host = world.plan.lbs[0].name
+    process = world.state.process(host)
+    children = children_of(process) if process is not None else ()
+    for child in children:
+        if child.who == _ENVOY:
+            return child
+    raise TransientError(f"{host} has no Envoy that runs")
+
+
+async def _missing(stage: Stage) -> str:
+    """Say which way does not lead to Pods yet as it shall; "" if all do."""
+    allowed = sources(stage.world.plan)
+    for way in WAYS:
+        for load in LOADS:
+            said = await ask(stage.world, stage.target(way, load), times=_ASKED)
+            if fault := _fault(said, allowed[way.name]):
+                return f"{way.title}, {load.title}: {fault}"
+    return ""
+
+
+def _fault(said: tuple[Seen, ...], allowed: frozenset[str]) -> str:
+    if len(said) < _ASKED:
+        return f"{_ASKED - len(said)} of {_ASKED} requests were not answered by a Pod"
+    wrong = sorted({each.saw for each in said} - allowed)
+    return f"Pods saw {', '.join(wrong)}" if wrong else ""
+
+
+def _seat(stage: Stage) -> None:
+    actors, places = stage.actors, stage.seats
+    for pid in (actors.balancer, actors.edge):
+        pin(pid, places.proxies)
+    for pid in actors.pods:
+        pin(pid, places.pods)
