@@ -197,11 +197,11 @@ def _row(canvas: Canvas, row: Row, top: float) -> None:
     elif row.dials is not None:
         _through_proxy(canvas, row, center, middles)
         if row.any_pod and not row.chips:
-            _from_elsewhere(canvas, _PROXY[0] + _PROXY[1], center)
+            _between_nodes(canvas, center, "2")
             canvas.text("mid", _CHIP[0] + _CHIP[1] / 2, center + 4, "a Pod of another node")
     elif row.rung is not None:
         for middle in middles:
-            _from_elsewhere(canvas, _PROXY[0] + _PROXY[1], middle)
+            _between_nodes(canvas, middle, "3")
         canvas.text("mid", _PROXY[0] + _PROXY[1] / 2, center + 4, "another node's NodePort")
     for chip, middle in zip(row.chips, middles, strict=True):
         _chip(canvas, chip, middle, is_reached=row.rung is not None)
@@ -264,10 +264,11 @@ def _through_proxy(canvas: Canvas, row: Row, middle: float, pods: list[float]) -
     canvas.text("mid", x + width / 2, middle + 13, middle_fitted(row.dials or "", width - 8, 12))
 
 
-def _from_elsewhere(canvas: Canvas, start: float, middle: float) -> None:
-    """Draw the hop between two nodes."""
-    canvas.line("away", f"M{start} {middle:.1f}H{_CHIP[0] - 9}", width=1.5)
+def _between_nodes(canvas: Canvas, middle: float, hop: str) -> None:
+    """Draw the way to a Pod of one node by the NodePort of another one."""
+    canvas.line("away", f"M{_PROXY[0] + _PROXY[1]} {middle:.1f}H{_CHIP[0] - 9}", width=1.5)
     canvas.tip("tip-node", _CHIP[0], middle, 9.5)
+    canvas.dot("dot-node", _CHIP[0] - 28, middle, hop)
 
 
 def _side(canvas: Canvas, row: Row, middle: float) -> None:

@@ -15,6 +15,9 @@ NODES: Final = 4
 PODS: Final = 4
 """Pods of one row; more share the last place."""
 
+_MOST_HOPS: Final[dict[Path | None, int]] = {Path.NODE: 3}
+"""Of Pods whose own node is not dialled: other nodes pass on to theirs."""
+
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """A node, or several, as one box.
@@ -109,7 +112,7 @@ def _row(
         dials=dials[0] if dials and not direct else None,
         chips=tuple(chips),
         shares=tuple(parts) if direct else (own,),
-        hops=max((member.hops for member in members), default=0),
+        hops=max((member.hops for member in members), default=_MOST_HOPS.get(rung, 0)),
         sees=_sees(members),
         any_pod=any(member.any_pod for member in members),
         is_warning=any(pod.keeps_down is not None for pod in pods),
@@ -144,7 +147,7 @@ def _note(pods: list[PodStep], members: list[MemberStep]) -> str:
         return "; ".join(reasons)
     way = pods[0].way if pods else None
     if way is None:
-        return "no Pod here" if members else ""
+        return "stands in for Pods of other nodes" if members else ""
     if way.route is None:
         return way.says
     return f"{way.route} {', '.join(way.hops)} ({way.origin})"
