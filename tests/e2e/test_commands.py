@@ -164,6 +164,7 @@ async def test_status_tells_the_same_to_people_and_to_programs(
     async with running(tmp_path / "a", folder.config()):
         text = await onehop("status", "--config", config_file)
         said = await onehop("status", "--config", config_file, "--output", "json")
+        checked = await onehop("check", "--config", config_file)
     nobody = await onehop("status", "--config", config_file)
 
     whole = json.loads(said.out)
@@ -176,6 +177,7 @@ async def test_status_tells_the_same_to_people_and_to_programs(
     assert whole["served"]["host"] == 2
     assert [p["subject"]["name"] for p in whole["problems"]] == ["bad"]
     assert "no onehop answers" in nobody.err
+    assert f"ok   shared VIP {VIP}:{HTTP}: taken, by the onehop that runs here" in checked.out
 
 
 async def test_check_finds_what_would_keep_it_from_working(

@@ -88,7 +88,7 @@ def _print(snapshot: Snapshot) -> None:
 def _network_facts(network: NetworkSnapshot) -> dict[str, str]:
     facts: dict[str, str] = {}
     if network.bird:
-        up = sum(session.state == "established" for session in network.sessions)
+        up = sum(session.is_up for session in network.sessions)
         facts["bgp"] = f"BIRD {network.bird}, {up} of {len(network.sessions)} sessions established"
         facts["routes"] = ", ".join(f"{n} {kind}" for kind, n in network.findings.items()) or "good"
         facts["announced"] = ", ".join(network.announced) or "nothing"
@@ -101,14 +101,12 @@ def _sessions(network: NetworkSnapshot) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for title in ("neighbor", "role", "address", "AS", "state", "learnt", "refused", "told"):
         table.add_column(title, no_wrap=True)
-    if any(each.error for each in network.sessions):
-        table.add_column("last error", min_width=12)
     for each in network.sessions:
-        colour = "green" if each.state == "established" else "yellow"
+        colour = "green" if each.is_up else "yellow"
         counts = (str(count) for count in (each.learnt, each.refused, each.told))
         state = f"[{colour}]{each.state}[/{colour}]"
         facts = (escape(each.name), each.role, each.address, str(each.asn), state)
-        table.add_row(*facts, *counts, escape(each.error))
+        table.add_row(*facts, *counts)
     return table
 
 

@@ -13,7 +13,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         role: `node`, `reflector` or `upstream`.
-        state: as BIRD says it: `Established`, `Active`, `Connect`, ...
+        state: `established`, `active`, `connect`, ... (RFC 4271, section 8.2.2).
         learnt, refused, told: routes.
         error: what it ended with last; empty if nothing.
     """
@@ -27,6 +27,11 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
     told: int
     error: str = ""
+
+    @property
+    def is_up(self) -> bool:
+        """Tell whether routes are exchanged."""
+        return self.state == "established"
 
 
 class NetworkSnapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from typing import Final
@@ -10,7 +11,12 @@ from typing import Final
 from onehop.base.errors import ConfigError, OnehopError, TransientError
 from onehop.cluster import KINDS, Kind
 from onehop.control.config import Config
-from onehop.control.configfile import compile_options, parse_listen, state_directory
+from onehop.control.configfile import (
+    compile_options,
+    control_socket,
+    parse_listen,
+    state_directory,
+)
 from onehop.control.finding import Finding
 from onehop.control.netcheck import network_findings
 from onehop.control.once import compile_once
@@ -85,10 +91,23 @@ def _state(config: Config) -> Finding:
 
 def _ports(config: Config) -> Iterator[Finding]:
     host, port = parse_listen(config.listen.metrics, name="config")
-    yield _port("metrics", host, port)
-    for address in compile_options(config).shared:
-        for number in (config.ports.http, config.ports.https):
-            yield _port("shared VIP", address, number)
+    wanted = [("metrics", host, port)]
+    for vip in compile_options(config).shared:
+        wanted += [("shared VIP", vip, n) for n in (config.ports.http, config.ports.https)]
+    is_running = _runs_here(config)
+    for what, address, number in wanted:
+        finding = _port(what, address, number)
+        if is_running and finding.said == os.strerror(errno.EADDRINUSE):
+            said = "taken, by the onehop that runs here"
+            finding = Finding(check=finding.check, is_good=True, said=said)
+        yield finding
+
+
+def _runs_here(config: Config) -> bool:
+    """Tell whether a onehop with this state directory answers on its control socket."""
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(str(control_socket(config))) == 0
 
 
 def _port(what: str, address: str, port: int) -> Finding:

@@ -53,7 +53,10 @@ def vip_step(facts: Facts, address: IpAddr) -> VipStep:
     elif not facts.is_live:
         standing, says = VipStanding.UNKNOWN, f"would be bound on {bind.interface}"
     elif facts.is_bound(address):
-        standing, says = VipStanding.BOUND, f"bound on {bind.interface}, announced to its link"
+        says = f"bound on {bind.interface}"
+        if bind.interface != "lo":
+            says += ", announced to its link"
+        standing = VipStanding.BOUND
     else:
         standing, says = VipStanding.NOT_BOUND, f"not bound{_why(facts, address)}"
     if heard_by:

@@ -20,8 +20,6 @@ from onehop.model.address import Cidr, IpAddr, ip_number
 from onehop.model.ident import PoolId
 from onehop.model.problem import Problem
 
-_ESTABLISHED = "Established"
-
 log = structlog.get_logger(__name__)
 
 
@@ -69,8 +67,6 @@ def _announced_to(networking: Networking, served: Served) -> dict[IpAddr, tuple[
     """Return the routers upstream that hear of each VIP."""
     now = networking.snapshot(served)
     routers = tuple(
-        session.name
-        for session in now.sessions
-        if session.role == "upstream" and session.state == _ESTABLISHED
+        session.name for session in now.sessions if session.role == "upstream" and session.is_up
     )
     return dict.fromkeys(map(IpAddr, now.announced), routers) if routers else {}
