@@ -10,7 +10,7 @@ import pytest
 from onehop.base.errors import RejectedError, TransientError
 from onehop.model.address import Cidr, IpAddr
 from onehop.net.bird import OfferedRoute, SessionState
-from onehop.net.bird.control import Answer, BirdControl, read_answer
+from onehop.net.bird.control import Answer, BirdControl, parse_answer, read_answer
 from onehop.net.bird.reading import read_routes, read_sessions, read_since
 from onehop.net.bird.token import protocol_name
 from tests.net.bird.speakers import node, upstream
@@ -28,19 +28,17 @@ NEIGHBORS: Final = {
 }
 
 
-async def recorded(version: str, name: str) -> Answer:
+def recorded(version: str, name: str) -> Answer:
     """Return the answer after the greeting."""
-    reader = asyncio.StreamReader()
-    reader.feed_data((RECORDED / version / f"{name}.txt").read_bytes())
-    reader.feed_eof()
-    assert (await read_answer(reader)).lines == (f"BIRD {version} ready.",)
-    return await read_answer(reader)
+    greeting, _, answer = (RECORDED / version / f"{name}.txt").read_bytes().partition(b"\n")
+    assert parse_answer(greeting).lines == (f"BIRD {version} ready.",)
+    return parse_answer(answer)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_sessions_are_read(version: str) -> None:
+def test_sessions_are_read(version: str) -> None:
     """Up with its counts over both families, failing without a word, and failing with one."""
-    answer = await recorded(version, "protocols")
+    answer = recorded(version, "protocols")
 
     n2, n3, router = (each.session for each in read_sessions(answer.lines, NEIGHBORS, NOW))
 
@@ -55,19 +53,19 @@ async def test_sessions_are_read(version: str) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_sessions_of_others_are_not_ours(version: str) -> None:
+def test_sessions_of_others_are_not_ours(version: str) -> None:
     """A BIRD that somebody else runs has protocols of its own."""
-    answer = await recorded(version, "protocols")
+    answer = recorded(version, "protocols")
 
     assert read_sessions(answer.lines, {}, NOW) == ()
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_routes_are_read(version: str) -> None:
+def test_routes_are_read(version: str) -> None:
     """Believed and refused ones, with BGP's next hop; our own announcements are none."""
-    accepted = await recorded(version, "routes-ipv4")
-    accepted6 = await recorded(version, "routes-ipv6")
-    filtered = await recorded(version, "filtered-ipv4")
+    accepted = recorded(version, "routes-ipv4")
+    accepted6 = recorded(version, "routes-ipv6")
+    filtered = recorded(version, "filtered-ipv4")
 
     routes = [
         *read_routes(accepted.lines, NEIGHBORS, is_accepted=True),
@@ -102,7 +100,7 @@ def test_further_routes_to_a_prefix_stand_below_it() -> None:
         "\tBGP.next_hop: 192.0.2.2",
     ]
 
-    routes = list(read_routes(lines, NEIGHBORS, is_accepted=True))
+    routes = sorted(read_routes(lines, NEIGHBORS, is_accepted=True))
 
     assert [(route.prefix, route.neighbor) for route in routes] == [
         ("10.244.2.0/24", "n2"),
@@ -169,6 +167,25 @@ async def test_a_configuration_that_is_taken_is_no_refusal(version: str, tmp_pat
 
     assert answer.code in {3, 4}
     assert answer.version == "2.0.12"
+
+
+async def test_an_answer_may_come_in_pieces() -> None:
+    """Of several lines, and cut anywhere."""
+    text = b"1000-BIRD 2.0.12\n1011-Router ID is 192.0.2.1\n Hostname is lb\n0013 Daemon is up\n"
+    reader = asyncio.StreamReader()
+
+    async def feed() -> None:
+        for byte in text:
+            reader.feed_data(bytes((byte,)))
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(feed())
+        answer = await read_answer(reader)
+
+    assert answer == Answer(
+        13, ("BIRD 2.0.12", "Router ID is 192.0.2.1", "Hostname is lb", "Daemon is up")
+    )
 
 
 async def test_a_bird_that_does_not_answer_is_worth_another_try(tmp_path: Path) -> None:

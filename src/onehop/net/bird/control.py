@@ -18,7 +18,7 @@ from onehop.base.errors import RejectedError, TransientError
 _ANSWER_S: Final = 10.0
 _REFUSED: Final = 8000
 _CODE: Final = 4
-_LINE_BYTES: Final = 1 << 20
+_CHUNK_BYTES: Final = 1 << 16
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -60,7 +60,7 @@ class BirdControl:
         return answer
 
     async def _converse(self, command: str) -> Answer:
-        reader, writer = await asyncio.open_unix_connection(self._socket, limit=_LINE_BYTES)
+        reader, writer = await asyncio.open_unix_connection(self._socket)
         try:
             greeting = await read_answer(reader)
             writer.write(f"{command}\n".encode())
@@ -75,21 +75,31 @@ class BirdControl:
 
 
 async def read_answer(reader: StreamReader) -> Answer:
-    """Return the lines up to the one that ends an answer.
+    """Return what comes up to the line that ends an answer; nothing may follow it.
 
     Raises:
         EOFError: the stream ended before the answer did.
     """
-    lines: list[str] = []
-    while True:
-        raw = await reader.readline()
-        if not raw.endswith(b"\n"):
+    text = bytearray()
+    while not _is_whole(text):
+        more = await reader.read(_CHUNK_BYTES)
+        if not more:
             raise EOFError("the answer was cut off")
-        line = raw.decode(errors="replace").rstrip("\n")
-        code = line[:_CODE]
-        if not code.isdecimal() or line[_CODE : _CODE + 1] not in {" ", "-"}:
-            lines.append(line[1:])
-            continue
-        lines.append(line[_CODE + 1 :])
-        if line[_CODE] == " ":
-            return Answer(int(code), tuple(lines))
+        text += more
+    # With a thousand sessions there are 70,000 lines: not on the event loop.
+    return await asyncio.to_thread(parse_answer, bytes(text))
+
+
+def parse_answer(text: bytes) -> Answer:
+    """Return a whole answer, taken apart."""
+    raw = text.decode(errors="replace").splitlines()
+    lines = tuple(line[_CODE + 1 :] if line[:_CODE].isdecimal() else line[1:] for line in raw)
+    return Answer(int(raw[-1][:_CODE]), lines)
+
+
+def _is_whole(text: bytearray) -> bool:
+    """Tell whether the last line is the one that ends an answer: a code, and a space."""
+    if not text.endswith(b"\n"):
+        return False
+    last = bytes(text[text.rfind(b"\n", 0, -1) + 1 :])
+    return last[:_CODE].isdigit() and last[_CODE : _CODE + 1] == b" "

@@ -51,8 +51,9 @@ def read_sessions(
 
 def read_routes(
     lines: Iterable[str], neighbors: Mapping[str, Neighbor], *, is_accepted: bool
-) -> Iterator[OfferedRoute]:
-    """Yield the routes that came by BGP, out of the answer to `show route all`."""
+) -> frozenset[OfferedRoute]:
+    """Return the routes that came by BGP, out of the answer to `show route all`."""
+    found: set[OfferedRoute] = set()
     prefix: Cidr | None = None
     neighbor: Neighbor | None = None
     for line in lines:
@@ -65,9 +66,11 @@ def read_routes(
         said = _NEXT_HOP.match(line)
         hop = parse_ip(said[1]) if said is not None else None
         if hop is not None and prefix is not None and neighbor is not None:
-            yield OfferedRoute(
+            route = OfferedRoute(
                 prefix=prefix, next_hop=hop, neighbor=neighbor.name, is_accepted=is_accepted
             )
+            found.add(route)
+    return frozenset(found)
 
 
 def read_since(text: str, now: dt.datetime) -> float | None:

@@ -1,5 +1,6 @@
 """What a BIRD tells when it is asked again and again: it has no events of its own."""
 
+import asyncio
 import datetime as dt
 from collections.abc import Mapping
 from typing import Final
@@ -27,6 +28,8 @@ class Watch:
 
     def __init__(self, control: BirdControl) -> None:
         self._control = control
+        self._speaker: Speaker | None = None
+        self._neighbors: Mapping[str, Neighbor] = {}
         self._seen: tuple[tuple[str, ...], ...] | None = None
         self._offered: tuple[OfferedRoute, ...] = ()
         self._sessions: dict[str, BgpSession] = {}
@@ -42,11 +45,14 @@ class Watch:
         Raises:
             TransientError: BIRD does not answer.
         """
-        neighbors = {protocol_name(each.name): each for each in speaking_neighbors(speaker)}
+        if speaker is not self._speaker:
+            self._speaker = speaker
+            self._neighbors = {protocol_name(n.name): n for n in speaking_neighbors(speaker)}
+        neighbors = self._neighbors
         answer = await self._control.ask("show protocols all")
         self.version = answer.version
         now = dt.datetime.now(tz=dt.UTC).astimezone()
-        readings = read_sessions(answer.lines, neighbors, now)
+        readings = await asyncio.to_thread(read_sessions, answer.lines, neighbors, now)
         seen = tuple((each.session.name, *each.moves) for each in readings)
         if seen != self._seen:
             self._offered = await self._routes(neighbors)
@@ -60,7 +66,9 @@ class Watch:
         for table in _TABLES:
             for option, is_accepted in (("", True), ("filtered ", False)):
                 answer = await self._control.ask(f"show route all {option}table {table}")
-                found.update(read_routes(answer.lines, neighbors, is_accepted=is_accepted))
+                found |= await asyncio.to_thread(
+                    read_routes, answer.lines, neighbors, is_accepted=is_accepted
+                )
         return tuple(sorted(found))
 
     def _steadied(self, session: BgpSession) -> BgpSession:
