@@ -76,19 +76,29 @@ def _judged(speaker: Speaker) -> Iterator[tuple[Neighbor, MuteNeighbor | None]]:
 
 def _fault(neighbor: Neighbor) -> str:
     """Return why BIRD could not take this neighbour, or nothing."""
-    address = ipaddress.ip_address(neighbor.address)
     source = neighbor.source
-    if address.is_link_local or address.is_multicast or address.is_unspecified:
-        return f"{address} is no address to hold a session with"
-    if address.is_loopback or address == ipaddress.ip_address("255.255.255.255"):
-        return f"{address} is no neighbour's address"
+    for address in (neighbor.address, source):
+        if address is not None and not _can_speak(address):
+            return f"{address} is no address to hold a session with"
     if source is not None and is_ipv6(source) != is_ipv6(neighbor.address):
-        return f"source {source} is not of the address family of {address}"
+        return f"source {source} is not of the address family of {neighbor.address}"
     if neighbor.bfd and neighbor.multihop is not None and source is None:
         return "BFD over several hops needs a `source` (RFC 5883); name one, or switch BFD off"
     if neighbor.password is not None:
         return _password_fault(neighbor.password.reveal)
     return ""
+
+
+def _can_speak(address: IpAddr) -> bool:
+    """Tell whether a session may begin or end at an address: BIRD knows no zone of `fe80::1`."""
+    parsed = ipaddress.ip_address(address)
+    return not (
+        parsed.is_link_local
+        or parsed.is_loopback
+        or parsed.is_multicast
+        or parsed.is_unspecified
+        or address == "255.255.255.255"
+    )
 
 
 def _password_fault(password: str) -> str:
