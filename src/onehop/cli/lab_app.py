@@ -4,6 +4,7 @@ Each imports what it needs by itself, as those of `app` do.
 """
 # ruff: noqa: PLC0415  each command pays for its own imports
 
+from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 import typer
@@ -219,3 +220,21 @@ def curl(arguments: list[str], name: NameOption = _DEFAULT) -> None:
     from onehop.cli import lab as work
 
     work.enter(name, "client", "curl", "-sS", "--max-time", "10", "-w", "\n", *arguments)
+
+
+@lab.command()
+def bench(  # noqa: PLR0913  the flags of a command line
+    rounds: Annotated[int | None, typer.Option(help="of every load on every way; 5")] = None,
+    seconds: Annotated[float | None, typer.Option(help="for each load on a way; 0.8")] = None,
+    svg: Annotated[Path | None, typer.Option(help="a file to draw it in")] = None,
+    png: Annotated[Path | None, typer.Option(help="the same as a picture")] = None,
+    name: Annotated[str, typer.Option("--name", help="of the lab it runs in")] = "ohbench",
+    *,
+    quick: Annotated[bool, typer.Option("--quick", help="less of it, in 40 seconds")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of Markdown")] = False,
+) -> None:
+    """Measure the four ways to a Pod side by side, in a lab of their own; takes two minutes."""
+    from onehop.cli import lab_bench as work
+
+    effort = work.effort(rounds, seconds, quick=quick)
+    end(work.bench(name, effort, as_json=as_json, svg=svg, png=png))

@@ -1,6 +1,7 @@
 """The load: wrk, at the client, as fast as it is answered; and single questions by curl."""
 
 import shlex
+import shutil
 from contextlib import AbstractContextManager
 from importlib import resources
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from onehop.base.errors import RejectedError
+from onehop.base.errors import ConfigError, RejectedError
 from onehop.lab.bench.proxy import POD_HEADER, SAW_HEADER
 from onehop.lab.bench.way import Load, Target
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 _LONGEST_S: Final = 3600
 """For wrk itself, which knows whole seconds only: it is interrupted when its time is over."""
+
+
+_TOOLS: Final = {"wrk": "wrk", "curl": "curl", "taskset": "util-linux", "timeout": "coreutils"}
+"""Programs, and the Debian packages they are in."""
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +43,18 @@ class Seen(msgspec.Struct, frozen=True, order=True):
 
     pod: str
     saw: str
+
+
+def check_load() -> None:
+    """See that load can be made here.
+
+    Raises:
+        ConfigError: what is missing, and how to get it.
+    """
+    missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
+    if missing:
+        packages = " ".join(sorted({_TOOLS[tool] for tool in missing}))
+        raise ConfigError(f"no {', '.join(missing)} here: apt-get install {packages}")
 
 
 def wrk_script() -> AbstractContextManager[Path]:

@@ -13,7 +13,7 @@ from onehop.base.errors import TransientError
 from onehop.driver.envoy.binary import find_envoy
 from onehop.lab.bench import cpu, figure
 from onehop.lab.bench.count import Count, Counters, added
-from onehop.lab.bench.load import Answered, ask, run_load, wrk_script
+from onehop.lab.bench.load import Answered, ask, check_load, run_load, wrk_script
 from onehop.lab.bench.result import Machine, Result, Sample, make_cell
 from onehop.lab.bench.result import Path as WayPath
 from onehop.lab.bench.stage import Stage, set_up
@@ -61,6 +61,7 @@ async def compare(name: str, effort: Effort, *, say: Say) -> Result:
         ConfigError: the machine lacks something.
         TransientError: the lab does not come up, or nobody answers.
     """
+    check_load()
     machine = await _machine()
     seating = cpu.seats(sorted(os.sched_getaffinity(0)))
     async with set_up(name, seating, say=say) as stage:

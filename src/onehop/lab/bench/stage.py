@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from onehop.base.errors import TransientError
+from onehop.base.errors import ConfigError, TransientError
 from onehop.driver.envoy.binary import find_envoy
 from onehop.lab.bench.cpu import Actors, Seats, pin, softirq_threads
 from onehop.lab.bench.load import Seen, ask
@@ -15,10 +15,12 @@ from onehop.lab.bench.proxy import Json, edge, responder
 from onehop.lab.bench.way import LOADS, WAYS, Load, Target, Way, target_of
 from onehop.lab.world import Spec, World, down
 from onehop.lab.world.command import ip
+from onehop.lab.world.machine import check_machine
 from onehop.lab.world.objects import NAMESPACE
 from onehop.lab.world.plan import Plan, Pod, pod_space
 from onehop.lab.world.process import Process, children_of
 from onehop.lab.world.program import Program
+from onehop.lab.world.state import State
 from onehop.lab.world.waiting import nothing_missing
 from onehop.lab.world.world import Say
 
@@ -56,8 +58,11 @@ async def set_up(name: str, seating: Seats, *, say: Say) -> AsyncGenerator[Stage
         ConfigError: the machine lacks something, or there is a lab of that name.
         TransientError: something does not come up; the message says what.
     """
-    world = await World.up(Spec(name=name, nodes=NODES, pods=NODES + 1), say=say)
+    check_machine()
+    if State(name).exists():
+        raise ConfigError(f"there is a lab {name!r}; onehop lab down --name {name} ends it")
     try:
+        world = await World.up(Spec(name=name, nodes=NODES, pods=NODES + 1), say=say)
         say("the comparison's proxies, Services and Ingresses")
         *pods, last = world.plan.pods
         servers = [await _start(world, pod, responder(pod.name, pod.addresses[0])) for pod in pods]

@@ -1,0 +1,72 @@
+"""The work of `onehop lab bench`: compare, then say and draw what came out."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from onehop.base.errors import ConfigError
+from onehop.lab.bench.plot import svg as draw
+from onehop.lab.bench.png import check_png, write_png
+from onehop.lab.bench.report import markdown
+from onehop.lab.bench.result import Result
+from onehop.lab.bench.run import QUICK, Effort, compare
+
+
+def effort(rounds: int | None, seconds: float | None, *, quick: bool) -> Effort:
+    """Return how much is to be done.
+
+    Raises:
+        ConfigError: it is too little.
+    """
+    usual = QUICK if quick else Effort()
+    try:
+        return Effort(
+            rounds=usual.rounds if rounds is None else rounds,
+            seconds=usual.seconds if seconds is None else seconds,
+        )
+    except ValueError as err:
+        raise ConfigError(str(err)) from err
+
+
+async def bench(
+    name: str, todo: Effort, *, as_json: bool, svg: Path | None, png: Path | None
+) -> bool:
+    """Compare the ways, and return whether every request was answered.
+
+    Args:
+        name: of the lab that it is done in.
+        todo: how much is done.
+        as_json: whether all of it is printed as JSON, not as Markdown.
+        svg: a file to draw it in.
+        png: a file for a picture of that.
+    """
+    _check_files(svg, png)
+    if png is not None:
+        check_png()
+    # Who is told to end takes the lab down first, as after Ctrl-C.
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    result = await compare(name, todo, say=lambda text: console.print(f"[dim]{text}[/dim]"))
+    sys.stdout.write(_json(result) if as_json else markdown(result))
+    drawing = draw(result)
+    if svg is not None:
+        svg.write_text(drawing, encoding="utf-8")  # noqa: ASYNC240  nobody waits for this loop
+    if png is not None:
+        await write_png(drawing, png)
+    return not result.failed
+
+
+def _json(result: Result) -> str:
+    return msgspec.json.format(msgspec.json.encode(result)).decode() + "\n"
+
+
+def _check_files(*files: Path | None) -> None:
+    """See that files can be written where they shall be: before minutes are spent on them."""
+    for file in files:
+        if file is not None and not file.absolute().parent.is_dir():
+            raise ConfigError(f"{file}: there is no directory {file.absolute().parent}")
