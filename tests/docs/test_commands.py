@@ -18,7 +18,7 @@ _MAKE: Final = re.compile(r"\bmake (?P<target>[a-z]+)\b")
 _MODULE: Final = re.compile(r"\bpython3? -m (?P<module>onehop[\w.]*)")
 
 
-_SHELL: Final = frozenset((">", "|", "&&", ";"))
+_SHELL: Final = (">", "|", "&&", ";")
 
 
 def _group() -> TyperGroup:
@@ -32,7 +32,7 @@ def _command(words: list[str]) -> tuple[Command, list[str]]:
     command: Command = _group()
     while isinstance(command, TyperGroup) and words:
         command, words = command.commands[words[0]], words[1:]
-    end = next((place for place, word in enumerate(words) if word in _SHELL), len(words))
+    end = next((place for place, word in enumerate(words) if word.startswith(_SHELL)), len(words))
     return command, words[:end]
 
 

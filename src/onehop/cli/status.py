@@ -1,6 +1,8 @@
 """`onehop status` and `onehop confirm`: asking the onehop that runs on this host."""
 
+import asyncio
 import sys
+from typing import Final
 
 import aiohttp
 import msgspec
@@ -13,7 +15,7 @@ from onehop.control.config import Config
 from onehop.control.configfile import control_socket
 from onehop.control.overview import NetworkSnapshot, Snapshot
 
-_TIMEOUT = aiohttp.ClientTimeout(total=5)
+_TIMEOUT_S: Final = 5.0
 
 
 class _Confirmed(msgspec.Struct):
@@ -41,8 +43,10 @@ async def drain(config: Config, *, undo: bool) -> bool:
     Raises:
         TransientError: no onehop answers on this host.
     """
-    await ask(config, "POST", f"/drain?undo={'true' if undo else 'false'}")
-    sys.stdout.write("announcing again\n" if undo else "draining: no VIP is announced any more\n")
+    timeout_s = config.bgp.drain_s + _TIMEOUT_S
+    path = f"/drain?undo={'true' if undo else 'false'}"
+    await ask(config, "POST", path, timeout_s=timeout_s)
+    sys.stdout.write("announcing again\n" if undo else "drained: no VIP is announced any more\n")
     return True
 
 
@@ -114,7 +118,7 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {table}" for table, count in sorted(counts.items())) or "nothing"
 
 
-async def ask(config: Config, method: str, path: str) -> bytes:
+async def ask(config: Config, method: str, path: str, *, timeout_s: float = _TIMEOUT_S) -> bytes:
     """Return what the onehop that runs here answers on its control socket.
 
     Raises:
@@ -124,7 +128,8 @@ async def ask(config: Config, method: str, path: str) -> bytes:
     connector = aiohttp.UnixConnector(path=str(socket))
     try:
         async with (
-            aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT) as session,
+            asyncio.timeout(timeout_s),
+            aiohttp.ClientSession(connector=connector) as session,
             session.request(method, f"http://onehop{path}") as response,
         ):
             response.raise_for_status()

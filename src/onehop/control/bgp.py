@@ -4,6 +4,9 @@ import asyncio
 from collections import Counter
 from typing import Final
 
+import structlog
+
+from onehop.base.errors import TransientError
 from onehop.control.overview import Session
 from onehop.model.address import Cidr, IpAddr
 from onehop.model.ident import ObjectRef
@@ -14,6 +17,8 @@ from onehop.net.bird.bird import Bird
 from onehop.net.bird.speaker import Speaker
 from onehop.net.bird.state import BgpSession, BgpState, SessionState
 from onehop.net.fib import Fib
+
+log = structlog.get_logger(__name__)
 
 AUDIT_S: Final = 5.0
 """How often routes are compared with who owns what; the ladder itself does not wait for this."""
@@ -63,6 +68,18 @@ class BgpPart:
         """Tell routers upstream of these VIPs, and of no others."""
         self.vips = tuple(sorted(vips))
         self._tell()
+
+    async def withdraw(self) -> None:
+        """Have routers upstream told that no VIP is here any more."""
+        try:
+            await self._bird.withdraw_vips()
+        except TransientError as err:
+            log.warning("vips_not_withdrawn", error=str(err))
+
+    @property
+    def has_listeners(self) -> bool:
+        """Tell whether any router hears of our VIPs."""
+        return any(neighbor.hears_vips for neighbor in self._neighbors())
 
     def _tell(self) -> None:
         if self._network is None:

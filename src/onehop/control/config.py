@@ -202,7 +202,7 @@ class BgpConfig(_Section, frozen=True):
         node_password_file: holds the password of the sessions with nodes that `calico` or
             `cilium` names, and nothing else.
         upstream: routers that hear our VIPs.
-        drain_s: how long a stopping host serves on after it has withdrawn its VIPs.
+        drain_s: how long clients are sent to other hosts before a leaving one withdraws its VIPs.
     """
 
     asn: Annotated[int, msgspec.Meta(ge=1, le=4_294_967_295)] | None = None
@@ -211,7 +211,7 @@ class BgpConfig(_Section, frozen=True):
     node_asn: Annotated[int, msgspec.Meta(ge=1, le=4_294_967_295)] | None = None
     node_password_file: str | None = None
     upstream: tuple[NeighborConfig, ...] = ()
-    drain_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 0.0
+    drain_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 2.0
     bird: BirdConfig = BirdConfig()
 
 

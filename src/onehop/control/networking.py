@@ -164,6 +164,12 @@ class Networking:
             self.is_draining = is_draining
             self._redecide.set()
 
+    async def withdraw(self) -> None:
+        """Withdraw all VIPs, and wait until the routers have been told."""
+        self.drain(is_draining=True)
+        if self.bgp is not None:
+            await self.bgp.withdraw()
+
     async def _follow_routes(self, pipeline: Pipeline, reach: Reach) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen(pipeline))

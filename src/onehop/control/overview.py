@@ -89,8 +89,8 @@ class Overview(Protocol):
         """Return all series in Prometheus' text format."""
         ...
 
-    def drain(self, *, is_draining: bool) -> None:
-        """Withdraw all VIPs from routers upstream, or announce them again."""
+    async def drain(self, *, is_draining: bool) -> None:
+        """Send clients to other hosts, and then withdraw all VIPs; or take part again."""
         ...
 
     async def explain(self, target: str) -> Answer:

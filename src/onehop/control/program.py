@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 import onehop
-from onehop.base.errors import ConfigError
+from onehop.base.errors import ConfigError, TransientError
 from onehop.compile.compiler import Compiler
 from onehop.control.binding import Binding
 from onehop.control.config import Config
@@ -195,16 +195,24 @@ class Program:
             network=self._networking.snapshot(self._served),
         )
 
-    def drain(self, *, is_draining: bool) -> None:
-        """Withdraw all VIPs from routers upstream, or announce them again."""
-        self._networking.drain(is_draining=is_draining)
+    async def drain(self, *, is_draining: bool) -> None:
+        """Send clients to other hosts, and then withdraw all VIPs; or take part again."""
+        try:
+            await self._driver.send_away(is_leaving=is_draining)
+        except TransientError as err:
+            log.warning("clients_not_sent_away", error=str(err))
+        if is_draining:
+            log.info("leaving", withdrawing_in_s=self._config.bgp.drain_s)
+            await asyncio.sleep(self._config.bgp.drain_s)
+            await self._networking.withdraw()
+        else:
+            self._networking.drain(is_draining=False)
 
     async def leave(self) -> None:
-        """Withdraw all VIPs, and serve on for as long as the operator wants."""
-        if self._networking.bgp is not None:
-            self._networking.drain(is_draining=True)
-            log.info("leaving", serving_on_s=self._config.bgp.drain_s)
-            await asyncio.sleep(self._config.bgp.drain_s)
+        """Drain, where there are other hosts that clients can be sent to."""
+        bgp = self._networking.bgp
+        if bgp is not None and bgp.has_listeners:
+            await self.drain(is_draining=True)
 
     def confirm(self) -> int:
         """Let go what the deletion gate keeps back; return how many removals that are."""

@@ -106,6 +106,16 @@ class Driver(Protocol):
         """
         ...
 
+    async def send_away(self, *, is_leaving: bool) -> None:
+        """Ask clients to come back by another connection, with each answer; or no longer.
+
+        Connections that carry no HTTP are not asked: there is no way to.
+
+        Raises:
+            DriverUnavailable: it went away.
+        """
+        ...
+
     async def count(self, pools: Iterable[PoolId]) -> Mapping[PoolId, tuple[EndpointCount, ...]]:
         """Return what went to the members of a few pools; one that is not counted is left out.
 

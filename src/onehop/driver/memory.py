@@ -40,6 +40,7 @@ class MemoryDriver:
         """Set it to False, and every plan fails as if the data plane were gone."""
         self.plans: list[Plan] = []
         """Every plan that was made, oldest first."""
+        self.is_leaving = False
         self.endpoint_changes: list[PoolEndpoints] = []
         """What came by `set_endpoints`, oldest first."""
         self._refuses = refuses
@@ -78,6 +79,11 @@ class MemoryDriver:
                 self._rows.pop(key, None)
         self.plans.append(plan)
         return Receipt(refused=tuple(sorted(refused, key=lambda refusal: refusal.key)))
+
+    async def send_away(self, *, is_leaving: bool) -> None:
+        """Take note: there are no clients here."""
+        self._demand_reachable()
+        self.is_leaving = is_leaving
 
     async def count(self, pools: Iterable[PoolId]) -> Mapping[PoolId, tuple[EndpointCount, ...]]:
         """Return zeros for the pools it holds: no traffic ever comes here."""

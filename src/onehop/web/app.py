@@ -50,7 +50,7 @@ def make_control_app(overview: Overview) -> Starlette:
         )
 
     async def drain(request: Request) -> Response:
-        overview.drain(is_draining=request.query_params.get("undo") != "true")
+        await overview.drain(is_draining=request.query_params.get("undo") != "true")
         return Response(status_code=204)
 
     return Starlette(

@@ -144,7 +144,8 @@ def _missing(facts: Facts, pods: list[PodStep]) -> Iterator[Advice]:
     if facts.config.bgp.asn is not None:
         yield Advice(
             code="bgp-session",
-            do=f"see why BGP brings no route to {areas} from {where}: onehop bgp peers",
+            do=f"see why BGP brings no route to {areas} from {where}: onehop status shows the"
+            " sessions, onehop bgp peers what makes the cluster accept this host",
             gains=_ONE_HOP,
         )
         return

@@ -200,7 +200,7 @@ class Nat(msgspec.Struct, frozen=True, kw_only=True):
     """A place where addresses change.
 
     Attributes:
-        where: `onehop`, or `node NAME`.
+        where: `onehop`, or a node.
         source, destination: of packets after it, in words where it is no single address.
     """
 

@@ -1,6 +1,6 @@
 """The whole way: from what somebody typed to an answer."""
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from onehop.control.explain.advice import advise
 from onehop.control.explain.explanation import (
@@ -93,8 +93,7 @@ def _says(roads: tuple[Road, ...], pools: tuple[PoolStep, ...]) -> str:
     if not pools:
         kinds = {road.outcome.kind: road.outcome.says for road in roads}
         return kinds.get(OutcomeKind.REDIRECT) or next(iter(kinds.values()), "")
-    pods = {(pod.address, pod.port): pod.rung for pool in pools for pod in pool.pods}
-    rungs = list(pods.values())
+    rungs = _lowest_rungs(pools)
     by_node_port = sum(rung in (Path.LOCAL, Path.NODE) for rung in rungs)
     parts = {
         "reached directly, in one hop": rungs.count(Path.POD),
@@ -109,6 +108,18 @@ def _says(roads: tuple[Road, ...], pools: tuple[PoolStep, ...]) -> str:
         return f"{_pods(count)}, {'all ' if count > 1 else ''}{how}"
     parted = "; ".join(f"{count} {_are(count)} {how}" for how, count in told)
     return f"{_pods(len(rungs))}: {parted}"
+
+
+def _lowest_rungs(pools: tuple[PoolStep, ...]) -> list[Path | None]:
+    """Return the rung of each Pod; of one that stands on several, for several ports, the lowest."""
+    found: dict[str, Path | None] = {}
+    for pool in pools:
+        for pod in pool.pods:
+            found[pod.address] = max(found.get(pod.address, Path.POD), pod.rung, key=_ORDER.index)
+    return list(found.values())
+
+
+_ORDER: Final = (Path.POD, Path.LOCAL, Path.NODE, None)
 
 
 def _pods(count: int) -> str:

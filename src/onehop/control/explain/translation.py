@@ -56,7 +56,7 @@ def nats_to(facts: Facts, pool: Pool, member: Endpoint, there: Behind) -> tuple[
     proxy = Nat(kind=NatKind.PROXY, where="onehop", source=source, destination=dialled)
     if member.path is Path.POD:
         return (proxy,)
-    node, pod = f"node {member.node}", _destination(there)
+    node, pod = node_text(member.node), _destination(there)
     dnat = Nat(kind=NatKind.DNAT, where=node, source=source, destination=pod)
     if there.is_kept:
         return proxy, dnat
@@ -68,13 +68,20 @@ def source_of(facts: Facts, pool: Pool, member: Endpoint, there: Behind) -> Sour
     """Return whom the Pod sees."""
     client_in = tuple(_client_in(pool))
     if not there.is_kept:
-        says = f"an address of node {member.node}: kube-proxy replaces the source"
+        says = f"an address of {node_text(member.node)}: kube-proxy replaces the source"
         return SourceStep(whose="node", address=None, says=says, client_in=client_in)
     if pool.is_transparent:
         return SourceStep(whose="client", address=None, says="the client's own address")
     address = facts.address_towards(member.address)
     says = "this host's address" + (f" {address}" if address is not None else "")
     return SourceStep(whose="onehop", address=address, says=says, client_in=client_in)
+
+
+def node_text(node: str | None) -> str:
+    """Return `node n1`, or that nobody knows; `node-1` says by itself what it is."""
+    if node is None:
+        return "unknown node"
+    return node if node.startswith("node") else f"node {node}"
 
 
 def socket_text(address: str, port: int) -> str:
@@ -97,5 +104,5 @@ def _destination(there: Behind) -> str:
     if len(there.pods) == 1:
         return socket_text(there.pods[0].address, there.pods[0].port)
     nodes = {pod.node for pod in there.pods}
-    where = f"on node {nodes.pop()}" if there.is_kept and len(nodes) == 1 else "of all nodes"
+    where = f"on {node_text(nodes.pop())}" if there.is_kept and len(nodes) == 1 else "of all nodes"
     return f"one of {len(there.pods)} Pods {where}" if there.pods else "a Pod, if there is one"

@@ -114,6 +114,14 @@ class EnvoyDriver:
         if pool in self._rows.rows and pool not in self._discards:
             self._send(self._rows.put(members))
 
+    async def send_away(self, *, is_leaving: bool) -> None:
+        """Have answers say `Connection: close`, or connections GOAWAY, while Envoy is failed.
+
+        https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/operations/draining:
+        "the server is manually health check failed via /healthcheck/fail".
+        """
+        await self.admin.post("/healthcheck/fail" if is_leaving else "/healthcheck/ok")
+
     async def count(self, pools: Iterable[PoolId]) -> Mapping[PoolId, tuple[EndpointCount, ...]]:
         """Return what Envoy has counted for the members of a few pools."""
         names = sorted(pools)
