@@ -403,3 +403,20 @@ async def test_http2_is_spoken_without_tls_on_both_sides() -> None:
         assert reply.trailers == {"grpc-status": "0"}
         assert seen[0][":path"] == "/pkg.Service/Method"
         assert seen[0]["te"] == "trailers"
+
+
+async def test_clients_are_sent_away_and_may_stay_again() -> None:
+    """Every answer is given, and says that the connection ends; TCP is not disturbed."""
+    port, web = free_port(), pool()
+    async with backend("one") as one, envoy() as world:
+        await world.serve(
+            web, members(web, one.endpoint), listener(port), host("*", route(forward(web)))
+        )
+        await world.driver.send_away(is_leaving=True)
+        away = await get(port, "a.example")
+        await world.driver.send_away(is_leaving=False)
+        back = await get(port, "a.example")
+
+    assert (away.body, back.body) == ("one", "one")
+    assert away.headers.get("connection") == "close"
+    assert back.headers.get("connection") != "close"
