@@ -1,5 +1,6 @@
 """From Envoy's counters to shares of traffic."""
 
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -8,9 +9,11 @@ from onehop.control.explain.explanation import Explanation, Refusal
 from onehop.control.explain.journey import explain
 from onehop.control.explain.traffic import with_traffic
 from onehop.driver import EndpointCount
-from onehop.driver.envoy.counts import read_counts
+from onehop.driver.envoy.admin import EnvoyAdmin
+from onehop.driver.envoy.counts import count_members, read_counts
 from onehop.model.address import IpAddr
-from onehop.model.ident import PoolId
+from onehop.model.ident import ObjectRef, PoolId
+from onehop.model.pool import BackendProtocol, Pool
 from tests.explain.known import as_tree, facts_of_story
 
 SAID: Final = {
@@ -56,6 +59,14 @@ def test_envoys_figures_are_read_by_host() -> None:
             address=IpAddr("10.0.0.2"), port=8080, requests=7, health="unhealthy: outlier check"
         ),
     )
+
+
+async def test_nobody_is_asked_about_udp(tmp_path: Path) -> None:
+    """Envoy counts no datagrams by host: better no figure than a zero."""
+    dns = ObjectRef("Service", "shop", "dns")
+    pool = Pool(id=PoolId("shop/dns:53"), service=dns, port=53, protocol=BackendProtocol.UDP)
+
+    assert await count_members(EnvoyAdmin(tmp_path / "nobody.sock"), [pool]) == {}
 
 
 def test_shares_of_traffic_are_those_of_what_was_counted() -> None:

@@ -5,9 +5,9 @@ from typing import Final
 
 import msgspec
 
-from onehop.cli.explain.words import count_text, node_text, pods_by_node, traffic_of
+from onehop.cli.explain.words import count_text, pods_by_node, traffic_of
 from onehop.control.explain.explanation import MemberStep, PodStep, PoolStep
-from onehop.control.explain.translation import socket_text
+from onehop.control.explain.translation import node_text, socket_text
 from onehop.model.endpoint import Path
 
 NODES: Final = 4

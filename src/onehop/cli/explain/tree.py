@@ -17,7 +17,6 @@ from onehop.cli.explain.words import (
     count_text,
     hops_of,
     hops_text,
-    node_text,
     percent_text,
     pods_by_node,
     traffic_of,
@@ -36,7 +35,7 @@ from onehop.control.explain.explanation import (
     SourceStep,
     VipStanding,
 )
-from onehop.control.explain.translation import socket_text
+from onehop.control.explain.translation import node_text, socket_text
 from onehop.model.endpoint import Path, Readiness
 
 SHOWN: Final = 8

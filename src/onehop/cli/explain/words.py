@@ -65,10 +65,3 @@ def pods_by_node(pods: Iterable[PodStep]) -> dict[str | None, list[PodStep]]:
     for pod in pods:
         found.setdefault(pod.node, []).append(pod)
     return found
-
-
-def node_text(node: str | None) -> str:
-    """Return `node n1`, or that nobody knows; `node-1` says by itself what it is."""
-    if node is None:
-        return "unknown node"
-    return node if node.startswith("node") else f"node {node}"

@@ -4,14 +4,19 @@ envoy/admin/v3/clusters.proto. A figure that is zero has no value there, a figur
 (int64 of proto3 JSON), and a host's health is a set of failures.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 import msgspec
 
 from onehop.driver.driver import EndpointCount
+from onehop.driver.envoy.admin import EnvoyAdmin
 from onehop.model.address import IpAddr
 from onehop.model.ident import PoolId
+from onehop.model.pool import BackendProtocol, Pool
+
+_ASKED_AT_ONCE: Final = 50
+"""Pools in one question: their names stand in its URL."""
 
 
 class _SocketAddress(msgspec.Struct, frozen=True):
@@ -43,6 +48,21 @@ class _Clusters(msgspec.Struct, frozen=True):
     cluster_statuses: tuple[_Cluster, ...] = ()
 
 
+async def count_members(
+    admin: EnvoyAdmin, pools: Iterable[Pool]
+) -> Mapping[PoolId, tuple[EndpointCount, ...]]:
+    """Ask for the figures of some pools; those of UDP are left out, for Envoy counts none by host.
+
+    Raises:
+        DriverUnavailable: Envoy's admin does not answer.
+    """
+    names = sorted(pool.id for pool in pools if pool.protocol is not BackendProtocol.UDP)
+    counts: dict[PoolId, tuple[EndpointCount, ...]] = {}
+    for start in range(0, len(names), _ASKED_AT_ONCE):
+        counts |= read_counts(await admin.clusters(names[start : start + _ASKED_AT_ONCE]))
+    return counts
+
+
 def read_counts(body: bytes) -> Mapping[PoolId, tuple[EndpointCount, ...]]:
     """Return the figures of every host by cluster."""
     said = msgspec.json.decode(body, type=_Clusters)
@@ -54,15 +74,15 @@ def read_counts(body: bytes) -> Mapping[PoolId, tuple[EndpointCount, ...]]:
 
 def _count(host: _Host) -> EndpointCount:
     figures = {stat.name: int(stat.value) for stat in host.stats}
-    # A TCP proxy and a UDP proxy open connections, and send no requests.
-    requests = figures.get("rq_total") or figures.get("cx_total", 0)
+    # A TCP proxy opens connections and sends no requests.
+    unit = "rq" if figures.get("rq_total") else "cx"
     failed = figures.get("rq_error", 0) + figures.get("cx_connect_fail", 0)
     return EndpointCount(
         address=IpAddr(host.address.socket_address.address),
         port=host.address.socket_address.port_value,
-        requests=requests,
+        requests=figures.get(f"{unit}_total", 0),
         failed=failed,
-        active=figures.get("rq_active") or figures.get("cx_active", 0),
+        active=figures.get(f"{unit}_active", 0),
         health=_health(host.health_status),
     )
 

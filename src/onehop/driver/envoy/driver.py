@@ -17,7 +17,7 @@ from onehop.driver.envoy.admin import EnvoyAdmin
 from onehop.driver.envoy.binary import find_envoy
 from onehop.driver.envoy.bootstrap import render_bootstrap
 from onehop.driver.envoy.cache import ResourceCache
-from onehop.driver.envoy.counts import read_counts
+from onehop.driver.envoy.counts import count_members
 from onehop.driver.envoy.discard import Discards
 from onehop.driver.envoy.options import EnvoyOptions
 from onehop.driver.envoy.process import EnvoyProcess
@@ -37,8 +37,6 @@ log = structlog.get_logger(__name__)
 
 ACK_TIMEOUT_S: Final = 30.0
 """For one stage; 10,000 clusters take Envoy 3 s."""
-_COUNTED_AT_ONCE: Final = 50
-"""Pools in one question: their names stand in its URL."""
 
 
 class EnvoyDriver:
@@ -124,12 +122,8 @@ class EnvoyDriver:
 
     async def count(self, pools: Iterable[PoolId]) -> Mapping[PoolId, tuple[EndpointCount, ...]]:
         """Return what Envoy has counted for the members of a few pools."""
-        names = sorted(pools)
-        counts: dict[PoolId, tuple[EndpointCount, ...]] = {}
-        for start in range(0, len(names), _COUNTED_AT_ONCE):
-            batch = names[start : start + _COUNTED_AT_ONCE]
-            counts |= read_counts(await self.admin.clusters(batch))
-        return counts
+        rows = (self._rows.rows.get(RowKey(Table.POOL, pool)) for pool in pools)
+        return await count_members(self.admin, [row for row in rows if isinstance(row, Pool)])
 
     # What the status page shows
 
