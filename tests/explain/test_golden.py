@@ -24,7 +24,7 @@ CASES: Final = {
     "ipv6": ("ladder-ipv6", "shop/web"),
     "excluded-node": ("ladder-node-that-takes-no-traffic", "shop/web"),
     "led-astray": ("ladder-one-address-led-astray", "shop/web"),
-    "every-port": ("service-every-port-is-served", "shop/web"),
+    "every-port": ("service-every-port-is-served", "shop/dns"),
     "forced-node": ("path-node", "shop/web"),
     "url-precedence": ("ingress-precedence", "http://a.example.com/foo/bar"),
     "url-conflict": ("ingress-conflicts-go-to-the-older", "a.example.com/"),
