@@ -41,7 +41,9 @@ def hops_text(hops: int, rung: Path) -> str:
 
 
 def hops_of(pool: PoolStep) -> str:
-    """Return the hops of a pool now: `1`, or `1 to 3`."""
+    """Return the hops of a pool now: `1`, or `1 to 3`; `none` where there is nobody to send to."""
+    if not pool.hops_most:
+        return "none"
     if pool.hops_least == pool.hops_most:
         return str(pool.hops_most)
     return f"{pool.hops_least} to {pool.hops_most}"
