@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+import msgspec
 import structlog
 
 from onehop.base.errors import ConfigError, TransientError
@@ -22,10 +23,8 @@ from onehop.control.announce import answerable
 from onehop.control.bgp import BgpPart
 from onehop.control.binding import Binding
 from onehop.control.overview import NetworkSnapshot
-from onehop.control.parts import StaticPart, TunnelPart
 from onehop.control.pipeline import Pipeline
 from onehop.control.reach import Reach
-from onehop.control.returns import Returns
 from onehop.control.served import Served
 from onehop.model.address import AddressSet, Cidr, IpAddr, ends_of, is_ipv6, prefix_set
 from onehop.model.network import Network
@@ -62,20 +61,40 @@ class Part(Protocol):
         ...
 
 
+class Trials(Protocol):
+    """What is tried again and again (`returns.Returns`), where the configuration asks for it."""
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return what keeps it from being tried."""
+        ...
+
+    async def run(self, pipeline: Pipeline) -> None:
+        """Work until cancelled."""
+        ...
+
+
+class Keeps(msgspec.Struct, frozen=True, kw_only=True):
+    """What the configuration has us keep in the kernel; the rest of ours is taken away."""
+
+    static: bool = False
+    tunnel: bool = False
+
+
 class Networking:
     """Runs the parts and the routing table, and keeps the pipeline told.
 
     Enter it before the pipeline runs: from then on the routing table can be asked.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what it runs, by name
         self,
         fib: Fib,
         parts: Iterable[Part],
         *,
         bgp: BgpPart | None,
-        returns: Returns | None,
+        returns: Trials | None,
         trusted: tuple[Cidr, ...],
+        keeps: Keeps,
     ) -> None:
         self.fib = fib
         self.bgp = bgp
@@ -83,6 +102,7 @@ class Networking:
         self._parts = (*parts, *((bgp,) if bgp is not None else ()))
         self._returns = returns
         self._trusted = trusted
+        self._keeps = keeps
         self.is_draining = False
         self._redecide = asyncio.Event()
         self._stack = AsyncExitStack()
@@ -147,8 +167,8 @@ class Networking:
         """Take away what an earlier configuration has left in the kernel."""
         try:
             swept = await sweep(
-                keeps_static=any(isinstance(part, StaticPart) for part in self._parts),
-                keeps_tunnel=any(isinstance(part, TunnelPart) for part in self._parts),
+                keeps_static=self._keeps.static,
+                keeps_tunnel=self._keeps.tunnel,
                 keeps_bgp=self.bgp is not None,
             )
         except (ConfigError, TransientError) as err:

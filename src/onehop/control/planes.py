@@ -9,9 +9,8 @@ from onehop.compile.options import Options
 from onehop.control.bgp import BgpPart
 from onehop.control.config import Config
 from onehop.control.configfile import compile_options, state_directory
-from onehop.control.networking import Networking, Part
-from onehop.control.parts import StaticPart, TablePart, TunnelPart
-from onehop.control.returns import Returns
+from onehop.control.networking import Keeps, Networking, Part, Trials
+from onehop.control.parts import StaticPart, TablePart
 from onehop.driver import Driver
 from onehop.driver.envoy import EnvoyDriver, EnvoyOptions
 from onehop.driver.envoy.binary import find_envoy
@@ -53,17 +52,24 @@ def make_binder(config: Config) -> AddressBinder:
 def make_networking(config: Config, compiler: Compiler) -> Networking:
     """Return what learns the ways to Pods and keeps them, not yet running."""
     options = compile_options(config)
+    keeps = Keeps(static=config.reach.routes == "static", tunnel=config.reach.tunnel != "none")
     parts: list[Part] = []
-    if config.reach.routes == "static":
+    if keeps.static:
         parts.append(StaticPart())
-    if config.reach.tunnel != "none":
+    if keeps.tunnel:
+        from onehop.control.tunnel import TunnelPart  # noqa: PLC0415  see there
+
         parts.append(TunnelPart())
     if parts or config.bgp.asn is not None:
         parts.append(TablePart())
-    returns = Returns(compiler) if options.transparent_clients else None
+    returns: Trials | None = None
+    if options.transparent_clients:
+        from onehop.control.returns import Returns  # noqa: PLC0415  it brings pyroute2 as well
+
+        returns = Returns(compiler)
     fib = Fib(stable_s=config.reach.stable_s, trust=options.trusted)
     bgp = _bgp(config, fib, options)
-    return Networking(fib, parts, bgp=bgp, returns=returns, trusted=options.trusted)
+    return Networking(fib, parts, bgp=bgp, returns=returns, trusted=options.trusted, keeps=keeps)
 
 
 def _bgp(config: Config, fib: Fib, options: Options) -> BgpPart | None:
