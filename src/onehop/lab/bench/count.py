@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from onehop.lab.bench.way import BALANCED, EDGE_HTTP_PORT, EDGE_TCP_PORT, POD_PORT
+from onehop.lab.bench.way import EDGE_HTTP_PORT, EDGE_TCP_PORT, POD_PORT, Way
 from onehop.lab.node.nft import read_counters
 from onehop.lab.world.command import inside, run
 from onehop.lab.world.link import UPLINK
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 _TABLE: Final = "onehop_bench"
 _EDGE_PORTS: Final = (EDGE_HTTP_PORT, EDGE_TCP_PORT)
-_PORTS: Final = (POD_PORT, *_EDGE_PORTS, *(port for way in BALANCED for port in way.node_ports))
 _PREFIX: Final = "bench-"
 _REMOVED: Final = f"table inet {_TABLE} {{ }}\ndelete table inet {_TABLE}\n"
 """Whether or not it was there: the first of the two lines makes it if it was not."""
 
 
 class Count(msgspec.Struct, frozen=True, kw_only=True):
-    """Packets of a load. All but `wire` go from the client to the Pod; none is counted before the
-    load balancer, whose own way to the client is the same for all.
+    """Packets of a load, all but `wire` of the direction from the client to the Pod.
+
+    None is counted before the load balancer: its way to the client is the same for all.
 
     Attributes:
         sent: by the load balancer, or where there is none, by the router, to nodes or Pods.
@@ -45,7 +45,7 @@ class Count(msgspec.Struct, frozen=True, kw_only=True):
         pod_in: delivered to Pods.
         masqueraded: with a source address that was replaced by a node's.
         wire: all packets on the nodes' network, both directions.
-    """  # noqa: D205  the first sentence needs its second one
+    """
 
     sent: int = 0
     node_port: int = 0
@@ -92,23 +92,26 @@ class Counters:
 
     def __init__(self, world: "World") -> None:
         plan = world.plan
-        senders = [plan.namespace(who) for who in ("router", *(host.name for host in plan.lbs))]
-        nodes = [plan.namespace(node.name) for node in plan.nodes]
-        self._rules = dict.fromkeys(senders, sender_rules()) | dict.fromkeys(nodes, node_rules())
+        self._senders = [
+            plan.namespace(who) for who in ("router", *(host.name for host in plan.lbs))
+        ]
+        self._nodes = [plan.namespace(node.name) for node in plan.nodes]
 
-    async def start(self) -> None:
-        """Make all of them, at zero; those that are there begin anew."""
-        await self._everywhere(self._rules)
+    async def start(self, way: Way) -> None:
+        """Make all of them, at zero, for the connections of a way; others are not counted."""
+        senders = dict.fromkeys(self._senders, sender_rules(way.entry_ports))
+        await _everywhere(senders | dict.fromkeys(self._nodes, node_rules(way.ports)))
 
     async def stop(self) -> None:
         """Remove them."""
-        await self._everywhere(dict.fromkeys(self._rules, _REMOVED))
+        await _everywhere(dict.fromkeys((*self._senders, *self._nodes), _REMOVED))
 
     async def read(self) -> Count:
         """Return what they have counted since they were started."""
         async with asyncio.TaskGroup() as tasks:
             readings = [
-                tasks.create_task(read_counters(inside(space))) for space in sorted(self._rules)
+                tasks.create_task(read_counters(inside(space)))
+                for space in (*self._senders, *self._nodes)
             ]
         fields = Count.__struct_fields__
         return added(
@@ -116,25 +119,20 @@ class Counters:
             for reading in readings
         )
 
-    async def _everywhere(self, rules: Mapping[str, str]) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            for space, text in rules.items():
-                tasks.create_task(run(*inside(space, "nft", "-f", "-"), told=text))
 
-
-def sender_rules() -> str:
+def sender_rules(ports: Sequence[int]) -> str:
     """Return the rules of who sends to nodes and Pods: a load balancer, or the router."""
-    mine = f'oifname "{UPLINK}" tcp dport {_set(_PORTS)}'
+    mine = f'oifname "{UPLINK}" tcp dport {_set(ports)}'
     return _table(
         _chain("postrouting", 300, (f"{mine} {_add('sent')} {_add('wire')}",)),
         names=("sent", "wire"),
     )
 
 
-def node_rules() -> str:
-    """Return the rules of a node: all that it forwards of the comparison's connections."""
+def node_rules(ports: Sequence[int]) -> str:
+    """Return the rules of a node: what it forwards of connections that were opened to ports."""
     uplink, pod = f'"{UPLINK}"', '"cali*"'
-    ours = f"meta l4proto tcp ct original proto-dst {_set(_PORTS)}"
+    ours = f"meta l4proto tcp ct original proto-dst {_set(ports)}"
     edge = _set(_EDGE_PORTS)
     forward = (
         f"{ours} oifname {uplink} {_add('wire')}",
@@ -147,10 +145,17 @@ def node_rules() -> str:
         f"{ours} oifname {pod} tcp dport {edge} {_add('edge_in')}",
         f"{ours} oifname {pod} tcp dport {POD_PORT} {_add('pod_in')}",
     )
-    # Behind the masquerading, which is done at 100: a connection's first packet counts as well.
-    behind = (f"{ours} ct direction original ct status snat {_add('masqueraded')}",)
+    # Behind the masquerading, which is done at 100. `ct status snat` would say too much: conntrack
+    # also replaces a source port that an older connection to the same Pod still holds.
+    behind = (f"{ours} ct direction original fib saddr type local {_add('masqueraded')}",)
     names = tuple(name for name in Count.__struct_fields__ if name != "sent")
     return _table(_chain("forward", 0, forward), _chain("postrouting", 300, behind), names=names)
+
+
+async def _everywhere(rules: Mapping[str, str]) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for space, text in rules.items():
+            tasks.create_task(run(*inside(space, "nft", "-f", "-"), told=text))
 
 
 def _table(*chains: str, names: Sequence[str]) -> str:

@@ -89,7 +89,7 @@ class _Bench:
         try:
             for way in WAYS:
                 for load in LOADS:
-                    await counters.start()
+                    await counters.start(way)
                     answered = await self._load(way, load, _COUNT_S)
                     found[way, load] = (await counters.read(), answered.requests)
         finally:

@@ -48,6 +48,17 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
         """The node ports of its Service: HTTP and TCP."""
         return 31000 + 10 * self.number, 31001 + 10 * self.number
 
+    @property
+    def entry_ports(self) -> tuple[int, ...]:
+        """The ports that the load balancer sends to; without one, the client."""
+        return (POD_PORT,) if self.path in {"pod", ""} else self.node_ports
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """All ports that packets are sent to on this way: a second node sees the translated one."""
+        edge = (EDGE_HTTP_PORT, EDGE_TCP_PORT) if self.is_two_tiers else ()
+        return tuple(sorted({*self.entry_ports, *edge, POD_PORT}))
+
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of load.

@@ -1,0 +1,105 @@
+"""The comparison as a user runs it, made small: what holds however fast the machine is."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from onehop.base.errors import ConfigError
+from onehop.driver.envoy.binary import find_envoy
+from onehop.lab.bench.proxy import edge, responder
+from onehop.lab.bench.result import Result
+from onehop.lab.bench.run import QUICK, compare
+from onehop.lab.bench.way import BALANCED, LOADS, WAYS
+from onehop.lab.world.state import State
+from onehop.lab.world.world import silent
+from tests.lab_world.conftest import remains
+
+
+@pytest.mark.envoy
+@pytest.mark.parametrize("part", ["responder", "edge"])
+def test_envoy_takes_the_configurations(part: str, tmp_path: Path) -> None:
+    """Its own parser is asked."""
+    pods = ("10.244.1.2", "10.244.2.2")
+    config = responder("echo-1", pods[0]) if part == "responder" else edge("10.244.1.3", pods)
+    file = tmp_path / "envoy.json"
+    file.write_bytes(msgspec.json.encode(config))
+
+    done = subprocess.run(
+        [str(find_envoy()), "--mode", "validate", "-c", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+async def measured(name: str) -> Result:
+    """Run `onehop lab bench` with tiny rounds, and read what it prints."""
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("onehop"),
+        *("lab", "bench", "--quick", "--rounds", "1", "--seconds", "0.2", "--json"),
+        *("--name", name),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(120):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+    assert process.returncode == 0, err.decode()
+    assert remains(name) == []
+    return msgspec.json.decode(out, type=Result)
+
+
+@pytest.mark.root
+@pytest.mark.envoy
+@pytest.mark.slow
+async def test_each_way_is_what_it_says(measured: Result) -> None:
+    """By what Pods saw and what passed the nodes: none of it is a matter of speed."""
+    paths = {path.way: path for path in measured.paths}
+    saw = {way: set(path.saw.values()) for way, path in paths.items()}
+    assert saw["two-tiers"] == {"pod-echo-4"}
+    assert saw["node"] <= {"node1", "node2", "node3"}
+    assert saw["local"] == saw["direct"] == {"lb1"}
+    assert saw["none"] == {"client"}
+
+    assert paths["direct"].hops == pytest.approx(1, abs=0.1)
+    assert paths["local"].hops == pytest.approx(2, abs=0.1)
+    assert 2 <= paths["node"].hops <= 3.1
+    assert 3 <= paths["two-tiers"].hops <= 4.1
+    assert paths["local"].links == pytest.approx(1, abs=0.1)
+    assert paths["direct"].translations == pytest.approx(0, abs=0.1)
+    assert paths["local"].translations == pytest.approx(1, abs=0.1)
+    assert paths["node"].translations == pytest.approx(2, abs=0.1)
+
+    assert measured.failed == 0
+    assert {(cell.way, cell.load) for cell in measured.cells} == {
+        (way.name, load.name) for way in WAYS for load in LOADS
+    }
+    for load in LOADS:
+        for way in BALANCED:
+            cell = measured.cell(way, load)
+            assert cell.requests > 0
+            assert cell.cost.balancer_us > 0
+            # Only behind a second tier is there anything of weight that the second tier does.
+            assert (cell.cost.edge_us > cell.cost.balancer_us / 5) == way.is_two_tiers
+
+
+@pytest.mark.root
+async def test_a_lab_of_somebody_else_is_let_be(name: str) -> None:
+    """The comparison wants one of its own."""
+    state = State(name)
+    state.make()
+
+    with pytest.raises(ConfigError, match=f"onehop lab down --name {name}"):
+        await compare(name, QUICK, say=silent)
+
+    assert state.exists()
