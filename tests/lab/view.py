@@ -47,10 +47,11 @@ class View:
     async def snapshot(self) -> Snapshot:
         """Return what `onehop status` shows."""
 
-        async def look() -> Snapshot | None:
-            return await balancer_state(self.world.state.home(self.lb))
+        async def look() -> list[Snapshot]:
+            found = await balancer_state(self.world.state.home(self.lb))
+            return [found] if found is not None else []
 
-        return await until(look, f"{self.lb} says how it is")
+        return (await until(look, f"{self.lb} says how it is"))[0]
 
     async def rungs(self) -> dict[str, int]:
         """Return how many members of pools are on each rung, as the metrics say."""
@@ -80,30 +81,29 @@ class View:
     async def problem(self, reason: str, text: str = "") -> Problem:
         """Wait for a problem that `onehop status` shows, and return it."""
 
-        async def look() -> Problem | None:
+        async def look() -> list[Problem]:
             found = (await self.snapshot()).problems
-            return next((p for p in found if p.reason == reason and text in p.message), None)
+            return [each for each in found if each.reason == reason and text in each.message]
 
-        return await until(look, f"a problem {reason} with {text!r}", timeout_s=MOVE_S)
+        return (await until(look, f"a problem {reason} with {text!r}", timeout_s=MOVE_S))[0]
 
     async def event(self, reason: str, text: str, about: str = "web") -> dict[str, Any]:
         """Wait for an event of an object that kubectl shows, and return it."""
 
-        async def look() -> dict[str, Any] | None:
+        async def look() -> list[dict[str, Any]]:
             async with self.world.cluster() as cluster:
                 events = await cluster.items(_EVENTS)
-            return next(
-                (
-                    event
-                    for event in events
-                    if event["involvedObject"]["name"] == about
-                    and event["reason"] == reason
-                    and text in event["message"]
-                ),
-                None,
-            )
+            return [
+                event
+                for event in events
+                if event["involvedObject"]["name"] == about
+                and event["reason"] == reason
+                and text in event["message"]
+            ]
 
-        return await until(look, f"an event {reason} with {text!r}", timeout_s=MOVE_S)
+        what = f"an event {reason} with {text!r}"
+        found: list[dict[str, Any]] = await until(look, what, timeout_s=MOVE_S)
+        return found[0]
 
     def said(self, event: str) -> Iterator[dict[str, Any]]:
         """Yield the lines of the log about something, since this view began."""

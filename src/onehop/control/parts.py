@@ -1,18 +1,22 @@
-"""What is kept in the kernel for the way to Pods: that our table is looked up, static routes."""
+"""What is kept in the kernel for the way to Pods: that our tables are looked up, static routes."""
+
+import asyncio
 
 from onehop.model.address import IpAddr
 from onehop.model.ident import ObjectRef
 from onehop.model.network import Network
 from onehop.model.problem import Problem, Reason, Severity
+from onehop.net.linger import LingeringRoutes
 from onehop.net.static import RouteFault, StaticRoutes
 from onehop.net.table import RoutingTable
 
 
 class TablePart:
-    """Has our routing table looked up, for whoever writes into it."""
+    """Has our routing table looked up, for whoever writes into it; what leaves it lingers."""
 
     def __init__(self) -> None:
         self._table = RoutingTable()
+        self._lingering = LingeringRoutes()
 
     def want(self, network: Network) -> None:
         """Pass over it: the table is looked up whatever is in it."""
@@ -26,7 +30,9 @@ class TablePart:
 
     async def run(self) -> None:
         """Keep the rules in place until cancelled."""
-        await self._table.keep()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._table.keep())
+            tasks.create_task(self._lingering.run())
 
 
 class StaticPart:

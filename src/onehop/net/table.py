@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import socket
+from collections.abc import Collection, Iterator
 from typing import Final
 
 import structlog
@@ -34,6 +35,10 @@ PRIORITY: Final = 32000
 """Of our rules: before main (32766)."""
 PROTOCOL: Final = 111
 """RTA_PROTOCOL and FRA_PROTOCOL of all that is ours (`proto 111`)."""
+LINGER_TABLE: Final = 113
+"""Where routes that were withdrawn stay for a while, for what is under way (see `linger`)."""
+LINGER_PRIORITY: Final = 32001
+"""Of the rules for it: after ours, before main."""
 BIRD: Final = 12
 """RTPROT_BIRD: what a BIRD writes into our table, which it also removes."""
 
@@ -51,7 +56,7 @@ _log = structlog.get_logger(__name__)
 
 
 class RoutingTable:
-    """The rules that have our table looked up, for IPv4 and IPv6.
+    """The rules that have our tables looked up, for IPv4 and IPv6.
 
     Stopping leaves everything where it is: a restarted onehop loses nothing.
     """
@@ -78,12 +83,15 @@ class RoutingTable:
 
     async def put(self) -> tuple[Rule, ...]:
         """Add the rules that are missing, and return them."""
-        missing = [rule for rule in map(_rule, _FAMILIES) if rule not in await _rules(rule.family)]
+        missing = [
+            rule for family in _FAMILIES for rule in _wanted_rules(family, await _rules(family))
+        ]
         refused = await transact([put_rule(rule) for rule in missing])
         for index, code in refused.items():
             if code not in {errno.EEXIST, errno.EAFNOSUPPORT, errno.EOPNOTSUPP}:
                 raise TransientError(
-                    f"cannot have table {TABLE} looked up: {os.strerror(code)} ({missing[index]})"
+                    f"cannot have table {missing[index].table} looked up:"
+                    f" {os.strerror(code)} ({missing[index]})"
                 )
         return tuple(rule for index, rule in enumerate(missing) if index not in refused)
 
@@ -96,7 +104,7 @@ class RoutingTable:
             remove_rule(rule)
             for family in _FAMILIES
             for rule in await _rules(family)
-            if rule.protocol == PROTOCOL and rule.table == TABLE
+            if rule.protocol == PROTOCOL and rule.table in {TABLE, LINGER_TABLE}
         ]
         routes = [
             read_route(payload)
@@ -111,7 +119,7 @@ class RoutingTable:
         """Put the rules there; return whether they are."""
         try:
             for rule in await self.put():
-                _log.info("routing_rule_put", family=_name(rule.family), table=TABLE)
+                _log.info("routing_rule_put", family=_name(rule.family), table=rule.table)
         except TransientError as err:
             _log.warning("routing_rule_missing", error=str(err), retry_in_s=_RETRY_S)
             return False
@@ -123,8 +131,22 @@ async def _rules(family: int) -> list[Rule]:
     return [rule for rule in rules if rule is not None]
 
 
-def _rule(family: int) -> Rule:
-    return Rule(family=family, priority=PRIORITY, table=TABLE, protocol=PROTOCOL)
+def _wanted_rules(family: int, present: Collection[Rule]) -> Iterator[Rule]:
+    """Yield the rules of ours that are not there.
+
+    The second is for TCP alone. There is more to it than that nothing else has connections: whoever
+    asks the kernel where packets would go, as `net.fib` does, names no protocol, and so is not told
+    of a route that only lingers.
+    """
+    main = Rule(family=family, priority=PRIORITY, table=TABLE, protocol=PROTOCOL)
+    linger = Rule(
+        family=family,
+        priority=LINGER_PRIORITY,
+        table=LINGER_TABLE,
+        protocol=PROTOCOL,
+        ip_protocol=socket.IPPROTO_TCP,
+    )
+    yield from (rule for rule in (main, linger) if rule not in present)
 
 
 def _name(family: int) -> str:

@@ -56,8 +56,12 @@ _PLAIN: Final = frozenset(
 _RULE_PRIORITY: Final = 6
 _RULE_TABLE: Final = 15
 _RULE_PROTOCOL: Final = 21
-_RULE_DEFAULTS: Final = frozenset((_RULE_PRIORITY, _RULE_TABLE, _RULE_PROTOCOL, 14))
-"""Of a rule that says nothing but a table; 14 is FRA_SUPPRESS_PREFIXLEN, always sent."""
+_RULE_IP_PROTOCOL: Final = 22
+_RULE_DEFAULTS: Final = frozenset(
+    (_RULE_PRIORITY, _RULE_TABLE, _RULE_PROTOCOL, _RULE_IP_PROTOCOL, 14)
+)
+"""Of a rule that says a table, and no more than `Rule` does; 14 is FRA_SUPPRESS_PREFIXLEN, always
+sent."""
 
 
 class KernelRoute(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -82,12 +86,17 @@ class KernelRoute(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Rule(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """A policy rule that looks a table up, for every packet."""
+    """A policy rule that looks a table up.
+
+    Attributes:
+        ip_protocol: of the packets it is for, such as IPPROTO_TCP; 0 is all of them.
+    """
 
     family: int
     priority: int
     table: int
     protocol: int
+    ip_protocol: int = 0
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -204,6 +213,7 @@ def read_rule(payload: bytes) -> Rule | None:
         priority=to_number(found.get(_RULE_PRIORITY)),
         table=to_number(found.get(_RULE_TABLE)) or table,
         protocol=(found.get(_RULE_PROTOCOL) or b"\0")[0],
+        ip_protocol=(found.get(_RULE_IP_PROTOCOL) or b"\0")[0],
     )
 
 
@@ -238,6 +248,7 @@ def _rule_body(rule: Rule) -> bytes:
         + number(_RULE_PRIORITY, rule.priority)
         + number(_RULE_TABLE, rule.table)
         + attribute(_RULE_PROTOCOL, bytes((rule.protocol,)))
+        + (attribute(_RULE_IP_PROTOCOL, bytes((rule.ip_protocol,))) if rule.ip_protocol else b"")
     )
 
 
