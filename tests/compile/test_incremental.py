@@ -222,6 +222,7 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
         assert self.compiler.kept() == scratch.kept()
         assert self.compiler.wanted_secrets() == scratch.wanted_secrets()
         assert self.compiler.wanted_areas() == scratch.wanted_areas()
+        assert self.compiler.wanted_areas() <= self.compiler.likely_areas()
         assert self.network == scratch.network()
         wanted = self.compiler.wanted_return_paths()
         assert wanted == scratch.wanted_return_paths()

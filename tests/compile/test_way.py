@@ -69,6 +69,23 @@ def test_a_ready_pod_stands_for_its_area() -> None:
     }
 
 
+def test_areas_are_known_before_anything_asks_for_them() -> None:
+    """So that the first pools are computed once."""
+    cluster = compiler()
+    cluster.put(
+        pods(
+            "web-1",
+            SliceEndpoint(addresses=("10.244.1.5",), node_name="n1"),
+            SliceEndpoint(addresses=("10.9.0.7",), node_name="n2"),
+            SliceEndpoint(addresses=()),
+            SliceEndpoint(addresses=("nonsense",)),
+        )
+    )
+
+    assert cluster.likely_areas() == {BLOCK, STRAY}
+    assert cluster.wanted_areas() == {BLOCK}
+
+
 def test_an_area_without_a_ready_pod_has_nobody() -> None:
     """Nor has one whose Pods have no port that could be asked."""
     cluster = compiler()

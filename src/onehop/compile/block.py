@@ -174,4 +174,5 @@ def _conflict(claim: _Claim, owner: _Claim, prefix: Cidr) -> Problem:
 BLOCKS: Final = Derived[Cidr, Block](
     "blocks", _compute, (AFFINITIES_BY_PREFIX, CILIUM_NODES_BY_PREFIX, NODES_BY_PREFIX)
 )
+ANY_BLOCK: Final = Index[Cidr, Block, tuple[()]](BLOCKS, "any", lambda _, __: (ONLY,))
 BLOCKS_OF_NODE: Final = Index[Cidr, Block, str](BLOCKS, "node", lambda _, block: (block.node,))

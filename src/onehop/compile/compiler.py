@@ -41,7 +41,7 @@ from onehop.compile.tables import (
     WAYS_LANE,
 )
 from onehop.compile.verdict import INGRESS_VERDICTS, SERVICE_VERDICTS, Verdict
-from onehop.compile.way import pods_in
+from onehop.compile.way import areas_of_pods, pods_in
 from onehop.model.address import Cidr, IpAddr
 from onehop.model.certificate import Certificate
 from onehop.model.endpoint import Endpoint
@@ -174,6 +174,13 @@ class Compiler:
     def pods_in(self, areas: Collection[Cidr]) -> Mapping[Cidr, tuple[IpAddr, int]]:
         """Return the socket of a ready Pod in each of these areas, where there is one."""
         return pods_in(self._sheet, areas)
+
+    def likely_areas(self) -> frozenset[Cidr]:
+        """Return what `wanted_areas` may be after the next settle, and perhaps more.
+
+        Its cost grows with the cluster; with the answers put beforehand, no pool is computed twice.
+        """
+        return areas_of_pods(self._sheet) | self.wanted_areas()
 
     def settle_ways(self) -> Outcome:
         """Bring up to date which areas are wanted for nodes, before any pool is computed."""

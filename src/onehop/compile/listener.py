@@ -27,7 +27,12 @@ def shared_listeners(options: Options) -> Iterator[Listener]:
                 owner=None,
                 address=address,
                 port=port,
-                handler=ForwardHttp(router=router, tls=tls, trusted_hops=options.trusted_hops),
+                handler=ForwardHttp(
+                    router=router,
+                    tls=tls,
+                    trusted_hops=options.trusted_hops,
+                    tls_policy=options.tls_policy,
+                ),
                 accepts_proxy_protocol=options.shared_accepts_proxy_protocol,
             )
 

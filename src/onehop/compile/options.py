@@ -9,6 +9,7 @@ import msgspec
 
 from onehop.model.address import Cidr, IpAddr, is_ipv6
 from onehop.model.certificate import SecretText
+from onehop.model.listener import TlsPolicy
 from onehop.model.network import Neighbor
 
 
@@ -103,6 +104,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         writes_back: whether finalizers and status can be written; without, none is waited for.
         trusted_hops: proxies in front of the shared VIP whose X-Forwarded-For is believed.
         transparent_clients: networks that Pods answer through this host, as the operator says.
+        tls_policy: which clients the shared VIP speaks TLS with.
         shared_accepts_proxy_protocol: connections to the shared VIP begin with a PROXY header.
     """
 
@@ -122,6 +124,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     allows_loopback: bool = False
     writes_back: bool = True
     trusted_hops: int = 0
+    tls_policy: TlsPolicy = TlsPolicy.INTERMEDIATE
     shared_accepts_proxy_protocol: bool = False
     transparent_clients: tuple[Cidr, ...] = ()
 

@@ -12,12 +12,13 @@ and its next hop is the node that owns the address.
 import ipaddress
 from collections.abc import Collection, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 import msgspec
 
 from onehop.compile.backend import options_of
-from onehop.compile.block import BLOCKS_OF_NODE
+from onehop.compile.block import ANY_BLOCK, BLOCKS_OF_NODE
 from onehop.compile.inputs import AREAS, ONLY, SLICES
 from onehop.compile.node import MEMBERS_BY_ADDRESS
 from onehop.compile.sheet import Cell, Derived, Reader, Sheet, Whole
@@ -127,13 +128,20 @@ class NodeWays(msgspec.Struct, frozen=True, gc=False):
 def neighbourhood(address: IpAddr) -> Cidr:
     """Return the area that is looked at for an address in no block: its /24, or its /120."""
     if not is_ipv6(address):
-        return Cidr(address.rpartition(".")[0] + ".0/24")
+        return _area_of_three(address.rpartition(".")[0])
     return Cidr(str(ipaddress.IPv6Network((address, 120), strict=False)))
+
+
+@lru_cache(maxsize=1 << 16)
+def _area_of_three(octets: str) -> Cidr:
+    """Return the same text for all addresses of an area: sheets remember it for each Pod."""
+    return Cidr(f"{octets}.0/24")
 
 
 def way_to(reader: Reader, address: IpAddr, node: str | None) -> Way:
     """Return the way to a Pod of a node, or to one of nobody knows which."""
-    if node is not None:
+    # One question for all Pods of a cluster without blocks: each is remembered for each Pod.
+    if node is not None and reader.any(ANY_BLOCK, ONLY) is not None:
         ways = reader.get(WAYS, node)
         way = ways.to(address) if ways is not None else None
         if way is not None:
@@ -250,6 +258,17 @@ def pods_in(sheet: Sheet, areas: Collection[Cidr]) -> dict[Cidr, tuple[IpAddr, i
         if len(found) == len(areas):
             break
     return found
+
+
+def areas_of_pods(sheet: Sheet) -> frozenset[Cidr]:
+    """Return the area of every Pod there is, whether anything needs it or not."""
+    addresses = (
+        (parse_ip(endpoint.addresses[0]), endpoint.node_name)
+        for item in sheet.values(SLICES).values()
+        for endpoint in item.endpoints or ()
+        if endpoint.addresses
+    )
+    return frozenset(_area_of(sheet, ip, node) for ip, node in addresses if ip is not None)
 
 
 def _area_of(sheet: Sheet, address: IpAddr, node: str | None) -> Cidr:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from onehop.compile.options import AllocationSource, PathPolicy
+from onehop.model.listener import TlsPolicy
 
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Percent: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=100)]
@@ -85,6 +86,16 @@ class HttpConfig(_Section, frozen=True):
 
     trusted_hops: Count = 0
     accept_proxy_protocol: bool = False
+
+
+class TlsConfig(_Section, frozen=True):
+    """How TLS is spoken on the shared VIP.
+
+    Attributes:
+        policy: with which clients; see `TlsPolicy`.
+    """
+
+    policy: TlsPolicy = TlsPolicy.INTERMEDIATE
 
 
 class EnvoyConfig(_Section, frozen=True):
@@ -240,6 +251,7 @@ class Config(_Section, frozen=True):
     addresses: AddressesConfig = AddressesConfig()
     ports: PortsConfig = PortsConfig()
     http: HttpConfig = HttpConfig()
+    tls: TlsConfig = TlsConfig()
     data_plane: DataPlaneConfig = DataPlaneConfig()
     path: PathPolicy = PathPolicy.AUTO
     reach: ReachConfig = ReachConfig()

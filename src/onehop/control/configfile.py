@@ -125,6 +125,7 @@ def compile_options(config: Config, *, name: str = "config") -> Options:
         allows_loopback=config.cluster.allow_loopback,
         writes_back=config.cluster.manifests is None,
         trusted_hops=config.http.trusted_hops,
+        tls_policy=config.tls.policy,
         shared_accepts_proxy_protocol=config.http.accept_proxy_protocol,
         transparent_clients=tuple(
             _network(text, f"{name}: transparent.clients[{number}]")

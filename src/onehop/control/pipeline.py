@@ -211,8 +211,7 @@ class Pipeline:
     async def run(self) -> None:
         """Keep the data plane at what the compiler says, from `complete` until cancelled."""
         await self.is_complete.wait()
-        # The ways first, so that pools are computed once only.
-        self._note(self._reach.settled(self.compiler.settle_ways))
+        self._note(self._reach.prepare())  # so that pools are computed once only
         await self._read_secrets()
         self._settle()
         self._pending = self._unread.put_off(self.served.change_to(self.compiler.model()))

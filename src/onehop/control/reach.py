@@ -38,6 +38,14 @@ class Reach:
         self._wanted: frozenset[Cidr] = frozenset()
         self._is_owed = False
 
+    def prepare(self) -> Outcome:
+        """Settle the ways, and ask beforehand for what the first pools are going to ask."""
+        outcome = self.settled(self._compiler.settle_ways)
+        if self._table is not None:
+            self._wanted = self._compiler.likely_areas()
+            self._ask()
+        return outcome
+
     def settled(self, settle: Callable[[], Outcome]) -> Outcome:
         """Settle, as often as there are new answers to settle with."""
         outcome = latest = settle()
