@@ -14,7 +14,9 @@ from onehop.lab.bench.objects import EDGE_LABELS, bench_objects
 from onehop.lab.bench.proxy import Json, edge, responder
 from onehop.lab.bench.way import LOADS, WAYS, Load, Target, Way, target_of
 from onehop.lab.world import Spec, World, down
+from onehop.lab.world.build import wire
 from onehop.lab.world.command import ip
+from onehop.lab.world.link import Wiring
 from onehop.lab.world.machine import check_machine
 from onehop.lab.world.objects import NAMESPACE
 from onehop.lab.world.plan import Plan, Pod, pod_space
@@ -71,6 +73,7 @@ async def set_up(name: str, seating: Seats, *, say: Say) -> AsyncGenerator[Stage
         )
         await _apply(world, last)
         await _route_to_pods(world.plan)
+        await _reuse_ports(world.plan)
         balancer = _envoy_of(world)
         stage = Stage(
             world=world,
@@ -129,6 +132,16 @@ async def _route_to_pods(plan: Plan) -> None:
         for block in node.blocks
     ]
     await ip(lines, namespace=plan.namespace("router"))
+
+
+async def _reuse_ports(plan: Plan) -> None:
+    """Let those who open connections take a port again a second after its connection has ended.
+
+    Else a few rounds of new connections use up all of them, and what is measured is the search for
+    a free one (the kernel's Documentation/networking/ip-sysctl.rst, tcp_tw_reuse).
+    """
+    openers = (plan.client.name, plan.lbs[0].name, pod_space(plan.pods[-1].name))
+    await wire(plan, [Wiring(who, ("net/ipv4/tcp_tw_reuse=1",), ()) for who in openers])
 
 
 def _envoy_of(world: World) -> Process:
