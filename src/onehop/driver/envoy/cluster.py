@@ -9,6 +9,7 @@ from onehop.driver.envoy.health import (
     PLAIN_CHECK,
     render_health_check,
     render_outlier_detection,
+    render_silence,
 )
 from onehop.driver.envoy.proto import (
     ADS,
@@ -77,10 +78,8 @@ def render_cluster(pool: Pool) -> Any:
         **_balancing(pool),
     )
     if pool.protocol is not BackendProtocol.UDP:
-        cluster.outlier_detection.MergeFrom(
-            type(cluster.outlier_detection)(**render_outlier_detection())
-        )
-        cluster.upstream_connection_options.tcp_keepalive.keepalive_time.value = 60
+        noticed = {"outlier_detection": render_outlier_detection(), **render_silence(pool)}
+        cluster.MergeFrom(Cluster(**noticed))
     if pool.health_check is not None:
         check = render_health_check(pool, pool.health_check)
         cluster.health_checks.add(**check)
