@@ -27,9 +27,9 @@ async def test_a_node_that_announces_anothers_block_is_not_believed(one: View) -
 
 
 async def test_a_route_by_hand_that_leads_to_another_node_is_not_walked(one: View) -> None:
-    """It hides BIRD's: the Pods of the block go down, until a hand takes it away again."""
+    """It hides BIRD's, and the Pods of the block go down, until a hand takes it away again."""
     block, wrong = "10.244.1.0/26", one.node_address("node2")
-    by_hand = (block, "via", wrong, "table", "111", "metric", "32")
+    by_hand = (block, "via", wrong, "table", "111")
     async with clients(one.world) as requests:
         await one.world.exec(one.lb, "ip", "route", "replace", *by_hand)
         await one.until_rungs("pod", "local", "node")

@@ -62,11 +62,14 @@ class View:
     async def until_rungs(self, *rungs: str) -> dict[str, int]:
         """Wait until there are members on these rungs, and on no others; return how many."""
 
-        async def look() -> dict[str, int]:
-            found = await self.rungs()
-            return found if found.keys() == set(rungs) else {}
+        async def look() -> bool:
+            network = (await self.snapshot()).network  # cheaper than a process for the metrics
+            return network.endpoints.keys() == set(rungs)
 
-        return await until(look, f"members are on {rungs}", timeout_s=MOVE_S)
+        await until(look, f"members are on {rungs}", timeout_s=MOVE_S)
+        found = await self.rungs()
+        assert found.keys() == set(rungs)
+        return found
 
     async def until_direct(self) -> None:
         """Wait until every Pod is reached directly, and all BGP sessions stand."""
@@ -74,7 +77,7 @@ class View:
         async def look() -> bool:
             network = (await self.snapshot()).network
             stands = all(each.state == "established" for each in network.sessions)
-            return stands and (await self.rungs()).keys() == {"pod"} and not network.findings
+            return stands and network.endpoints.keys() == {"pod"} and not network.findings
 
         await until(look, "every Pod is reached directly", timeout_s=2 * MOVE_S)
 
