@@ -10,7 +10,7 @@ import pytest
 from onehop.lab.world import fault, life
 from onehop.lab.world.bird import announcers
 from tests.e2e.waiting import until
-from tests.lab.clients import clients, usual_flows
+from tests.lab.clients import Requests, clients, usual_flows
 from tests.lab.traffic import Flow
 from tests.lab.view import MOVE_S, View
 
@@ -47,7 +47,7 @@ async def test_clients_are_spread_and_a_restart_costs_no_request(two: tuple[View
         await _announced(first, "203.0.113.10", _BOTH)
         await first.until_direct()
 
-    assert requests.failed == []
+    _none_failed_but_moved(requests, changes=2)
     assert {first.address, second.address} <= requests.saw()
     # Whoever kept a connection to the one that went has had to make another, once.
     assert requests.again <= sum(flow.clients for flow in _flows() if flow.kind == "keep-alive")
@@ -65,7 +65,7 @@ async def test_a_drained_host_keeps_serving_and_announces_nothing(two: tuple[Vie
         await _onehop("drain", "--undo", "-c", config)
         await _announced(first, "203.0.113.10", _BOTH)
 
-    assert requests.failed == []
+    _none_failed_but_moved(requests, changes=2)
     assert network.is_draining
     assert network.announced == ()
     assert {first.address, second.address} <= requests.saw()
@@ -107,6 +107,18 @@ async def test_where_only_the_default_route_is_left_all_pods_are_behind_nodeport
         assert view.moves() == {
             (node, to) for node in ("node1", "node2") for to in ("node", "local", "pod")
         }
+
+
+def _none_failed_but_moved(requests: Requests, *, changes: int) -> None:
+    """Check that no request failed, but for those which the router gave to another host half-way.
+
+    A router that forwards by a hash of the packet alone moves connections whenever its set of next
+    hops changes (RFC 2992, section 2), and the host that they come to knows nothing of them. With
+    requests of some milliseconds that is one or two; a load balancer can do nothing about it.
+    """
+    failed = [each for each in requests.log if each.error]
+    assert all("reset" in each.error for each in failed), requests.failed
+    assert len(failed) <= 2 * changes, requests.failed
 
 
 async def _onehop(*argv: str) -> None:

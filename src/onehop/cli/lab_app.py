@@ -32,13 +32,16 @@ def up(  # noqa: PLR0913, PLR0917  the flags of a command line
     pods: Annotated[int, typer.Option(help="Pods in all")] = 6,
     lbs: Annotated[int, typer.Option(help="load balancer hosts")] = 1,
     network: Annotated[
-        Literal["calico", "static"],
-        typer.Option(help="whether the nodes speak BGP as Calico does, or nobody does"),
+        Literal["calico", "static", "vxlan"],
+        typer.Option(help="BGP as Calico speaks it, static routes, or an overlay as flannel's"),
     ] = "calico",
     asn: Annotated[int, typer.Option(help="the load balancers' AS number")] = 64512,
     name: NameOption = _DEFAULT,
     *,
     ipv6: Annotated[bool, typer.Option("--ipv6", help="IPv6 addresses as well")] = False,
+    transparent: Annotated[
+        bool, typer.Option("--transparent", help="lead the Pods' answers to clients back to lb1")
+    ] = False,
 ) -> None:
     """Bring a lab up, with a sample application, and return when it serves."""
     from onehop.cli import lab as work
@@ -53,6 +56,7 @@ def up(  # noqa: PLR0913, PLR0917  the flags of a command line
             ipv6=ipv6,
             network=Underlay(network),
             asn=asn,
+            transparent=transparent,
         )
     except ValueError as err:
         raise ConfigError(str(err)) from err

@@ -1,9 +1,9 @@
 """The `onehop.yaml` of a lab's load balancer: the whole of what a user would write for it."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
-from onehop.lab.world.plan import ROUTER_ASN, Host, Plan
+from onehop.lab.world.plan import CLIENT_NET, ROUTER_ASN, Host, Plan
 from onehop.lab.world.spec import Underlay
 from onehop.model.address import is_ipv6
 
@@ -34,10 +34,18 @@ def balancer_config(plan: Plan, host: Host, *, kubeconfig: Path, state: Path) ->
         # Time for the router to send clients elsewhere, where there is an elsewhere.
         "drainS": _DRAIN_S if len(plan.lbs) > 1 else 0.0,
     }
-    if plan.spec.network is Underlay.CALICO:
-        bgp["neighbors"] = "calico"
-    else:
-        config["reach"] = {"routes": "static"}
+    if plan.spec.transparent:
+        clients = [CLIENT_NET[family] for family in plan.families]
+        config["transparent"] = {"clients": clients, "announce": True}
+    match plan.spec.network:
+        case Underlay.CALICO:
+            bgp["neighbors"] = "calico"
+        case Underlay.STATIC:
+            config["reach"] = {"routes": "static"}
+        case Underlay.VXLAN:
+            config["reach"] = {"tunnel": "flannel"}
+        case _:
+            assert_never(plan.spec.network)
     return config | {"bgp": bgp}
 
 

@@ -21,6 +21,8 @@ class Underlay(StrEnum):
     """The nodes' BIRD announces their blocks (/26) by BGP."""
     STATIC = "static"
     """Nobody announces anything: routes follow from Node.spec.podCIDRs, as flannel host-gw does."""
+    VXLAN = "vxlan"
+    """Pods are in an overlay that nodes and load balancers are ends of, as flannel vxlan's are."""
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +36,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
         lbs: load balancer hosts.
         asn: of the load balancers; the nodes' own is 64512, so theirs is iBGP by default.
         ipv6: whether everything has IPv6 addresses as well.
+        transparent: whether the nodes are told by BGP that the clients are behind the load
+            balancers, so that Pods may see the clients' own addresses.
     """
 
     name: str = "ohlab"
@@ -43,6 +47,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     ipv6: bool = False
     network: Underlay = Underlay.CALICO
     asn: int = 64512
+    transparent: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
