@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from onehop.model.ident import RouterId
-from onehop.model.listener import ForwardHttp
+from onehop.model.listener import ForwardHttp, TlsPolicy
 from onehop.model.model import Row
 from onehop.model.pool import BackendTls
 from onehop.model.route import Respond
@@ -132,17 +132,12 @@ async def test_a_host_of_another_router_is_not_found() -> None:
             assert (await client.ask("www.a.example")).status == 200
 
 
-async def test_tls_1_2_and_1_3_are_spoken_and_http2_is_offered() -> None:
-    """TLS 1.1 is not; ALPN chooses h2 where the client can."""
+async def test_the_intermediate_policy_speaks_tls_1_2_and_1_3_and_offers_http2() -> None:
+    """It is the default. Mozilla's list of TLS 1.2 and no more; ALPN chooses h2."""
     www = identity("www", "www.a.example")
     port = free_port()
     async with envoy() as world:
-        await world.serve(
-            www.certificate,
-            server_name("www.a.example", www),
-            listener(port, TLS),
-            host("www.a.example", route(Respond(status=200)), router=HTTPS),
-        )
+        await world.serve(*_one_host(www, port, TLS))
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
             context = trusting(www.chain_pem, alpn=("h2", "http/1.1"))
             context.minimum_version = context.maximum_version = version
@@ -151,6 +146,71 @@ async def test_tls_1_2_and_1_3_are_spoken_and_http2_is_offered() -> None:
                 speaker = H2Client(client.reader, client.writer)
                 reply = await speaker.post("www.a.example", "/", b"", {}, scheme="https")
                 assert reply.status == 200
+        for cipher in _OLD_CIPHERS:
+            with pytest.raises(ssl.SSLError):
+                await _agreed(port, www, cipher)
+
+
+async def test_the_client_chooses_among_the_ciphers_of_tls_1_2() -> None:
+    """A telephone without AES instructions asks for ChaCha20 first, and gets it."""
+    www = identity("www", "www.a.example")
+    port = free_port()
+    chacha, aes = "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES256-GCM-SHA384"
+    async with envoy() as world:
+        await world.serve(*_one_host(www, port, TLS))
+
+        assert await _agreed(port, www, f"{chacha}:{aes}") == chacha
+        assert await _agreed(port, www, f"{aes}:{chacha}") == aes
+
+
+async def test_the_modern_policy_speaks_tls_1_3_alone() -> None:
+    """A client of TLS 1.2 is turned away; and the policy may change while it runs."""
+    www = identity("www", "www.a.example")
+    port = free_port()
+    modern = ForwardHttp(router=HTTPS, tls=True, tls_policy=TlsPolicy.MODERN)
+    async with envoy() as world:
+        await world.serve(*_one_host(www, port, modern))
+        context = trusting(www.chain_pem)
+        async with connected(port, tls=context, sni="www.a.example") as client:
+            assert client.writer.get_extra_info("ssl_object").version() == "TLSv1.3"
+        with pytest.raises(ssl.SSLError):
+            await _agreed(port, www, "ECDHE-ECDSA-AES128-GCM-SHA256")
+
+        await world.serve(*_one_host(www, port, TLS))
+
+        async def is_spoken() -> bool:
+            try:
+                return bool(await _agreed(port, www, "ECDHE-ECDSA-AES128-GCM-SHA256"))
+            except ssl.SSLError:
+                return False
+
+        await until(is_spoken)
+
+
+_OLD_CIPHERS = (
+    "ECDHE-ECDSA-AES128-SHA256",  # CBC
+    "ECDHE-ECDSA-AES256-SHA",  # CBC and SHA-1
+    "AES128-GCM-SHA256",  # no forward secrecy
+)
+
+
+async def _agreed(port: int, www: Identity, ciphers: str) -> str:
+    """Return the cipher suite of a TLS 1.2 connection by a client that offers only these."""
+    context = trusting(www.chain_pem)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(ciphers)
+    async with connected(port, tls=context, sni="www.a.example") as client:
+        name: str = client.writer.get_extra_info("cipher")[0]
+        return name
+
+
+def _one_host(www: Identity, port: int, handler: ForwardHttp) -> tuple[Row, ...]:
+    return (
+        www.certificate,
+        server_name("www.a.example", www),
+        listener(port, handler),
+        host("www.a.example", route(Respond(status=200)), router=HTTPS),
+    )
 
 
 async def test_routers_may_want_different_certificates_for_one_name() -> None:

@@ -16,6 +16,15 @@ class Transport(StrEnum):
     UDP = "UDP"
 
 
+class TlsPolicy(StrEnum):
+    """Which clients TLS is spoken with, by the names of Mozilla's guidelines."""
+
+    MODERN = "modern"
+    """TLS 1.3 alone."""
+    INTERMEDIATE = "intermediate"
+    """TLS 1.2 and 1.3, with forward secrecy and authenticated encryption only."""
+
+
 class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http"):
     """Serve the virtual hosts of a router.
 
@@ -27,6 +36,7 @@ class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http
     router: RouterId
     tls: bool = False
     trusted_hops: int = 0
+    tls_policy: TlsPolicy = TlsPolicy.INTERMEDIATE
 
 
 class ForwardTcp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="tcp"):

@@ -113,7 +113,8 @@ def _chains(model: Model, listener: Listener, *, redact: bool) -> Iterable[Chain
                 yield Chain((), None, http)
                 return
             for hostnames, certificate in _certificates(model, handler.router):
-                yield Chain(hostnames, inline_socket(certificate, redact=redact), http)
+                socket = inline_socket(certificate, handler.tls_policy, redact=redact)
+                yield Chain(hostnames, socket, http)
         case _:
             assert_never(listener.handler)
 

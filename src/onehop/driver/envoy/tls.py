@@ -19,29 +19,41 @@ from onehop.driver.envoy.proto import (
     extension,
 )
 from onehop.model.certificate import REDACTED, Certificate
+from onehop.model.listener import TlsPolicy
 from onehop.model.pool import BackendProtocol, Pool
 
 ALPN: Final = ("h2", "http/1.1")
 
-_TLS_PARAMS: Final = {
-    "tls_minimum_protocol_version": "TLSv1_2",
+# Mozilla's server-side TLS guidelines, version 6.0
+# (https://ssl-config.mozilla.org/guidelines/6.0.json). The cipher suites of TLS 1.3 are not listed:
+# BoringSSL has the three that the guidelines name, and lets nobody choose.
+_MODERN: Final = {
+    "tls_minimum_protocol_version": "TLSv1_3",
     "tls_maximum_protocol_version": "TLSv1_3",
-    # Mozilla's "intermediate" without DHE, which BoringSSL does not have; TLS 1.3 needs no list.
+    "ecdh_curves": ["X25519MLKEM768", "X25519", "P-256", "P-384"],
+}
+_INTERMEDIATE: Final = {
+    **_MODERN,
+    "tls_minimum_protocol_version": "TLSv1_2",
     "cipher_suites": [
-        "[ECDHE-ECDSA-AES128-GCM-SHA256|ECDHE-ECDSA-CHACHA20-POLY1305]",
-        "[ECDHE-RSA-AES128-GCM-SHA256|ECDHE-RSA-CHACHA20-POLY1305]",
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "ECDHE-RSA-AES128-GCM-SHA256",
         "ECDHE-ECDSA-AES256-GCM-SHA384",
         "ECDHE-RSA-AES256-GCM-SHA384",
+        "ECDHE-ECDSA-CHACHA20-POLY1305",
+        "ECDHE-RSA-CHACHA20-POLY1305",
     ],
 }
+_PARAMS: Final = {TlsPolicy.MODERN: _MODERN, TlsPolicy.INTERMEDIATE: _INTERMEDIATE}
 _PREFIX: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls"
 
 
-def on_demand_socket(no_sni_name: str) -> dict[str, Any]:
+def on_demand_socket(no_sni_name: str, policy: TlsPolicy) -> dict[str, Any]:
     """Return the transport socket that asks for the certificate of each name when it is wanted.
 
     Args:
         no_sni_name: the Secret for clients that send no name.
+        policy: with which clients TLS is spoken.
     """
     selector = TypedStruct(
         type_url=f"{_PREFIX}.cert_selectors.on_demand_secret.v3.Config",
@@ -58,6 +70,7 @@ def on_demand_socket(no_sni_name: str) -> dict[str, Any]:
     )
     name = "envoy.tls.certificate_selectors.on_demand_secret"
     return _downstream(
+        policy,
         {"custom_tls_certificate_selector": extension(name, selector)},
         # Demanded by Envoy: "On demand certificates are not integrated with session resumption
         # support." A client that comes back makes a full handshake.
@@ -66,15 +79,16 @@ def on_demand_socket(no_sni_name: str) -> dict[str, Any]:
     )
 
 
-def secret_socket(secret: str) -> dict[str, Any]:
+def secret_socket(secret: str, policy: TlsPolicy) -> dict[str, Any]:
     """Return the transport socket that shows one certificate, whatever name is asked for."""
     config = {"name": secret, "sds_config": ADS}
-    return _downstream({"tls_certificate_sds_secret_configs": [config]})
+    return _downstream(policy, {"tls_certificate_sds_secret_configs": [config]})
 
 
-def inline_socket(certificate: Certificate, *, redact: bool) -> dict[str, Any]:
+def inline_socket(certificate: Certificate, policy: TlsPolicy, *, redact: bool) -> dict[str, Any]:
     """Return the transport socket with the certificate itself, for a static configuration."""
-    return _downstream({"tls_certificates": [certificate_pair(certificate, redact=redact)]})
+    pair = certificate_pair(certificate, redact=redact)
+    return _downstream(policy, {"tls_certificates": [pair]})
 
 
 def render_secret(name: str, certificate: Certificate) -> Any:
@@ -121,13 +135,18 @@ def _upstream_tls(pool: Pool) -> dict[str, Any]:
     return extension("envoy.transport_sockets.tls", context)
 
 
-def _downstream(certificates: dict[str, Any], **resumption: bool) -> dict[str, Any]:
+def _downstream(
+    policy: TlsPolicy, certificates: dict[str, Any], **resumption: bool
+) -> dict[str, Any]:
     context = DownstreamTlsContext(
         common_tls_context={
-            "tls_params": _TLS_PARAMS,
+            "tls_params": _PARAMS[policy],
             "alpn_protocols": ALPN,
             **certificates,
         },
+        # All suites are good, and the client knows which of them its processor is fast at: the
+        # guidelines leave the choice to it.
+        prefer_client_ciphers=True,
         **resumption,
     )
     return extension("envoy.transport_sockets.tls", context)

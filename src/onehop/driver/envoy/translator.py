@@ -216,9 +216,11 @@ class Translator:
                 http = render_http(handler, self._access_log)
                 static = self._secrets.static_chains(handler.router)
                 if not static:
-                    return [Chain((), on_demand_socket(f"{handler.router}/*"), http)]
+                    socket = on_demand_socket(f"{handler.router}/*", handler.tls_policy)
+                    return [Chain((), socket, http)]
                 return [
-                    Chain(s.hostnames, secret_socket(f"={s.certificate}"), http) for s in static
+                    Chain(s.hostnames, secret_socket(f"={s.certificate}", handler.tls_policy), http)
+                    for s in static
                 ]
             case _:
                 assert_never(handler)
