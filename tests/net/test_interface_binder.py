@@ -135,6 +135,17 @@ def bind(host: Host, *addresses: IpAddr) -> None:
     host.run(main)
 
 
+def test_a_host_with_many_interfaces_is_one_of_ours(hosts: tuple[Host, Host, Host]) -> None:
+    """The kernel tells of them in several messages; ours is in the first, and all are read."""
+    host, _, _ = hosts
+    for number in range(30):
+        _ip("-n", host.name, "link", "add", f"br{number}", "type", "bridge")
+
+    host.run(lambda: InterfaceBinder("lo").bind(VIP[4]))
+
+    assert host.run(InterfaceBinder("lo").bound) == {VIP[4]}
+
+
 @pytest.mark.parametrize("family", [4, 6])
 def test_a_bound_address_is_a_host_route_with_our_marks(
     hosts: tuple[Host, Host, Host], family: int

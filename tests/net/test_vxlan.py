@@ -176,6 +176,19 @@ def test_the_device_is_made_as_flannel_makes_its_own(world: World) -> None:
     assert link["mtu"] == 1500 - (70 if world.family.ip == "-6" else 50)
 
 
+def test_a_host_with_many_links_and_addresses_joins(world: World) -> None:
+    """The kernel tells of them in several messages, and begins no other list before the end."""
+    for number in range(40):
+        world.host.ip("link", "add", f"br{number}", "type", "bridge")
+        world.host.ip("address", "add", f"198.51.100.{number}/32", "dev", "eth0")
+        world.host.ip("address", "add", f"2001:db8:1::{number}/128", "dev", "eth0", "nodad")
+    world.lead_to_us()
+
+    world.join(2)
+
+    assert world.reaches(2)
+
+
 def test_a_restart_finds_everything_and_writes_nothing(world: World) -> None:
     """The Pods are reached all the while: no link, entry or route changes."""
     world.join(2, 3)

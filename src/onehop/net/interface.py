@@ -161,7 +161,8 @@ class InterfaceBinder:
 
     async def _link(self, netlink: AsyncIPRoute) -> Link:
         entries: Any = await netlink.get_links(ifname=self._interface)
-        async for entry in entries:
+        # To the end: while a list is unread, the kernel begins no other one (EBUSY).
+        for entry in [entry async for entry in entries]:
             flags = entry["flags"]
             mac = parse_mac(entry.get("address") or "")
             return Link(

@@ -186,12 +186,16 @@ def _device(entry: Any) -> _Device:
 
 async def _mtu(netlink: AsyncIPRoute, vtep: Vtep) -> int:
     """Return what fits into a packet of the link that our local address is on."""
+    # Each list to its end: while one is unread, the kernel begins no other one (EBUSY).
     addresses: Any = await netlink.get_addr()
-    async for entry in addresses:
-        if parse_ip(entry.get("local") or entry.get("address") or "") == vtep.local:
-            links: Any = await netlink.get_links(index=entry["index"])
-            async for link in links:
-                return int(link.get("mtu")) - _OVERHEAD[is_ipv6(vtep.local)]
+    texts = [
+        (entry["index"], entry.get("local") or entry.get("address")) async for entry in addresses
+    ]
+    index = next((index for index, text in texts if parse_ip(text or "") == vtep.local), None)
+    if index is not None:
+        links: Any = await netlink.get_links(index=index)
+        for mtu in [link.get("mtu") async for link in links]:
+            return int(mtu) - _OVERHEAD[is_ipv6(vtep.local)]
     raise TransientError(f"{vtep.local} is an address of no interface here")
 
 
