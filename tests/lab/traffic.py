@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 PATIENCE_S: Final = 5.0
-"""Who waits longer than this has been failed."""
+"""Who waits longer than this has been failed, unless a flow says otherwise."""
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +24,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
         kind: `keep-alive` and `fresh` speak HTTP, `tcp` hears a Pod's greeting and an echo.
         every_s: from the beginning of a request to that of the next.
         clients: how many at once.
+        patience_s: who waits longer has been failed.
     """
 
     kind: str
@@ -31,6 +32,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 80
     every_s: float = 0.02
     clients: int = 2
+    patience_s: float = PATIENCE_S
 
 
 class Seen(msgspec.Struct, kw_only=True):
@@ -162,7 +164,7 @@ async def _client(flow: Flow, log: list[Seen], ended: asyncio.Event) -> None:
     while not ended.is_set():
         seen = Seen(kind=flow.kind, at=time.monotonic())
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(flow.patience_s):
                 await _KINDS[flow.kind](flow, connection, seen)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, _BadAnswerError) as err:
             seen.error = str(err) or type(err).__name__
