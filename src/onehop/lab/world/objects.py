@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 import yaml
 
 from onehop.lab import controller
+from onehop.lab.world.overlay import overlay_end
 from onehop.lab.world.plan import NODE_ASN, POD_NET, Node, Plan, Pod
 from onehop.lab.world.pod import HTTP_PORT, TCP_PORT, UDP_PORT
 from onehop.lab.world.spec import Underlay
@@ -33,6 +34,9 @@ def cluster_objects(plan: Plan) -> Iterator[Json]:
         yield from _peers(plan)
     for node in plan.nodes:
         yield from node_objects(plan, node)
+    if plan.spec.network is Underlay.VXLAN:
+        for host in plan.lbs:
+            yield overlay_end(plan, host)
 
 
 def node_objects(plan: Plan, node: Node) -> Iterator[Json]:

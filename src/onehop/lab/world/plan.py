@@ -27,6 +27,7 @@ _SHARED = 10
 _FIRST_POD = 2
 _BLOCK_LENGTH = {4: 26, 6: 122}  # Calico's defaults
 _CIDR_LENGTH = {4: 24, 6: 64}  # kube-controller-manager's defaults
+_FIRST_LB_RANGE = 201  # of the Pod network, behind those of the nodes
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +99,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def node(self, name: str) -> Node:
         """Return the node of a name; KeyError if there is none."""
         return {node.name: node for node in self.nodes}[name]
+
+    def end_ranges(self, lb: str) -> tuple[Cidr, ...]:
+        """Return the ranges of a load balancer that is an end of the overlay; no node has them."""
+        number = [host.name for host in self.lbs].index(lb)
+        return tuple(_part(POD_NET[family], _FIRST_LB_RANGE + number) for family in self.families)
 
     def namespace(self, who: str) -> str:
         """Return the name of the network namespace of a host or a Pod."""
