@@ -22,6 +22,7 @@ from onehop.model.route import (
 
 BACKEND_MISSING: Final = Respond(status=503, body="the backend of this route is missing\n")
 HTTP_CODE_KEEPING_THE_METHOD: Final = 308  # RFC 9110 section 15.4.9
+HSTS_HEADER: Final = "strict-transport-security"
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -68,8 +69,11 @@ def claim_route(  # noqa: PLR0913  what a path is made of, by name
     )
     if not is_tls:
         return Claim(hostname, plain, None)
-    hsts = (("strict-transport-security", policy.hsts),) if policy.hsts else ()
-    secure = msgspec.structs.replace(plain, response_headers=_response_headers(policy, hsts))
+    secure = plain
+    if policy.hsts:
+        hsts = ((HSTS_HEADER, policy.hsts),)
+        secure = msgspec.structs.replace(plain, response_headers=_response_headers(policy, hsts))
+        plain = msgspec.structs.replace(plain, response_headers=_without_hsts(policy))
     if policy.ssl_redirect:
         redirect = Redirect(code=HTTP_CODE_KEEPING_THE_METHOD, scheme="https")
         plain = msgspec.structs.replace(plain, action=redirect)
@@ -124,6 +128,16 @@ def _guard(policy: Policy) -> Guard:
         deny=policy.deny_sources or (),
         body_limit_bytes=policy.body_limit,
         rate_limit=limit,
+    )
+
+
+def _without_hsts(policy: Policy) -> HeaderEdit:
+    """Return the edits of answers over plain HTTP, which must not say it (RFC 6797, 7.2)."""
+    said = _response_headers(policy, ())
+    return HeaderEdit(
+        set=tuple(edit for edit in said.set if edit[0] != HSTS_HEADER),
+        add=tuple(edit for edit in said.add if edit[0] != HSTS_HEADER),
+        remove=tuple(dict.fromkeys((*said.remove, HSTS_HEADER))),
     )
 
 
