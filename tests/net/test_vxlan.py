@@ -444,3 +444,19 @@ def _state(world: World) -> tuple[object, ...]:
         world.host.show("address", "show", "to", world.vtep.inner) != [],
         world.host.show("link", "show", "up", "type", "vxlan") != [],
     )
+
+
+def test_the_overlays_of_two_families_leave_each_other_alone() -> None:
+    """A dual-stack cluster has both, and both keep their routes in one table."""
+    with machines("vx-lb", "vx-node2") as (host, node):
+        ipv4 = World(host, [], Family(ipv6=False))
+        ipv6 = World(host, [node], Family(ipv6=True))
+        before: dict[str, dict[str, Any]] = {}
+
+        for world in (ipv4, ipv6):
+            world.join(2)
+            before |= world.routes()
+        ipv4.join(2)
+
+        assert ipv4.routes() | ipv6.routes() == before
+        assert before.keys() == {ipv4.family.cidr(2), ipv6.family.cidr(2)}

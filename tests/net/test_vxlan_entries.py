@@ -85,6 +85,13 @@ def test_a_tunnel_of_another_overlay_is_not_ours(changes: dict[str, Any]) -> Non
     assert [fault.reason for fault in wanted.faults] == [TunnelFaultReason.OTHER_OVERLAY]
 
 
+def test_the_other_family_of_a_node_is_no_fault() -> None:
+    """It is the other overlay's affair, where a node has an end in each."""
+    other = tunnel(2, outer=IpAddr("2001:db8::2"), inner=IpAddr("fd00:2::"), prefixes=())
+
+    assert want_tunnels([tunnel(2), other], IPV4, DEVICE).faults == ()
+
+
 @pytest.mark.parametrize(
     "field",
     [{"mac": "02:00:00:00:00:02"}, {"inner": "10.244.2.0"}, {"prefixes": ("10.244.2.0/24",)}],

@@ -68,15 +68,20 @@ def diff_routes(
 class OwnRoutes:
     """The routes of our table that carry one metric, and the foreign ones beside them.
 
+    Args:
+        metric: theirs.
+        families: where several mirrors have one metric, each has a family of its own.
+
     Attributes:
         present: ours, by prefix.
         foreign: everybody else's in our table, less BIRD's, by prefix and metric.
     """
 
-    def __init__(self, metric: int) -> None:
+    def __init__(self, metric: int, families: Collection[int] = _FAMILIES) -> None:
         self.present: dict[Cidr, KernelRoute] = {}
         self.foreign: dict[tuple[Cidr, int], KernelRoute] = {}
         self._metric = metric
+        self._families = families
         self._heard: list[Message] | None = None
         """While the table is being read: what changed meanwhile, to be gone over again after."""
 
@@ -95,7 +100,7 @@ class OwnRoutes:
         foreign: dict[tuple[Cidr, int], KernelRoute] = {}
         heard = self._heard = []
         try:
-            for family in _FAMILIES:
+            for family in self._families:
                 for payload in await list_all(list_routes(family, TABLE)):
                     self._file(read_route(payload), present, foreign)
             self.present, self.foreign = present, foreign
@@ -107,6 +112,8 @@ class OwnRoutes:
     def hear(self, message: Message) -> bool:
         """Take an event over; return whether it concerned our table."""
         if message.kind not in {NEW_ROUTE, DEL_ROUTE} or route_table(message.payload) != TABLE:
+            return False
+        if message.payload[0] not in self._families:  # rtm_family, the first byte of rtmsg
             return False
         if self._heard is not None:
             self._heard.append(message)

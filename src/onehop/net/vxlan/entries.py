@@ -70,10 +70,15 @@ def want_tunnels(tunnels: Iterable[Tunnel], vtep: Vtep, device: int) -> Wanted:
     A node that claims what another node has is refused whole, and harms nobody else.
     """
     wanted = Wanted(entries={}, routes={}, nodes={}, faults=())
+    tunnels = tuple(tunnels)
+    ipv6 = is_ipv6(vtep.local)
+    of_family = {tunnel.node for tunnel in tunnels if is_ipv6(tunnel.outer) is ipv6}
     faults: list[TunnelFault] = []
     for tunnel in tunnels:
         if tunnel.outer == vtep.local or tunnel.inner == vtep.inner:
             continue  # our own Node object
+        if is_ipv6(tunnel.outer) is not ipv6 and tunnel.node in of_family:
+            continue  # a dual-stack node: its other end is the other overlay's affair
         if not vtep.leads_to(tunnel):
             detail = f"VNI {tunnel.vni}, port {tunnel.port} at {tunnel.outer}"
             faults.append(TunnelFault(tunnel.node, TunnelFaultReason.OTHER_OVERLAY, detail))

@@ -76,7 +76,9 @@ class Overlay:
         self._tunnels: tuple[Tunnel, ...] | None = None
         self._device = 0
         self._is_device_sure = False
-        self._mirror = OwnRoutes(TUNNEL_METRIC)
+        self._family = socket.AF_INET6 if is_ipv6(vtep.inner) else socket.AF_INET
+        # The overlay of the other family keeps its routes at the same metric.
+        self._mirror = OwnRoutes(TUNNEL_METRIC, (self._family,))
         self._is_refused = False
         self._wake = asyncio.Event()
 
@@ -142,10 +144,9 @@ class Overlay:
             )
 
     async def _entries(self) -> list[Entry]:
-        inner = socket.AF_INET6 if is_ipv6(self._vtep.inner) else socket.AF_INET
         found = [
             read_entry(payload)
-            for family in (socket.AF_BRIDGE, inner)
+            for family in (socket.AF_BRIDGE, self._family)
             for payload in await list_all(list_entries(family, self._device))
         ]
         return [entry for entry in found if entry is not None]
