@@ -148,7 +148,13 @@ async def _finish(netlink: AsyncIPRoute, device: _Device, vtep: Vtep, mtu: int) 
     if device.mtu != mtu:
         await netlink.link("set", index=device.index, mtu=mtu)
     addresses: Any = await netlink.get_addr(index=device.index)
-    present = {parse_ip(entry.get("address") or "") async for entry in addresses}
+    present = {
+        parse_ip(entry.get("address") or ""): entry.get("proto") async for entry in addresses
+    }
+    for address in [each for each, proto in present.items() if each and proto == PROTOCOL]:
+        if address != vtep.inner:  # of before our Node object was made anew
+            bits = 128 if is_ipv6(address) else 32
+            await netlink.addr("del", index=device.index, address=address, prefixlen=bits)
     if vtep.inner not in present:
         ipv6 = is_ipv6(vtep.inner)
         where = {"address": vtep.inner, "prefixlen": 128 if ipv6 else 32}

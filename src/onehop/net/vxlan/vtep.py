@@ -52,6 +52,17 @@ class Vtep(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         )
 
 
+def end_of(tunnel: Tunnel) -> Vtep:
+    """Return the end that a Node object speaks of, as its own host sees it."""
+    return Vtep(
+        vni=tunnel.vni,
+        port=tunnel.port,
+        local=tunnel.outer,
+        inner=tunnel.inner,
+        mac=tunnel.mac.lower(),
+    )
+
+
 async def own_ends(tunnels: Sequence[Tunnel]) -> tuple[Vtep, ...]:
     """Return the ends that are ours: those whose outer address is an address of this host.
 
@@ -62,13 +73,7 @@ async def own_ends(tunnels: Sequence[Tunnel]) -> tuple[Vtep, ...]:
     """
     payloads = await ask_all([ask_route(tunnel.outer) for tunnel in tunnels])
     return tuple(
-        Vtep(
-            vni=tunnel.vni,
-            port=tunnel.port,
-            local=tunnel.outer,
-            inner=tunnel.inner,
-            mac=tunnel.mac.lower(),
-        )
+        end_of(tunnel)
         for tunnel, payload in zip(tunnels, payloads, strict=True)
         if payload is not None and read_answer(payload).kind == LOCAL
     )
