@@ -10,6 +10,8 @@ command -v bird >/dev/null || packages+=(bird2)
 command -v tcpdump >/dev/null || packages+=(tcpdump)
 command -v curl >/dev/null || packages+=(curl)
 command -v kubectl >/dev/null || packages+=(kubernetes-client)
+command -v pebble >/dev/null || packages+=(pebble)
+command -v knotd >/dev/null || packages+=(knot)
 command -v setpriv >/dev/null || packages+=(util-linux)
 command -v wrk >/dev/null || packages+=(wrk)
 [ ${#packages[@]} -eq 0 ] && exit 0

@@ -5,11 +5,16 @@
   + TransientError         worth retrying; `retry_after_s` in seconds, or None for backoff
     - KubeUnavailable      API server unreachable, 429 or 5xx, or its answer was cut short
     - DriverUnavailable    data plane's control socket or REST port does not answer
+    - AcmeUnavailable      CA unreachable, 5xx, its answer was cut short, or it asked for a pause
+      . AcmeAnswerLost     the request went out, its answer did not come: it may have been done
+    - SolverUnavailable    a name server or webhook did not take our DNS record
   + RejectedError          the other side read what we sent and refused it; never retried as is
     - KubeGone             410: the resourceVersion is too old, list again
     - KubeConflict         409: somebody wrote in between, read again
     - KubeNotFound         404
     - KubeForbidden        401 or 403: rights are missing or a token has expired
+    - AcmeNonsense         the CA's answer is not ACME, or its certificate is not what we asked for
+    - SolverRefused        a name server or webhook read our DNS record and refused it
 
 Bad *cluster* input is not here: it is a `Problem` value (see `onehop.model.problem`).
 """
@@ -43,6 +48,18 @@ class DriverUnavailable(TransientError):  # noqa: N818
     """The data plane's control socket or REST port does not answer."""
 
 
+class AcmeUnavailable(TransientError):  # noqa: N818
+    """The CA cannot be reached, answered 5xx, was cut off, or asked for a pause not yet over."""
+
+
+class AcmeAnswerLost(AcmeUnavailable):
+    """A request went out and its answer was lost or a 5xx: the CA may have done as it was asked."""
+
+
+class SolverUnavailable(TransientError):  # noqa: N818
+    """The name server or webhook that sets our DNS records does not answer, or not yet."""
+
+
 class RejectedError(OnehopError):
     """The other side read what we sent and refused it; the same bytes would fail again."""
 
@@ -61,3 +78,11 @@ class KubeNotFound(RejectedError):  # noqa: N818
 
 class KubeForbidden(RejectedError):  # noqa: N818
     """401 or 403: rights are missing, or the token has expired."""
+
+
+class AcmeNonsense(RejectedError):  # noqa: N818
+    """The CA's answer is not ACME, or its certificate is not the one that was asked for."""
+
+
+class SolverRefused(RejectedError):  # noqa: N818
+    """The name server or webhook read our DNS record and refused it."""

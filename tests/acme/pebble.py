@@ -1,0 +1,143 @@
+"""Real servers on loopback: Let's Encrypt's Pebble, and the DNS it asks."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import ssl
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+
+from onehop.base.child import bound_to_parent
+from tests.acme.minica import MiniCa, make_ca
+
+
+class Pebble(NamedTuple):
+    """A running CA.
+
+    Attributes:
+        http_port: where it looks for http-01, on the address that its DNS gives.
+        tls_port: where it looks for tls-alpn-01.
+        dns: the management interface of pebble-challtestsrv, or empty if other DNS was given.
+    """
+
+    directory: str
+    management: str
+    http_port: int
+    tls_port: int
+    dns: str
+    ca: MiniCa
+
+    async def manage(self, path: str) -> Any:
+        """Ask what Pebble tells its testers."""
+        trust = ssl.create_default_context(cadata=self.ca.ca_pem)
+        async with (
+            aiohttp.ClientSession() as http,
+            http.get(f"{self.management}/{path}", ssl=trust) as response,
+        ):
+            return await response.text()
+
+    async def set_dns(self, path: str, **body: Any) -> None:
+        """Tell pebble-challtestsrv what to answer."""
+        async with (
+            aiohttp.ClientSession() as http,
+            http.post(f"{self.dns}/{path}", json=body) as response,
+        ):
+            assert response.status == 200
+
+
+@contextlib.asynccontextmanager
+async def running_pebble(
+    folder: Path,
+    *,
+    env: Mapping[str, str] | None = None,
+    config: Mapping[str, Any] | None = None,
+    dns_server: str | None = None,
+    is_strict: bool = True,
+) -> AsyncGenerator[Pebble]:
+    """Start Pebble, with pebble-challtestsrv beside it unless another DNS server is given."""
+    ca = await asyncio.to_thread(make_ca, folder)
+    acme, manage, http, tls, dns, dns_manage = free_ports(6)
+    settings = {
+        "listenAddress": f"127.0.0.1:{acme}",
+        "managementListenAddress": f"127.0.0.1:{manage}",
+        "certificate": str(ca.certificate),
+        "privateKey": str(ca.key),
+        "httpPort": http,
+        "tlsPort": tls,
+        "ocspResponderURL": "",
+        "externalAccountBindingRequired": False,
+    } | dict(config or {})
+    file = folder / "pebble.json"
+    file.write_text(json.dumps({"pebble": settings}))
+    strict = ("-strict",) if is_strict else ()
+    command = ("pebble", "-config", str(file), *strict)
+    command = (*command, "-dnsserver", dns_server or f"127.0.0.1:{dns}")
+    challtestsrv = (
+        "pebble-challtestsrv",
+        *("-http01", "", "-https01", "", "-tlsalpn01", "", "-dns01", f"127.0.0.1:{dns}"),
+        *("-management", f"127.0.0.1:{dns_manage}", "-defaultIPv6", ""),
+    )
+    base_env = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0", "PEBBLE_AUTHZREUSE": "0"}
+    async with contextlib.AsyncExitStack() as stack:
+        if dns_server is None:
+            await stack.enter_async_context(running(challtestsrv, {}, dns_manage))
+        await stack.enter_async_context(running(command, base_env | dict(env or {}), acme))
+        await listening(manage)
+        yield Pebble(
+            directory=f"https://127.0.0.1:{acme}/dir",
+            management=f"https://127.0.0.1:{manage}",
+            http_port=http,
+            tls_port=tls,
+            dns="" if dns_server else f"http://127.0.0.1:{dns_manage}",
+            ca=ca,
+        )
+
+
+@contextlib.asynccontextmanager
+async def running(
+    command: Sequence[str], env: Mapping[str, str], port: int
+) -> AsyncGenerator[None]:
+    """Have a program listening on a port of loopback, and gone afterwards."""
+    process = await asyncio.create_subprocess_exec(
+        *bound_to_parent(command),
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **env},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await listening(port)
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def listening(port: int) -> None:
+    """Return when somebody accepts connections on the port."""
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                await writer.wait_closed()
+                return
+            await asyncio.sleep(0.01)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listened on a moment ago, for TCP and UDP."""
+    with contextlib.ExitStack() as stack:
+        ports: list[int] = []
+        while len(ports) < count:
+            tcp = stack.enter_context(socket.socket())
+            udp = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+            tcp.bind(("127.0.0.1", 0))
+            with contextlib.suppress(OSError):
+                udp.bind(("127.0.0.1", tcp.getsockname()[1]))
+                ports.append(tcp.getsockname()[1])
+        return ports
