@@ -17,6 +17,7 @@ from bench import (
     row_edit,
     row_endpoint,
     row_ingress,
+    row_ladder,
     row_quiet,
     row_reach,
     row_start,
@@ -34,6 +35,7 @@ ROWS: Final = (
     *row_ingress.ROWS,
     *row_edit.ROWS,
     *row_reach.ROWS,
+    *row_ladder.ROWS,
     *row_throughput.ROWS,
 )
 

@@ -1,5 +1,6 @@
 """Labs of other kinds: without BGP, and with clients whose own address the Pods see."""
 
+import functools
 import os
 from collections.abc import AsyncGenerator
 
@@ -40,7 +41,7 @@ async def test_without_bgp_a_removed_route_is_put_back_at_once(name: str) -> Non
         for cidr in cidrs:
             await world.exec(view.lb, "ip", "route", "del", cidr, "table", "111")
         for cidr in cidrs:
-            await until(lambda cidr=cidr: _has_route(view, cidr), f"{cidr} is back")
+            await until(functools.partial(_has_route, view, cidr), f"{cidr} is back")
         await view.until_direct()
 
     assert requests.failed == []

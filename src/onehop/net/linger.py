@@ -80,7 +80,7 @@ class LingeringRoutes:
                         async with asyncio.timeout(self._look_s):
                             await self._wake.wait()
         finally:
-            with contextlib.suppress(TransientError):  # what stays is taken over, or in nobody's way
+            with contextlib.suppress(TransientError):  # the next one takes over what stays
                 await self._remove(tuple(self._shadows))
 
     async def _follow(self) -> None:
