@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -152,7 +152,7 @@ def _hop(node: int) -> str:
 
 
 @contextlib.contextmanager
-def _links(nodes: int) -> Iterator[None]:
+def _links(nodes: int) -> Generator[None]:
     _ip(
         f"link add {_DEVICE} type veth peer name ohladder1\n"
         f"link set {_DEVICE} up\nlink set ohladder1 up\n"
