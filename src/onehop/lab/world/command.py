@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from onehop.base.errors import RejectedError, TransientError
 
 _COMMAND_S: Final = 30.0
+_AS_HOST: Final = 'echo "$1" >/proc/sys/kernel/hostname; shift; exec "$@"'
 
 
 class Done(NamedTuple):
@@ -76,3 +77,11 @@ async def ip(lines: Sequence[str], *, namespace: str | None = None) -> None:
 def inside(namespace: str, *argv: str) -> tuple[str, ...]:
     """Return the command that runs in a network namespace; it becomes the program itself."""
     return ("ip", "netns", "exec", namespace, *argv)
+
+
+def as_host(namespace: str, host: str, *argv: str) -> tuple[str, ...]:
+    """Return the command that runs on a host of the lab: in its network, and by its name.
+
+    Programs go by the name of their host: in Leases, in names of BGPPeers.
+    """
+    return inside(namespace, "unshare", "--uts", "sh", "-c", _AS_HOST, "sh", host, *argv)

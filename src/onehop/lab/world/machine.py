@@ -14,6 +14,7 @@ _TOOLS: Final = {
     "birdc": "bird2",
     "curl": "curl",
     "setsid": "util-linux",
+    "unshare": "util-linux",
 }
 """Programs, and the Debian packages they are in."""
 

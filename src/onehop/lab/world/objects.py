@@ -31,7 +31,6 @@ def cluster_objects(plan: Plan) -> Iterator[Json]:
         for family in plan.families:
             name, size = _POOLS[family]
             yield controller.ip_pool(name, POD_NET[family], block_size=size)
-        yield from _peers(plan)
     for node in plan.nodes:
         yield from node_objects(plan, node)
     if plan.spec.network is Underlay.VXLAN:
@@ -82,15 +81,3 @@ def sample_objects(plan: Plan) -> Iterator[Json]:
 def as_yaml(objects: Iterable[Json]) -> str:
     """Return a manifest of objects."""
     return str(yaml.dump_all(objects, Dumper=yaml.CSafeDumper, sort_keys=False))
-
-
-def _peers(plan: Plan) -> Iterator[Json]:
-    """Yield what makes every node accept the load balancers as BGP neighbours."""
-    for host in plan.lbs:
-        for address in host.addresses:
-            family = 6 if is_ipv6(address) else 4
-            name = f"onehop-{host.name}-ipv{family}"
-            # A neighbour of another AS would hear of every block from every node, each with the
-            # teller as next hop: the mesh's routes are passed on. The owners shall stay in them.
-            outside = {"keepOriginalNextHop": True} if plan.spec.asn != NODE_ASN else {}
-            yield controller.bgp_peer(name, peerIP=address, asNumber=plan.spec.asn, **outside)

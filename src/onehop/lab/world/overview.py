@@ -8,6 +8,7 @@ from onehop.base.errors import OnehopError, RejectedError
 from onehop.lab.world.bird import birdc
 from onehop.lab.world.plan import pod_space
 from onehop.lab.world.ready import balancer_state, ready_pods
+from onehop.lab.world.spec import Underlay
 from onehop.lab.world.state import Fault
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ async def look(world: "World") -> Overview:
     lines.append(await _router(world))
     lines += [await _balancer(world, host.name, host.addresses) for host in plan.lbs]
     for node in plan.nodes:
-        says = f"Pods {', '.join(node.blocks)}"
+        is_calico = plan.spec.network is Underlay.CALICO
+        says = f"Pods {', '.join(node.blocks if is_calico else node.pod_cidrs)}"
         lines.append(_program(world, node.name, node.host.addresses, says))
     try:
         ready = await ready_pods(world)

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from onehop.base.errors import TransientError
-from onehop.lab.world.command import inside, run
+from onehop.lab.world.command import as_host, run
 from onehop.lab.world.waiting import nothing_missing
 
 _START = 'log=$1; shift; setsid -- "$@" </dev/null >>"$log" 2>&1 & echo $!'
@@ -44,7 +44,9 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
         return seen is not None and seen == self.started
 
 
-async def start(who: str, argv: tuple[str, ...], log: Path, *, namespace: str = "") -> Process:
+async def start(
+    who: str, argv: tuple[str, ...], log: Path, *, namespace: str = "", host: str = ""
+) -> Process:
     """Start a program that goes on when this one ends.
 
     Args:
@@ -52,11 +54,12 @@ async def start(who: str, argv: tuple[str, ...], log: Path, *, namespace: str = 
         argv: the program and its arguments.
         log: where its output is added.
         namespace: of networks, in which it runs; "" is ours.
+        host: the name of the host that it runs on there.
 
     Raises:
         TransientError: it ended at once; the message has the end of its log.
     """
-    command = inside(namespace, *argv) if namespace else argv
+    command = as_host(namespace, host, *argv) if namespace else argv
     pid = int(await run("sh", "-c", _START, "sh", str(log), *command))
     started = _stat(pid)
     if started is None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 import yaml
@@ -17,7 +18,9 @@ from onehop.model.address import is_ipv6
 
 DOOR = "door"
 CONTROLLER = "controller"
-_ONEHOP = "from onehop.cli import main; main()"  # wherever pip has put the command itself
+ONEHOP: Final = (sys.executable, "-c", "from onehop.cli import main; main()")
+"""The command itself, wherever pip has put it."""
+CONFIG: Final = "onehop.yaml"
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,18 +96,28 @@ def balancer_program(plan: Plan, host: Host, state: State) -> Program:
     """Return a load balancer, after writing its `onehop.yaml`."""
     home = state.home(host.name)
     config = balancer_config(plan, host, kubeconfig=state.inner_kubeconfig, state=home / "state")
-    file = home / "onehop.yaml"
+    file = home / CONFIG
     file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    argv = (sys.executable, "-c", _ONEHOP, "run", "--config", str(file))
+    argv = (*ONEHOP, "run", "--config", str(file))
     return Program(who=host.name, where=host.name, argv=argv)
 
 
 def later_programs(plan: Plan, state: State) -> Iterator[Program]:
     """Yield all that need the API, and the router."""
+    yield from cluster_programs(plan, state)
+    yield from balancer_programs(plan, state)
+
+
+def cluster_programs(plan: Plan, state: State) -> Iterator[Program]:
+    """Yield what is there before anybody installs a load balancer."""
     yield controller_program(plan, state)
     yield router_program(plan, state)
     for node in plan.nodes:
         yield node_program(plan, node, state)
+
+
+def balancer_programs(plan: Plan, state: State) -> Iterator[Program]:
+    """Yield the load balancers."""
     for host in plan.lbs:
         yield balancer_program(plan, host, state)
 

@@ -15,18 +15,20 @@ from onehop.lab.api.kubeconfig import kubeconfig
 from onehop.lab.node import process_mark
 from onehop.lab.world.build import make_namespaces, namespaces_of, remove_namespaces, wire
 from onehop.lab.world.cluster import Cluster
-from onehop.lab.world.command import Done, attempt, inside
+from onehop.lab.world.command import Done, as_host, attempt
 from onehop.lab.world.link import wirings
 from onehop.lab.world.machine import check_machine
 from onehop.lab.world.objects import NAMESPACE, as_yaml, cluster_objects, pod_object, sample_objects
+from onehop.lab.world.peers import introduce
 from onehop.lab.world.plan import Plan, make_plan, pod_space
 from onehop.lab.world.process import Process, last_words, start
 from onehop.lab.world.program import (
     DOOR,
     Program,
     api_program,
+    balancer_programs,
+    cluster_programs,
     door_program,
-    later_programs,
     pod_program,
 )
 from onehop.lab.world.ready import wait_ready
@@ -121,7 +123,8 @@ class World:
         pod = pod_space(who)
         if who not in everybody and pod not in everybody:
             raise ConfigError(f"{who}: nobody in the lab; there are {', '.join(everybody)}")
-        return inside(self.plan.namespace(who if who in everybody else pod), *argv)
+        space = who if who in everybody else pod
+        return as_host(self.plan.namespace(space), who, *argv)
 
     @contextlib.asynccontextmanager
     async def cluster(self) -> AsyncGenerator[Cluster]:
@@ -133,7 +136,7 @@ class World:
         """Start a program of the lab, and write that down."""
         where = self.plan.namespace(program.where) if program.where else ""
         log = self.state.log(program.who)
-        process = await start(program.who, program.argv, log, namespace=where)
+        process = await start(program.who, program.argv, log, namespace=where, host=program.where)
         self.state.note(process)
         return process
 
@@ -170,7 +173,10 @@ class World:
         self.write_manifests()
         await self.start_all((api_program(plan, self.state), door_program(plan)))
         await self._open_door()
-        await self.start_all(later_programs(plan, self.state))
+        await self.start_all(cluster_programs(plan, self.state))
+        balancers = tuple(balancer_programs(plan, self.state))
+        await introduce(self)
+        await self.start_all(balancers)
         say("waiting until Pods are ready and onehop serves")
         await wait_ready(self)
         self.change(is_complete=True)
