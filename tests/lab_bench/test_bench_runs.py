@@ -1,6 +1,7 @@
 """The comparison as a user runs it, made small: what holds however fast the machine is."""
 
 import asyncio
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,10 @@ from onehop.lab.bench.proxy import edge, responder
 from onehop.lab.bench.result import Result
 from onehop.lab.bench.run import QUICK, compare
 from onehop.lab.bench.way import BALANCED, LOADS, WAYS
+from onehop.lab.world.process import inhabitants
 from onehop.lab.world.state import State
 from onehop.lab.world.world import silent
+from tests.e2e.waiting import until
 from tests.lab_world.conftest import remains
 
 
@@ -91,6 +94,34 @@ async def test_each_way_is_what_it_says(measured: Result) -> None:
             assert cell.cost.balancer_us > 0
             # Only behind a second tier is there anything of weight that the second tier does.
             assert (cell.cost.edge_us > cell.cost.balancer_us / 5) == way.is_two_tiers
+
+
+@pytest.mark.root
+@pytest.mark.slow
+async def test_who_is_told_to_end_takes_the_lab_down(name: str) -> None:
+    """By SIGTERM, while load is running; the exit code tells."""
+    process = await asyncio.create_subprocess_exec(
+        *(Path(sys.executable).with_name("onehop"), "lab", "bench", "--name", name),
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    client = [Path("/run/netns") / f"{name}-client"]
+
+    def load() -> list[str]:
+        return [each.who for each in inhabitants(client) if each.who == "wrk"]
+
+    try:
+        async with asyncio.timeout(60):
+            while b"counting" not in await process.stderr.readline():
+                pass
+        await until(load, "load is running")
+    finally:
+        process.terminate()
+        async with asyncio.timeout(60):
+            await process.communicate()
+
+    assert process.returncode == 128 + signal.SIGTERM
+    assert remains(name) == []
 
 
 @pytest.mark.root

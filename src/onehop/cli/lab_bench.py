@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from rich.console import Console
@@ -14,6 +15,9 @@ from onehop.lab.bench.png import check_png, write_png
 from onehop.lab.bench.report import markdown
 from onehop.lab.bench.result import Result
 from onehop.lab.bench.run import QUICK, Effort, compare
+
+_TERMINATED: Final = 128 + signal.SIGTERM
+"""The exit code by which shells know it."""
 
 
 def effort(rounds: int | None, seconds: float | None, *, quick: bool) -> Effort:
@@ -47,9 +51,10 @@ async def bench(
     _check_files(svg, png)
     if png is not None:
         check_png()
-    # Who is told to end takes the lab down first, as after Ctrl-C.
+    # Whoever is told to end takes the lab down first: what runs on the loop is cancelled, as after
+    # Ctrl-C, and has its end awaited.
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+    loop.add_signal_handler(signal.SIGTERM, sys.exit, _TERMINATED)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     result = await compare(name, todo, say=lambda text: console.print(f"[dim]{text}[/dim]"))
     sys.stdout.write(_json(result) if as_json else markdown(result))

@@ -1,7 +1,12 @@
 """The load: wrk, at the client, as fast as it is answered; and single questions by curl."""
 
+import asyncio
+import contextlib
+import math
 import shlex
 import shutil
+import signal
+import subprocess
 from contextlib import AbstractContextManager
 from importlib import resources
 from pathlib import Path
@@ -9,18 +14,19 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from onehop.base.errors import ConfigError, RejectedError
+from onehop.base.errors import ConfigError, RejectedError, TransientError
 from onehop.lab.bench.proxy import POD_HEADER, SAW_HEADER
 from onehop.lab.bench.way import Load, Target
+from onehop.lab.world.command import Done
 
 if TYPE_CHECKING:
     from onehop.lab.world import World
 
-_LONGEST_S: Final = 3600
-"""For wrk itself, which knows whole seconds only: it is interrupted when its time is over."""
+_SUM_S: Final = 10.0
+"""How long wrk may take to sum up."""
 
 
-_TOOLS: Final = {"wrk": "wrk", "curl": "curl", "taskset": "util-linux", "timeout": "coreutils"}
+_TOOLS: Final = {"wrk": "wrk", "curl": "curl", "taskset": "util-linux"}
 """Programs, and the Debian packages they are in."""
 
 
@@ -69,23 +75,46 @@ async def run_load(  # noqa: PLR0913  a load, where to, how long, how
 
     Raises:
         RejectedError: wrk could not.
+        TransientError: it does not end.
     """
     command = (
         *("taskset", "--cpu-list", str(processor)),
-        # SIGINT is how wrk is told to stop and to sum up.
-        *("timeout", "--preserve-status", "--signal=INT", str(lasts_s)),
         *("wrk", "--threads", "1", "--connections", str(load.connections)),
-        *("--duration", f"{_LONGEST_S}s", "--script", str(script)),
+        # It knows whole seconds only, so it is interrupted before.
+        *("--duration", f"{math.ceil(lasts_s) + 1}s", "--script", str(script)),
         *("--header", f"Host: {target.host}"),
         *(("--header", "Connection: close") if load.is_new else ()),
         target.url,
     )
-    done = await world.exec("client", *command)
+    done = await _interrupted(world.inside("client", *command), lasts_s)
     try:
         return msgspec.json.decode(done.out.splitlines()[-1], type=Answered)
     except (IndexError, msgspec.DecodeError) as err:
         said = (done.err or done.out).strip()
         raise RejectedError(f"{shlex.join(command)}: exit {done.code}: {said}") from err
+
+
+async def _interrupted(command: tuple[str, ...], after_s: float) -> Done:
+    """Run a command that sums up when it is interrupted, and interrupt it.
+
+    It is a child of ours itself, without timeout(1) between: nothing is left of it if we end early.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(after_s + _SUM_S):
+            await asyncio.sleep(after_s)
+            with contextlib.suppress(ProcessLookupError):  # it had nothing to wait for
+                process.send_signal(signal.SIGINT)
+            out, err = await process.communicate()
+    except TimeoutError as late:
+        raise TransientError(f"{shlex.join(command)}: does not end") from late
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return Done(process.returncode or 0, out.decode(), err.decode())
 
 
 async def ask(world: "World", target: Target, *, times: int) -> tuple[Seen, ...]:
