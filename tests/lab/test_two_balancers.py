@@ -1,6 +1,7 @@
 """Two load balancers behind one router, IPv4 and IPv6; requests go on all the time."""
 
 import asyncio
+import errno
 import sys
 from asyncio.subprocess import DEVNULL
 from pathlib import Path
@@ -117,7 +118,7 @@ def _none_failed_but_moved(requests: Requests, *, changes: int) -> None:
     requests of some milliseconds that is one or two; a load balancer can do nothing about it.
     """
     failed = [each for each in requests.log if each.error]
-    assert all("reset" in each.error for each in failed), requests.failed
+    assert all(str(errno.ECONNRESET) in each.error for each in failed), requests.failed
     assert len(failed) <= 2 * changes, requests.failed
 
 
