@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
 from typing import Final
 
 import structlog
@@ -12,6 +13,7 @@ from onehop.model.address import Cidr, IpAddr
 from onehop.model.ident import ObjectRef
 from onehop.model.network import Neighbor, NeighborRole, Network
 from onehop.model.problem import Problem, Reason, Severity
+from onehop.model.reach import RouteKind
 from onehop.net.bird.audit import Finding, FindingKind, audit
 from onehop.net.bird.bird import Bird
 from onehop.net.bird.speaker import Speaker
@@ -129,8 +131,22 @@ class BgpPart:
             while True:
                 await asyncio.sleep(AUDIT_S)
                 if self._network is not None:
-                    kernel = [r for each in self._network.ranges for r in self._fib.routes(each)]
-                    self.findings = audit(self._network, kernel, self.state.offered)
+                    self.findings = tuple(self._audit(self._network))
+
+    def _audit(self, network: Network) -> Iterator[Finding]:
+        """Yield what is wrong; to our own end of an overlay no route has to lead."""
+        kernel = [route for each in network.ranges for route in self._fib.routes(each)]
+        ends: dict[str | None, list[IpAddr]] = {}
+        for tunnel in network.tunnels:
+            ends.setdefault(tunnel.node, []).append(tunnel.inner)
+        for finding in audit(network, kernel, self.state.offered):
+            is_missing = finding.kind is FindingKind.MISSING
+            if not (is_missing and any(map(self._is_here, ends.get(finding.node, ())))):
+                yield finding
+
+    def _is_here(self, address: IpAddr) -> bool:
+        route = self._fib.route_to(address)
+        return route is not None and route.kind is RouteKind.LOCAL
 
     def _neighbors(self) -> tuple[Neighbor, ...]:
         return self._network.neighbors if self._network is not None else ()
