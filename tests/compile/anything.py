@@ -361,6 +361,13 @@ _INGRESS_ANNOTATIONS = st.builds(
     merged,
     annotations_for("Ingress")
     | annotations_for("Ingress", "path", "ssl-redirect", "hsts", "backend-protocol")
+    | st.sampled_from(
+        (
+            {"onehop.dev/client-ca": "ca"},
+            {"onehop.dev/client-ca": "ca", "onehop.dev/client-certificate": "optional"},
+            {"onehop.dev/client-ca": "CA!"},
+        )
+    )
     | st.just({"onehop.dev/backend-protocol": "https", "onehop.dev/backend-tls-ca": "ca"}),
     st.sampled_from(({}, {}, *({CLASS_ANNOTATION: name} for name in ("", "ours", "theirs")))),
 )

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from onehop.cluster import ClusterObject, Ingress, Service, ref_of
 from onehop.cluster.service import ServicePort
+from onehop.compile.clientcert import MISDIRECTED, REFUSED
 from onehop.compile.compiler import Compiled, compile_cluster
 from onehop.compile.options import Options, PathPolicy
 from onehop.compile.policy import ANNOTATIONS, Policy, parse_policy
+from onehop.compile.rule import BACKEND_MISSING, UNVERIFIED
 from onehop.compile.wish import Wish, http_wish, stream_wish
 from onehop.model.address import IpAddr
 from onehop.model.ident import ObjectRef, PoolId
@@ -41,7 +43,8 @@ HOSTILE: Final = (
 SAFE: Final = re.compile(r"[A-Za-z0-9 ._~!$&'()*+,;=:@/%#^`|-]{0,4200}")
 HEADER: Final = re.compile(r"[\x20-\x7e\t]{0,2048}")
 SHARED: Final = IpAddr("192.0.2.80")
-OURS: Final = frozenset(("the backend of this route is missing\n", "<PEM>"))
+ANSWERS: Final = (BACKEND_MISSING, UNVERIFIED, REFUSED, MISDIRECTED)
+OURS: Final = frozenset(("<PEM>", *(answer.body for answer in ANSWERS)))
 
 
 def hostile_copies(item: ClusterObject) -> Iterator[ClusterObject]:

@@ -8,8 +8,8 @@ import pytest
 from onehop.base.errors import RejectedError
 from onehop.driver.envoy import render_config, validate_config
 from onehop.model.address import Cidr
-from onehop.model.ident import ListenerId
-from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp
+from onehop.model.ident import ListenerId, RouterId
+from onehop.model.listener import ClientCheck, ForwardHttp, ForwardTcp, ForwardUdp
 from onehop.model.model import Model, Row, model_of
 from onehop.model.pool import (
     BackendProtocol,
@@ -87,7 +87,7 @@ def everything(www: Identity, default: Identity) -> tuple[Row, ...]:
         *(www.certificate, default.certificate),
         *(server_name("www.a.example", www), server_name("*", default)),
         listener(80, ForwardHttp(router=HTTP, trusted_hops=1), max_connections=100),
-        listener(443, ForwardHttp(router=HTTPS, tls=True), accepts_proxy_protocol=True),
+        listener(443, _checking(www), accepts_proxy_protocol=True),
         listener(53, ForwardTcp(pool=tcp.id), sources=(Cidr("10.0.0.0/8"),)),
         listener(54, ForwardTcp(pool=seen.id), accepts_proxy_protocol=True),
         udp_listener(
@@ -103,6 +103,19 @@ def everything(www: Identity, default: Identity) -> tuple[Row, ...]:
         ),
         host("*", route(forward(web)), router=HTTPS),
     )
+
+
+def _checking(ca: Identity) -> ForwardHttp:
+    checks = tuple(
+        ClientCheck(
+            hostname=name,
+            router=RouterId(f"{HTTPS}:{name}"),
+            ca_pem=ca.chain_pem,
+            is_required=is_required,
+        )
+        for name, is_required in (("a.b", True), ("www.a.example", False))
+    )
+    return ForwardHttp(router=HTTPS, tls=True, client_checks=checks)
 
 
 async def test_envoy_accepts_everything_a_model_can_say() -> None:

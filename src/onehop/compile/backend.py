@@ -27,6 +27,18 @@ def pem_of(chain: Iterable[x509.Certificate]) -> str:
     return "".join(item.public_bytes(Encoding.PEM).decode("ascii") for item in chain)
 
 
+def ca_pem_of(secret: Secret | None) -> str | None:
+    """Return the CA certificates that a Secret holds, or None if there are none to be read."""
+    pem = (secret.data or {}).get(CA_KEY) if secret is not None else None
+    if pem is None:
+        return None
+    try:
+        chain = x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        return None
+    return pem_of(chain)
+
+
 def options_of(reader: Reader) -> Options:
     """Return the operator's options, or the defaults."""
     return reader.get(OPTIONS, ONLY) or Options()
@@ -80,7 +92,7 @@ def resolve_backend(
     ca_pem: str | None = None
     secret = ca_ref(merged, subject.namespace)
     if secret is not None:
-        ca_pem = _ca_pem(reader.get(SECRETS, secret))
+        ca_pem = ca_pem_of(reader.get(SECRETS, secret))
         if ca_pem is None:
             return refuse(
                 Reason.CERTIFICATE_INVALID,
@@ -94,14 +106,3 @@ def resolve_backend(
 def _shown(port: ServicePort) -> str:
     name = f" {quoted(port.name)}" if port.name else ""
     return f"{port.port}/{quoted(port.protocol)[1:-1]}{name}"
-
-
-def _ca_pem(secret: Secret | None) -> str | None:
-    pem = (secret.data or {}).get(CA_KEY) if secret is not None else None
-    if pem is None:
-        return None
-    try:
-        chain = x509.load_pem_x509_certificates(pem)
-    except ValueError:
-        return None
-    return pem_of(chain)

@@ -10,6 +10,13 @@ from typing import Final
 import msgspec
 
 from onehop.compile.certificate import TLS_ROUTER
+from onehop.compile.clientcert import (
+    HOST_CHECKS,
+    MISDIRECTED,
+    REFUSED,
+    UNCHECKED,
+    HostCheck,
+)
 from onehop.compile.ingress import (
     ANY_HOST,
     CLAIMS_BY_HOST,
@@ -52,20 +59,24 @@ class Merged(msgspec.Struct, frozen=True):
 
 
 def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
-    tls = key.router == TLS_ROUTER
+    tls = key.router != PLAIN_ROUTER
+    check = reader.get(HOST_CHECKS, key.hostname) or UNCHECKED
+    if key.router != (check.check.router if tls and check.check else _usual(tls=tls)):
+        return Cell(_misdirected(key))
     merged = claims_on(reader, key.hostname)
-    routes = [claim.route(tls=tls) for claim in merged.claims]
+    routes = [_route(claim, check, tls=tls) for claim in merged.claims]
     if key.hostname.startswith("*."):
         # An Ingress wildcard stands for one label only: deeper names are names without a rule.
         wider = claims_on(reader, ANY_HOST)
-        others = [claim.route(tls=tls) for claim in wider.claims]
+        any_check = reader.get(HOST_CHECKS, ANY_HOST) or UNCHECKED
+        others = [_route(claim, any_check, tls=tls) for claim in wider.claims]
         routes = [
             *(msgspec.structs.replace(route, labels=Labels.ONE) for route in routes),
             *(msgspec.structs.replace(route, labels=Labels.MORE) for route in others),
         ]
     default = reader.get(DEFAULT, ONLY)
     if default is not None and not any(_takes_everything(route) for route in routes):
-        routes.append(default.route(tls=tls))
+        routes.append(_route(default, UNCHECKED, tls=tls))
     host = VirtualHost(
         id=HostId(f"{key.router}/{key.hostname}"),
         router=key.router,
@@ -74,6 +85,30 @@ def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
     )
     # Both routers merge the same claims; one telling of who lost is enough.
     return Cell(host, () if tls else tuple(map(_lost, merged.lost)))
+
+
+def _usual(*, tls: bool) -> RouterId:
+    return TLS_ROUTER if tls else PLAIN_ROUTER
+
+
+def _route(claim: Claim, check: HostCheck, *, tls: bool) -> Route:
+    route = claim.route(tls=tls)
+    if tls and not check.serves(claim):
+        return msgspec.structs.replace(route, action=REFUSED)
+    return route
+
+
+def _misdirected(key: HostKey) -> VirtualHost:
+    """Return what a host is to connections that were not made for it."""
+    route = Route(
+        id=f"{key.router}/{key.hostname}", owner=None, match=EVERYTHING, action=MISDIRECTED
+    )
+    return VirtualHost(
+        id=HostId(f"{key.router}/{key.hostname}"),
+        router=key.router,
+        hostname=key.hostname,
+        routes=(route,),
+    )
 
 
 def _takes_everything(route: Route) -> bool:
@@ -142,4 +177,11 @@ def _keys(_ref: ObjectRef, intent: IngressIntent) -> set[HostKey]:
 
 HOST_KEYS: Final = Index[ObjectRef, IngressIntent, HostKey](INGRESS_INTENTS, "host-key", _keys)
 DEFAULT: Final = Derived[tuple[()], Claim]("default", _default, (DEFAULT_CLAIMS,))
-HOSTS: Final = Derived[HostKey, VirtualHost]("hosts", _compute, (HOST_KEYS,))
+CHECKED_KEYS: Final = Index[str, HostCheck, HostKey](
+    HOST_CHECKS,
+    "host-key",
+    lambda hostname, item: (
+        {HostKey(item.check.router, name) for name in (hostname, ANY_HOST)} if item.check else ()
+    ),
+)
+HOSTS: Final = Derived[HostKey, VirtualHost]("hosts", _compute, (HOST_KEYS, CHECKED_KEYS))

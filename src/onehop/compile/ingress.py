@@ -22,7 +22,14 @@ from onehop.compile.inputs import (
 )
 from onehop.compile.options import Options
 from onehop.compile.policy import Policy, parse_policy
-from onehop.compile.rule import Claim, claim_route, tls_problems
+from onehop.compile.rule import (
+    Claim,
+    ClientDemand,
+    claim_route,
+    client_demand,
+    client_problems,
+    tls_problems,
+)
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.compile.value import is_object_name
 from onehop.compile.wish import Wish, rung_problems
@@ -54,6 +61,7 @@ class IngressIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     Attributes:
         default: what takes requests that no rule takes, or None.
         wishes: the pools its routes need.
+        client: what its clients have to show.
     """
 
     ref: ObjectRef
@@ -63,6 +71,7 @@ class IngressIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     default: Claim | None
     wishes: tuple[Wish, ...]
     ca_secrets: tuple[ObjectRef, ...]
+    client: ClientDemand | None = None
 
 
 def is_ours(reader: Reader, ingress: Ingress) -> tuple[bool, tuple[Problem, ...]]:
@@ -114,7 +123,8 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[IngressIntent]:
     builder = _Builder(reader, ingress, ref, policy)
     claims = tuple(builder.claims())
     default = builder.default()
-    ca_secret = ca_ref(policy, ref.namespace)
+    client = client_demand(ref, policy)
+    cas = (ca_ref(policy, ref.namespace), client.secret if client else None)
     intent = IngressIntent(
         ref=ref,
         age_key=ingress.metadata.age_key,
@@ -122,10 +132,12 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[IngressIntent]:
         tls=builder.tls,
         default=default,
         wishes=tuple(builder.wishes.values()),
-        ca_secrets=(ca_secret,) if ca_secret else (),
+        ca_secrets=tuple(secret for secret in cas if secret and secret.name),
+        client=client,
     )
     served = (*claims, default) if default else claims
     faults = (*class_problems, *problems, *builder.problems, *tls_problems(ref, policy, served))
+    faults = (*faults, *client_problems(ref, policy))
     return Cell(intent, (*faults, *_no_vip(options, ref)))
 
 

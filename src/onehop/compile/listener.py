@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
+
 from onehop.compile.allocation import PLACED_ADDRESSES, PLACED_LISTENERS
 from onehop.compile.backend import options_of
 from onehop.compile.certificate import TLS_ROUTER
+from onehop.compile.clientcert import CLIENT_CHECKS
 from onehop.compile.host import PLAIN_ROUTER
-from onehop.compile.inputs import OPTIONS
+from onehop.compile.inputs import ONLY, OPTIONS
 from onehop.compile.options import Options
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.address import IpAddr
@@ -40,7 +43,22 @@ def shared_listeners(options: Options) -> Iterator[Listener]:
 def _listener(reader: Reader, listener: ListenerId) -> Cell[Listener]:
     placement = reader.any(PLACED_LISTENERS, listener)
     listeners = placement.listeners if placement else shared_listeners(options_of(reader))
-    return Cell(next((item for item in listeners if item.id == listener), None))
+    found = next((item for item in listeners if item.id == listener), None)
+    return Cell(with_checks(reader, found) if found is not None else None)
+
+
+def with_checks(reader: Reader, listener: Listener) -> Listener:
+    """Return the listener with the hosts that ask for clients' certificates, if it ends TLS."""
+    handler = listener.handler
+    if not isinstance(handler, ForwardHttp) or not handler.tls:
+        return listener
+    checks = (item.check for item in reader.where(CLIENT_CHECKS, ONLY))
+    return msgspec.structs.replace(
+        listener,
+        handler=msgspec.structs.replace(
+            handler, client_checks=tuple(check for check in checks if check is not None)
+        ),
+    )
 
 
 def _vip(reader: Reader, address: IpAddr) -> Cell[Vip]:

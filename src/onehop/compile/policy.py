@@ -5,18 +5,17 @@ error messages and the manual (docs/annotations.md) all come from it. An annotat
 that is unknown or malformed is a Problem and changes nothing else.
 """
 
-import difflib
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from onehop.compile import value
+from onehop.compile.annotation import Annotation, misunderstood, unknown
 from onehop.compile.options import ANNOTATION_PREFIX
 from onehop.model.address import Cidr, IpAddr
 from onehop.model.ident import ObjectRef
-from onehop.model.problem import Problem, Reason, Severity, quoted
+from onehop.model.problem import Problem
 from onehop.model.route import RateLimit
 
 
@@ -57,6 +56,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     client_address: str | None = None
     proxy_protocol: str | None = None
     accept_proxy_protocol: bool | None = None
+    client_ca: str | None = None
+    client_certificate: str | None = None
     ssl_redirect: bool | None = None
     hsts: str | None = None
     request_headers_set: tuple[tuple[str, str], ...] | None = None
@@ -81,21 +82,6 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             if (said := getattr(self, name)) is not None
         }
         return msgspec.structs.replace(base, **said) if said else base
-
-
-class Annotation(msgspec.Struct, frozen=True, kw_only=True):
-    """What one annotation may hold and where it may stand.
-
-    Attributes:
-        parse: raises ValueError with what is allowed.
-        example: a value that parses.
-        on: kinds of objects that may carry it.
-    """
-
-    parse: Callable[[str], Any]
-    example: str
-    means: str
-    on: frozenset[str] = frozenset(("Service", "Ingress"))
 
 
 _SERVICE: Final = frozenset(("Service",))
@@ -263,6 +249,21 @@ ANNOTATIONS: Final[dict[str, Annotation]] = {
         means="clients' connections begin with a PROXY header; others are refused",
         on=_SERVICE,
     ),
+    "client-ca": Annotation(
+        parse=value.object_name,
+        example="staff-ca",
+        means="a Secret whose ca.crt clients' certificates must chain to, on the hosts of the"
+        " Ingress; plain HTTP is redirected",
+        on=_INGRESS,
+        otherwise="",  # no Secret has this name
+        effect="lets nobody in: requests get 403",
+    ),
+    "client-certificate": Annotation(
+        parse=value.one_of("required", "optional"),
+        example="optional",
+        means="with client-ca: whether a client must show a certificate (the default) or may",
+        on=_INGRESS,
+    ),
     "ssl-redirect": Annotation(
         parse=value.boolean,
         example="true",
@@ -344,7 +345,6 @@ ANNOTATIONS: Final[dict[str, Annotation]] = {
 
 # Written by other parts of onehop, or meant for later ones: not the compiler's to judge.
 _FOREIGN: Final = frozenset(("acme",))
-_KEY: Final = re.compile(r"[A-Za-z0-9._/-]{1,100}")
 
 
 def parse_policy(
@@ -359,40 +359,12 @@ def parse_policy(
             continue
         known = ANNOTATIONS.get(name)
         if known is None or subject.kind not in known.on:
-            problems.append(_unknown(subject, key, text, known))
+            problems.append(unknown(subject, key, text, known, ANNOTATIONS))
             continue
         try:
             said[name.replace("-", "_")] = known.parse(text.strip())
         except ValueError as err:
-            problems.append(
-                _problem(
-                    subject,
-                    key,
-                    Reason.INVALID_ANNOTATION,
-                    f"{quoted(text)} is not understood and changes nothing; allowed is {err}",
-                )
-            )
+            if known.otherwise is not None:
+                said[name.replace("-", "_")] = known.otherwise
+            problems.append(misunderstood(subject, key, text, known, str(err)))
     return Policy(**said), tuple(problems)
-
-
-def _unknown(subject: ObjectRef, key: str, text: str, known: Annotation | None) -> Problem:
-    if known is not None:
-        where = ", ".join(sorted(known.on))
-        message = f"{quoted(text)} changes nothing here; it belongs on: {where}"
-    else:
-        here = [name for name, item in ANNOTATIONS.items() if subject.kind in item.on]
-        meant = difflib.get_close_matches(key.removeprefix(ANNOTATION_PREFIX)[:80], here, n=1)
-        hint = f"did you mean {ANNOTATION_PREFIX}{meant[0]}?" if meant else "see the manual"
-        message = f"{quoted(text)} changes nothing, as this annotation is not known; {hint}"
-    return _problem(subject, key, Reason.UNKNOWN_ANNOTATION, message)
-
-
-def _problem(subject: ObjectRef, key: str, reason: Reason, message: str) -> Problem:
-    shown = key if _KEY.fullmatch(key) else quoted(key)
-    return Problem(
-        subject=subject,
-        field=f"metadata.annotations[{shown}]",
-        reason=reason,
-        message=f"{shown}: {message}",
-        severity=Severity.WARNING,
-    )

@@ -1,5 +1,6 @@
 """From one path of an object and its policy to the routes that serve it."""
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -20,9 +21,21 @@ from onehop.model.route import (
     Route,
 )
 
+UNVERIFIED: Final = Respond(status=403, body="this needs TLS and a client certificate\n")
 BACKEND_MISSING: Final = Respond(status=503, body="the backend of this route is missing\n")
 HTTP_CODE_KEEPING_THE_METHOD: Final = 308  # RFC 9110 section 15.4.9
 HSTS_HEADER: Final = "strict-transport-security"
+
+
+class ClientDemand(msgspec.Struct, frozen=True, gc=False):
+    """What an Ingress asks of the clients of its hosts.
+
+    Attributes:
+        secret: holds the CA that certificates must chain to.
+    """
+
+    secret: ObjectRef
+    is_required: bool
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -32,11 +45,13 @@ class Claim(msgspec.Struct, frozen=True):
         plain: the route on the HTTP listener.
         secure: the route on the HTTPS listener; None where the host has no TLS by this object, but
             another object may give it TLS: then `plain` serves there too.
+        client: what clients have to show.
     """
 
     hostname: str
     plain: Route
     secure: Route | None
+    client: ClientDemand | None = None
 
     def route(self, *, tls: bool) -> Route:
         """Return the route for a listener."""
@@ -67,28 +82,60 @@ def claim_route(  # noqa: PLR0913  what a path is made of, by name
         ),
         response_headers=_response_headers(policy, ()),
     )
+    client = client_demand(owner, policy)
+    is_checked = client is not None and client.is_required
     if not is_tls:
-        return Claim(hostname, plain, None)
+        if is_checked:
+            plain = msgspec.structs.replace(plain, action=UNVERIFIED)
+        return Claim(hostname, plain, None, client)
     secure = plain
     if policy.hsts:
         hsts = ((HSTS_HEADER, policy.hsts),)
         secure = msgspec.structs.replace(plain, response_headers=_response_headers(policy, hsts))
         plain = msgspec.structs.replace(plain, response_headers=_without_hsts(policy))
-    if policy.ssl_redirect:
+    if policy.ssl_redirect or is_checked:
         redirect = Redirect(code=HTTP_CODE_KEEPING_THE_METHOD, scheme="https")
         plain = msgspec.structs.replace(plain, action=redirect)
-    return Claim(hostname, plain, secure)
+    return Claim(hostname, plain, secure, client)
+
+
+def client_demand(owner: ObjectRef, policy: Policy) -> ClientDemand | None:
+    """Return what a policy asks of clients, if it asks anything."""
+    if policy.client_ca is None:
+        return None
+    secret = ObjectRef("Secret", owner.namespace, policy.client_ca)
+    return ClientDemand(secret, policy.client_certificate != "optional")
+
+
+def client_problems(owner: ObjectRef, policy: Policy) -> Iterator[Problem]:
+    """Say that `client-certificate` means nothing alone."""
+    if policy.client_certificate is not None and policy.client_ca is None:
+        yield Problem(
+            subject=owner,
+            field="metadata.annotations[onehop.dev/client-certificate]",
+            reason=Reason.INVALID_ANNOTATION,
+            message="onehop.dev/client-certificate: changes nothing without onehop.dev/client-ca,"
+            " which names the CA that certificates must chain to",
+            severity=Severity.WARNING,
+        )
 
 
 def tls_problems(
     owner: ObjectRef, policy: Policy, claims: tuple[Claim, ...]
 ) -> tuple[Problem, ...]:
     """Say which hosts cannot have the HTTPS that annotations count on."""
-    wanted = {"ssl-redirect": policy.ssl_redirect, "hsts": policy.hsts}
+    wanted = {
+        "client-ca": policy.client_ca,
+        "ssl-redirect": policy.ssl_redirect,
+        "hsts": policy.hsts,
+    }
     asked = [name for name, value in wanted.items() if value]
     hosts = sorted({claim.hostname for claim in claims if claim.secure is None})
     if not asked or not hosts:
         return ()
+    demand = client_demand(owner, policy)
+    is_closed = demand is not None and demand.is_required
+    without = "requests get 403" if is_closed else "it is served by plain HTTP"
     more = f" (and {len(hosts) - 1} more)" if len(hosts) > 1 else ""
     return tuple(
         Problem(
@@ -96,8 +143,8 @@ def tls_problems(
             field=f"metadata.annotations[onehop.dev/{name}]",
             reason=Reason.INVALID_ANNOTATION,
             message=f"onehop.dev/{name}: {hosts[0]}{more} has no TLS in this Ingress; add the"
-            " host to spec.tls. Until then it is served by plain HTTP",
-            severity=Severity.WARNING,
+            f" host to spec.tls. Until then {without}",
+            severity=Severity.ERROR if is_closed else Severity.WARNING,
         )
         for name in asked
     )

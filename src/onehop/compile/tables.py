@@ -3,6 +3,7 @@
 options ─┬─ service-intents ── address-wishes ── ledger ── placements ─┬─ listeners, vips
 services ┤                └─ wishes = pools                          └─ service-verdicts
 ingresses┼─ ingress-intents ─┼─ checked ── certificates, server-names
+         │                   ├─ host-checks ── hosts, listeners
 classes  ┘                   └─ default ── hosts
 slices, nodes ── members, blocks ── ways ── endpoints   (the endpoint lane)
 areas ─────────────────────────────┘
@@ -34,6 +35,7 @@ from onehop.compile.allocation import (
 )
 from onehop.compile.block import ALLOCATION, BLOCKS, NODE_HOPS
 from onehop.compile.certificate import CERTIFICATES, CHECKED, SERVER_NAMES, TLS_ROUTER
+from onehop.compile.clientcert import HOST_CHECKS
 from onehop.compile.endpoint import ENDPOINTS
 from onehop.compile.forbidden import BORDER
 from onehop.compile.host import DEFAULT, HOSTS
@@ -104,6 +106,7 @@ _INGRESS_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     CHECKED,
     CERTIFICATES,
     SERVER_NAMES,
+    HOST_CHECKS,
     DEFAULT,
     HOSTS,
 )

@@ -25,18 +25,50 @@ class TlsPolicy(StrEnum):
     """TLS 1.2 and 1.3, with forward secrecy and authenticated encryption only."""
 
 
+class ClientCheck(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A host whose clients show who they are by a certificate, in the TLS handshake.
+
+    The check binds a connection to the host's name: its requests are routed by a router of its own,
+    and so a client that was let in for one host gets nothing of another one.
+
+    Attributes:
+        hostname: exact; what clients say as SNI.
+        router: serves the connections of this host, in place of the listener's.
+        ca_pem: whom certificates must chain to.
+        is_required: whether a client without any is turned away; one with a bad one always is.
+    """
+
+    hostname: str
+    router: RouterId
+    ca_pem: str
+    is_required: bool = True
+
+
 class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http"):
     """Serve the virtual hosts of a router.
 
     Attributes:
         tls: whether TLS ends here, with the certificates of the router's server names.
         trusted_hops: proxies in front of us whose X-Forwarded-For is believed; 0 believes nobody.
+        tls_policy: with which clients TLS is spoken.
+        client_checks: hosts that ask for clients' certificates, sorted by name; needs `tls`.
     """
 
     router: RouterId
     tls: bool = False
     trusted_hops: int = 0
     tls_policy: TlsPolicy = TlsPolicy.INTERMEDIATE
+    client_checks: tuple[ClientCheck, ...] = ()
+
+    def router_for(self, hostname: str) -> RouterId:
+        """Return the router of connections whose clients asked for a host."""
+        own = (each.router for each in self.client_checks if each.hostname == hostname)
+        return next(own, self.router)
+
+    @property
+    def routers(self) -> tuple[RouterId, ...]:
+        """All that are served."""
+        return (self.router, *(each.router for each in self.client_checks))
 
 
 class ForwardTcp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="tcp"):

@@ -61,7 +61,7 @@ def _road(facts: Facts, listener: Listener, url: UrlTarget) -> Road:
     handler = listener.handler
     if isinstance(handler, ForwardTcp | ForwardUdp):
         return stream_road(facts, listener, handler)
-    host = host_for(facts.served, handler.router, url.host)
+    host = host_for(facts.served, handler.router_for(url.host), url.host)
     route = route_taken(host, url.host, url.path) if host is not None else None
     step, outcome = None, NOTHING_THERE
     if host is not None and route is not None:

@@ -57,7 +57,9 @@ def roads_of_ingress(facts: Facts, ref: ObjectRef) -> Iterator[Road]:
         if not isinstance(listener.handler, ForwardHttp):
             continue
         for hostname in _hostnames(intent):
-            row = facts.served.row(RowKey(Table.HOST, f"{listener.handler.router}/{hostname}"))
+            row = facts.served.row(
+                RowKey(Table.HOST, f"{listener.handler.router_for(hostname)}/{hostname}")
+            )
             if not isinstance(row, VirtualHost):
                 continue
             for route in row.routes:

@@ -19,6 +19,7 @@ from onehop.driver.envoy.bootstrap import render_bootstrap
 from onehop.driver.envoy.cache import ResourceCache
 from onehop.driver.envoy.counts import count_members
 from onehop.driver.envoy.discard import Discards
+from onehop.driver.envoy.links import routers_of
 from onehop.driver.envoy.options import EnvoyOptions
 from onehop.driver.envoy.process import EnvoyProcess
 from onehop.driver.envoy.proto import as_dict
@@ -28,7 +29,7 @@ from onehop.driver.envoy.session import Session
 from onehop.driver.envoy.translator import Translator
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import PoolId, RouterId
-from onehop.model.listener import ForwardHttp, Listener
+from onehop.model.listener import Listener
 from onehop.model.model import Model, Row, RowKey, Table, key_of, model_of
 from onehop.model.pool import Pool
 from onehop.plan import Plan, Stage, StageKind
@@ -222,17 +223,16 @@ class EnvoyDriver:
         return changed
 
     def _hosts_of_new_routers(self, stage: Stage, plan: Plan) -> list[Row]:
-        """Return the hosts and names of routers that get their first listener in this stage.
+        """Return the hosts and names of the routers that get their first listener in this stage.
 
         Nobody can see them before it is there; put in after it, they would be missed for a
         moment, and every request answered 404.
         """
         routers = {
-            row.handler.router
+            router
             for row in stage.put
-            if isinstance(row, Listener)
-            and isinstance(row.handler, ForwardHttp)
-            and not self._rows.serves(row.handler.router)
+            for router in routers_of(row)
+            if not self._rows.serves(router)
         }
         later = (row for each in plan.stages if each.kind is StageKind.ROUTE for row in each.put)
         return [row for row in later if getattr(row, "router", None) in routers]

@@ -23,23 +23,33 @@ from onehop.driver.envoy.proto import (
     extension,
     wrapped,
 )
-from onehop.model.listener import ForwardHttp
+from onehop.model.listener import ClientCheck, ForwardHttp
 
 _MAX_BODY: Final = (1 << 32) - 1
 
 
 def render_http(
-    handler: ForwardHttp, access_log: str | None, *, routes: Any | None = None
+    handler: ForwardHttp,
+    access_log: str | None,
+    *,
+    check: ClientCheck | None = None,
+    routes: Any | None = None,
 ) -> dict[str, Any]:
     """Return the network filter that serves a router.
 
     Args:
         handler: which router, and whom to believe about the client's address.
+        check: the one that the connections have passed; then its router is served.
         access_log: see `EnvoyOptions.access_log`.
         routes: the RouteConfiguration itself, for a static configuration; None asks for it (RDS).
     """
     source: dict[str, Any] = (
-        {"rds": {"route_config_name": handler.router, "config_source": ADS}}
+        {
+            "rds": {
+                "route_config_name": check.router if check else handler.router,
+                "config_source": ADS,
+            }
+        }
         if routes is None
         else {"route_config": routes}
     )
@@ -53,6 +63,7 @@ def render_http(
         access_log=render_access_log(access_log, is_http=True),
         server_header_transformation="PASS_THROUGH",
         **_client_address(handler.trusted_hops),
+        **_client_certificate(check),
         **_path_hygiene(),
         **_limits(),
         **source,
@@ -104,6 +115,20 @@ def _client_address(trusted_hops: int) -> dict[str, Any]:
                 HeaderMutation(mutations=mutations),
             )
         ],
+    }
+
+
+def _client_certificate(check: ClientCheck | None) -> dict[str, Any]:
+    """Return what applications are told about the client's certificate.
+
+    The header x-forwarded-client-cert that a client sends is always thrown away.
+    """
+    if check is None:
+        return {"forward_client_cert_details": "SANITIZE"}
+    return {
+        "forward_client_cert_details": "SANITIZE_SET",
+        # Besides the certificate's hash, which is always there.
+        "set_current_client_cert_details": {"subject": wrapped(True), "dns": True, "uri": True},
     }
 
 

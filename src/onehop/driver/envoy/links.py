@@ -55,9 +55,9 @@ def pools_of(row: Row | None) -> Iterable[PoolId]:
 
 
 def routers_of(row: Row | None) -> Iterable[RouterId]:
-    """Yield the router a listener serves, if it serves one."""
+    """Yield the routers a listener serves, if it serves any."""
     if isinstance(row, Listener) and isinstance(row.handler, ForwardHttp):
-        yield row.handler.router
+        yield from row.handler.routers
 
 
 def _key(row: Row | None) -> RowKey:

@@ -21,11 +21,12 @@ from onehop.driver.envoy.listener import Chain, render_listener, tcp_chain
 from onehop.driver.envoy.proto import Bootstrap, as_dict
 from onehop.driver.envoy.route import render_host
 from onehop.driver.envoy.router import render_static_router
+from onehop.driver.envoy.secrets import StaticChain
 from onehop.driver.envoy.tls import inline_socket
-from onehop.model.certificate import Certificate
+from onehop.driver.envoy.tlschain import chain_of, unchecked
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import CertificateId, PoolId, RouterId
-from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener
+from onehop.model.listener import ClientCheck, ForwardHttp, ForwardTcp, ForwardUdp, Listener
 from onehop.model.model import Model
 from onehop.model.pool import Persistence, Pool
 
@@ -107,16 +108,34 @@ def _chains(model: Model, listener: Listener, *, redact: bool) -> Iterable[Chain
         case ForwardUdp():
             return
         case ForwardHttp() as handler:
-            routes = _router(model, handler.router)
-            http = render_http(handler, None, routes=routes)
-            if not handler.tls:
-                yield Chain((), None, http)
-                return
-            for hostnames, certificate in _certificates(model, handler.router):
-                socket = inline_socket(certificate, handler.tls_policy, redact=redact)
-                yield Chain(hostnames, socket, http)
+            if handler.tls:
+                yield from _tls_chains(model, handler, redact=redact)
+            else:
+                yield Chain((), None, _http(model, handler))
         case _:
             assert_never(listener.handler)
+
+
+def _tls_chains(model: Model, handler: ForwardHttp, *, redact: bool) -> Iterable[Chain]:
+    by_id = {each.id: each for each in model.certificates}
+    static = list(_static_chains(model, handler.router))
+
+    def chain(shown: StaticChain, check: ClientCheck | None = None) -> Chain:
+        names = (check.hostname,) if check else shown.hostnames
+        certificate = by_id[shown.certificate]
+        socket = inline_socket(certificate, handler.tls_policy, check, redact=redact)
+        return Chain(names, socket, _http(model, handler, check))
+
+    for check in handler.client_checks:
+        shown = chain_of(check.hostname, static)
+        if shown is not None:
+            yield chain(shown, check)
+    yield from map(chain, unchecked(static, {each.hostname for each in handler.client_checks}))
+
+
+def _http(model: Model, handler: ForwardHttp, check: ClientCheck | None = None) -> dict[str, Any]:
+    routes = _router(model, check.router if check else handler.router)
+    return render_http(handler, None, check=check, routes=routes)
 
 
 def _router(model: Model, router: RouterId) -> Any:
@@ -129,16 +148,16 @@ def _router(model: Model, router: RouterId) -> Any:
     return render_static_router(router, hosts)
 
 
-def _certificates(model: Model, router: RouterId) -> Iterable[tuple[tuple[str, ...], Certificate]]:
+def _static_chains(model: Model, router: RouterId) -> Iterable[StaticChain]:
     """Yield each certificate of a router with the names it answers; none means all others."""
-    by_id = {each.id: each for each in model.certificates}
+    known = {each.id for each in model.certificates}
     names: dict[CertificateId, list[str]] = {}
     for name in model.server_names:
-        if name.router == router and name.certificate in by_id:
+        if name.router == router and name.certificate in known:
             names.setdefault(name.certificate, []).append(name.hostname)
     for certificate in sorted(names):
         listed = tuple(name for name in names[certificate] if name != "*")
         if listed:
-            yield listed, by_id[certificate]
+            yield StaticChain(listed, certificate)
         if "*" in names[certificate]:
-            yield (), by_id[certificate]
+            yield StaticChain((), certificate)

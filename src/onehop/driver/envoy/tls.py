@@ -17,9 +17,10 @@ from onehop.driver.envoy.proto import (
     TypedStruct,
     UpstreamTlsContext,
     extension,
+    wrapped,
 )
 from onehop.model.certificate import REDACTED, Certificate
-from onehop.model.listener import TlsPolicy
+from onehop.model.listener import ClientCheck, TlsPolicy
 from onehop.model.pool import BackendProtocol, Pool
 
 ALPN: Final = ("h2", "http/1.1")
@@ -48,12 +49,15 @@ _PARAMS: Final = {TlsPolicy.MODERN: _MODERN, TlsPolicy.INTERMEDIATE: _INTERMEDIA
 _PREFIX: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls"
 
 
-def on_demand_socket(no_sni_name: str, policy: TlsPolicy) -> dict[str, Any]:
+def on_demand_socket(
+    no_sni_name: str, policy: TlsPolicy, check: ClientCheck | None = None
+) -> dict[str, Any]:
     """Return the transport socket that asks for the certificate of each name when it is wanted.
 
     Args:
         no_sni_name: the Secret for clients that send no name.
         policy: with which clients TLS is spoken.
+        check: what clients have to show.
     """
     selector = TypedStruct(
         type_url=f"{_PREFIX}.cert_selectors.on_demand_secret.v3.Config",
@@ -71,6 +75,7 @@ def on_demand_socket(no_sni_name: str, policy: TlsPolicy) -> dict[str, Any]:
     name = "envoy.tls.certificate_selectors.on_demand_secret"
     return _downstream(
         policy,
+        check,
         {"custom_tls_certificate_selector": extension(name, selector)},
         # Demanded by Envoy: "On demand certificates are not integrated with session resumption
         # support." A client that comes back makes a full handshake.
@@ -79,16 +84,20 @@ def on_demand_socket(no_sni_name: str, policy: TlsPolicy) -> dict[str, Any]:
     )
 
 
-def secret_socket(secret: str, policy: TlsPolicy) -> dict[str, Any]:
+def secret_socket(
+    secret: str, policy: TlsPolicy, check: ClientCheck | None = None
+) -> dict[str, Any]:
     """Return the transport socket that shows one certificate, whatever name is asked for."""
     config = {"name": secret, "sds_config": ADS}
-    return _downstream(policy, {"tls_certificate_sds_secret_configs": [config]})
+    return _downstream(policy, check, {"tls_certificate_sds_secret_configs": [config]})
 
 
-def inline_socket(certificate: Certificate, policy: TlsPolicy, *, redact: bool) -> dict[str, Any]:
+def inline_socket(
+    certificate: Certificate, policy: TlsPolicy, check: ClientCheck | None = None, *, redact: bool
+) -> dict[str, Any]:
     """Return the transport socket with the certificate itself, for a static configuration."""
     pair = certificate_pair(certificate, redact=redact)
-    return _downstream(policy, {"tls_certificates": [pair]})
+    return _downstream(policy, check, {"tls_certificates": [pair]})
 
 
 def render_secret(name: str, certificate: Certificate) -> Any:
@@ -136,14 +145,22 @@ def _upstream_tls(pool: Pool) -> dict[str, Any]:
 
 
 def _downstream(
-    policy: TlsPolicy, certificates: dict[str, Any], **resumption: bool
+    policy: TlsPolicy,
+    check: ClientCheck | None,
+    certificates: dict[str, Any],
+    **resumption: bool,
 ) -> dict[str, Any]:
+    validation: dict[str, Any] = {}
+    if check is not None:
+        validation["validation_context"] = {"trusted_ca": {"inline_string": check.ca_pem}}
     context = DownstreamTlsContext(
         common_tls_context={
             "tls_params": _PARAMS[policy],
             "alpn_protocols": ALPN,
             **certificates,
+            **validation,
         },
+        require_client_certificate=wrapped(check.is_required) if check else None,
         # All suites are good, and the client knows which of them its processor is fast at: the
         # guidelines leave the choice to it.
         prefer_client_ciphers=True,

@@ -19,7 +19,8 @@ from onehop.driver.envoy.resource import ResourceKey, ResourceType
 from onehop.driver.envoy.route import host_resource, render_host
 from onehop.driver.envoy.router import render_router
 from onehop.driver.envoy.secrets import BookChange, SecretBook
-from onehop.driver.envoy.tls import on_demand_socket, render_secret, secret_socket
+from onehop.driver.envoy.tls import render_secret
+from onehop.driver.envoy.tlschain import tls_chains
 from onehop.model.certificate import Certificate, ServerName
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import PoolId, RouterId
@@ -213,15 +214,8 @@ class Translator:
             case ForwardHttp(tls=False):
                 return [Chain((), None, render_http(handler, self._access_log))]
             case ForwardHttp():
-                http = render_http(handler, self._access_log)
                 static = self._secrets.static_chains(handler.router)
-                if not static:
-                    socket = on_demand_socket(f"{handler.router}/*", handler.tls_policy)
-                    return [Chain((), socket, http)]
-                return [
-                    Chain(s.hostnames, secret_socket(f"={s.certificate}", handler.tls_policy), http)
-                    for s in static
-                ]
+                return list(tls_chains(handler, static, self._access_log))
             case _:
                 assert_never(handler)
 

@@ -1,0 +1,72 @@
+"""One annotation: what it may hold, and what is said of one that is not understood."""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from onehop.compile.options import ANNOTATION_PREFIX
+from onehop.model.ident import ObjectRef
+from onehop.model.problem import Problem, Reason, Severity, quoted
+
+_KEY: Final = re.compile(r"[A-Za-z0-9._/-]{1,100}")
+
+
+class Annotation(msgspec.Struct, frozen=True, kw_only=True):
+    """What one annotation may hold and where it may stand.
+
+    Attributes:
+        parse: raises ValueError with what is allowed.
+        example: a value that parses.
+        on: kinds of objects that may carry it.
+        otherwise: what counts in place of a value that is not understood, for a demand that a slip
+            of the pen must not waive; None is as if nothing had been said.
+        effect: what such a value comes to.
+    """
+
+    parse: Callable[[str], Any]
+    example: str
+    means: str
+    on: frozenset[str] = frozenset(("Service", "Ingress"))
+    otherwise: str | None = None
+    effect: str = "changes nothing"
+
+
+def misunderstood(
+    subject: ObjectRef, key: str, text: str, known: Annotation, allowed: str
+) -> Problem:
+    """Return the Problem of a value that does not parse."""
+    message = f"{quoted(text)} is not understood and {known.effect}; allowed is {allowed}"
+    return _problem(subject, key, Reason.INVALID_ANNOTATION, message)
+
+
+def unknown(
+    subject: ObjectRef,
+    key: str,
+    text: str,
+    known: Annotation | None,
+    every: Mapping[str, Annotation],
+) -> Problem:
+    """Return the Problem of an annotation that nobody knows, or that stands on the wrong kind."""
+    if known is not None:
+        where = ", ".join(sorted(known.on))
+        message = f"{quoted(text)} changes nothing here; it belongs on: {where}"
+    else:
+        here = [name for name, item in every.items() if subject.kind in item.on]
+        meant = difflib.get_close_matches(key.removeprefix(ANNOTATION_PREFIX)[:80], here, n=1)
+        hint = f"did you mean {ANNOTATION_PREFIX}{meant[0]}?" if meant else "see the manual"
+        message = f"{quoted(text)} changes nothing, as this annotation is not known; {hint}"
+    return _problem(subject, key, Reason.UNKNOWN_ANNOTATION, message)
+
+
+def _problem(subject: ObjectRef, key: str, reason: Reason, message: str) -> Problem:
+    shown = key if _KEY.fullmatch(key) else quoted(key)
+    return Problem(
+        subject=subject,
+        field=f"metadata.annotations[{shown}]",
+        reason=reason,
+        message=f"{shown}: {message}",
+        severity=Severity.WARNING,
+    )

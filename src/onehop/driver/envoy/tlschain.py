@@ -1,0 +1,62 @@
+"""The ways through a listener that ends TLS.
+
+Nearly all hosts share one chain, whose certificates are asked for on demand (see `tls`): a new host
+or certificate does not touch the listener. A host that asks for clients' certificates has a chain
+of its own, for Envoy holds the demand at the chain. Envoy changes chains in place: what is added or
+changed drains no connection of another chain (envoyproxy.io, "Listener discovery service").
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from onehop.driver.envoy.http import render_http
+from onehop.driver.envoy.listener import Chain
+from onehop.driver.envoy.secrets import StaticChain
+from onehop.driver.envoy.tls import on_demand_socket, secret_socket
+from onehop.model.listener import ClientCheck, ForwardHttp
+
+
+def tls_chains(
+    handler: ForwardHttp, static: Sequence[StaticChain], access_log: str | None
+) -> Iterator[Chain]:
+    """Yield the chains of a listener.
+
+    Args:
+        handler: what is served.
+        static: the names that are listed, for a router that contradicts another one; else empty.
+        access_log: see `EnvoyOptions.access_log`.
+    """
+
+    def http(check: ClientCheck | None = None) -> dict[str, Any]:
+        return render_http(handler, access_log, check=check)
+
+    policy = handler.tls_policy
+    checked = {check.hostname for check in handler.client_checks}
+    if not static:
+        on_demand = f"{handler.router}/*"
+        for check in handler.client_checks:
+            yield Chain((check.hostname,), on_demand_socket(on_demand, policy, check), http(check))
+        yield Chain((), on_demand_socket(on_demand, policy), http())
+        return
+    for check in handler.client_checks:
+        shown = chain_of(check.hostname, static)
+        if shown is not None:
+            socket = secret_socket(f"={shown.certificate}", policy, check)
+            yield Chain((check.hostname,), socket, http(check))
+    for each in unchecked(static, checked):
+        yield Chain(each.hostnames, secret_socket(f"={each.certificate}", policy), http())
+
+
+def chain_of(hostname: str, chains: Iterable[StaticChain]) -> StaticChain | None:
+    """Return the chain whose certificate a host shows: by its name, a wildcard, or for all."""
+    by_name = {name: each for each in chains for name in each.hostnames or ("*",)}
+    tried = (hostname, f"*.{hostname.partition('.')[2]}", "*")
+    return next((by_name[name] for name in tried if name in by_name), None)
+
+
+def unchecked(chains: Iterable[StaticChain], checked: set[str]) -> Iterator[StaticChain]:
+    """Yield the chains without the names that have chains of their own."""
+    for each in chains:
+        names = tuple(name for name in each.hostnames if name not in checked)
+        if names or not each.hostnames:
+            yield each._replace(hostnames=names)
