@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import yaml
 
+from onehop.base.errors import ConfigError
 from onehop.lab.pod import Answer
 from onehop.lab.world import Spec, Underlay, World, fault, growth, life
 from onehop.lab.world.overlay import overlay_end
@@ -90,6 +91,9 @@ async def test_pods_are_reached_directly_whatever_happens(name: str, kind: Kind)
 
     await until_direct(world)
     assert await sources(world) <= allowed_sources(world)
+    if kind.network is not Underlay.CALICO:
+        with pytest.raises(ConfigError, match="speak no BGP"):
+            await fault.break_(world, "route", "node1")
 
     await kind.spoil(world)
     await until(

@@ -12,6 +12,7 @@ import msgspec
 from onehop.base.errors import ConfigError
 from onehop.lab.world import outage, routing
 from onehop.lab.world.packet import Act, let_pass
+from onehop.lab.world.spec import Underlay
 from onehop.lab.world.state import Fault
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
         says: what happens, for people.
         make: does it, to a place.
         mend: undoes it; None where onehop itself must put it right.
+        needs_bgp: whether it is one of the nodes' BGP, which only Calico's nodes speak.
     """
 
     what: str
@@ -42,13 +44,14 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     says: str
     make: Act
     mend: Act | None
+    needs_bgp: bool = False
 
 
 async def break_(world: "World", what: str, where: str = "") -> None:
     """Make a fault.
 
     Raises:
-        ConfigError: there is no such fault, or no such place.
+        ConfigError: there is no such fault, no such place, or nothing there that could break.
     """
     trouble = trouble_of(what)
     _check_place(world, trouble, where)
@@ -112,6 +115,9 @@ def places(world: "World", place: Place) -> tuple[str, ...]:
 
 
 def _check_place(world: "World", trouble: Trouble, where: str) -> None:
+    network = world.plan.spec.network
+    if trouble.needs_bgp and network is not Underlay.CALICO:
+        raise ConfigError(f"{trouble.what}: the nodes of --network {network} speak no BGP")
     known = places(world, trouble.place)
     if where not in known:
         said = f"{trouble.what} {where}".strip()
@@ -125,6 +131,7 @@ TROUBLES: Final = (
         says="the node ends its BGP sessions with the load balancers",
         make=routing.end_sessions,
         mend=routing.begin_sessions,
+        needs_bgp=True,
     ),
     Trouble(
         what="bgp-silence",
@@ -132,6 +139,7 @@ TROUBLES: Final = (
         says="BGP packets between the node and the load balancers are lost; nobody says goodbye",
         make=routing.silence_bgp,
         mend=let_pass("bgp"),
+        needs_bgp=True,
     ),
     Trouble(
         what="route",
@@ -139,6 +147,7 @@ TROUBLES: Final = (
         says="the node withdraws its blocks, but its BGP sessions stand",
         make=routing.withdraw,
         mend=routing.announce,
+        needs_bgp=True,
     ),
     Trouble(
         what="hijack",
@@ -146,6 +155,7 @@ TROUBLES: Final = (
         says="the node announces half of the next node's block, and drops what comes",
         make=routing.hijack,
         mend=routing.stop_hijack,
+        needs_bgp=True,
     ),
     Trouble(
         what="kernel-route",
