@@ -548,6 +548,8 @@ OPTIONS = st.builds(
     trusted=st.sampled_from(((), (), (Cidr("10.0.0.0/8"),))),
     allows_loopback=st.booleans(),
     writes_back=st.booleans(),
+    default_certificate=st.none()
+    | st.builds(ObjectRef, st.just("Secret"), NAMESPACES, SECRET_NAMES),
     trusted_hops=st.sampled_from((0, 1)),
     transparent_clients=st.sampled_from(((), CLIENT_NETWORKS, CLIENT_NETWORKS)),
 )

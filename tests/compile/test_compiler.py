@@ -287,6 +287,17 @@ def test_secrets_are_wanted_as_long_as_something_names_them() -> None:
     assert compiler.wanted_secrets() == frozenset()
 
 
+def test_the_operators_default_certificate_is_wanted_without_any_ingress() -> None:
+    """Clients may ask for a name nobody has before there is any."""
+    compiler = Compiler(Options(shared=(IpAddr("192.0.2.80"),), default_certificate=SECRET))
+    compiler.put(GOOD)
+    compiler.settle()
+
+    assert compiler.wanted_secrets() == {SECRET}
+    assert [name.hostname for name in compiler.model().server_names] == ["*"]
+    assert compiler.problems() == ()
+
+
 def test_hosts_that_cannot_be_are_left_out_of_tls_too() -> None:
     """A bad host beside good ones harms only itself."""
     compiler = settled(CLASS, service(), ingress(host="Not_A_Host"), GOOD)

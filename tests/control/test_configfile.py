@@ -62,6 +62,10 @@ def test_json_is_read_as_well(tmp_path: Path) -> None:
         ("{ports: {http: 99999}}", "ports.http: Expected `int` <= 65535, not 99999"),
         ("{ports: {http: web}}", "ports.http: Expected `int`, got `str`, not 'web'"),
         ("{ports: {http: 443}}", "ports.https: 443 is ports.http already"),
+        (
+            "{tls: {defaultCertificate: shop}}",
+            "tls.defaultCertificate: 'shop'; allowed is NAMESPACE/NAME of a Secret",
+        ),
         ("{tls: {policy: old}}", "tls.policy: allowed is modern | intermediate, not 'old'"),
         ("{path: straight}", "path: allowed is auto | pod | local | node, not 'straight'"),
         ("{addresses: {shared: 1.2.3}}", "addresses.shared: '1.2.3'; allowed is one IP address"),

@@ -18,9 +18,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from onehop.cluster import Secret
-from onehop.compile.backend import pem_of
+from onehop.compile.backend import options_of, pem_of
 from onehop.compile.ingress import ANY_HOST, TLS_BY_HOST, TLS_SECRETS, IngressIntent
-from onehop.compile.inputs import HOUR, KEPT, ONLY, SECRETS
+from onehop.compile.inputs import DEFAULT_CERTIFICATE, HOUR, KEPT, ONLY, OPTIONS, SECRETS
+from onehop.compile.options import Options
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.certificate import Certificate, SecretText, ServerName
 from onehop.model.ident import CertificateId, ObjectRef, RouterId
@@ -149,6 +150,9 @@ def _certificate(reader: Reader, certificate: CertificateId) -> Cell[Certificate
 def _server_name(reader: Reader, hostname: str) -> Cell[ServerName]:
     """Give a host's TLS to the oldest Ingress that claims it, and tell the others."""
     rivals = sorted(reader.unordered(TLS_BY_HOST, hostname), key=lambda intent: intent.age_key)
+    default = options_of(reader).default_certificate
+    if hostname == ANY_HOST and default is not None:
+        return _operators(reader, default, rivals)
     winner = rivals[0]
     claim = next(claim for claim in winner.tls if claim.hostname == hostname)
     problems = list(_losers(winner, rivals[1:], claim.secret, hostname))
@@ -182,6 +186,39 @@ def _server_name(reader: Reader, hostname: str) -> Cell[ServerName]:
     return Cell(shown, tuple(problems))
 
 
+def _operators(reader: Reader, secret: ObjectRef, rivals: list[IngressIntent]) -> Cell[ServerName]:
+    """Show the operator's certificate to clients that ask for a name nobody has, or for none."""
+    problems = [
+        Problem(
+            subject=rival.ref,
+            field=claim.field,
+            reason=Reason.CONFLICT,
+            message="what clients see that ask for a name nobody has is up to the operator's"
+            f" tls.defaultCertificate; {claim.secret} is not shown to them",
+        )
+        for rival in rivals
+        for claim in rival.tls
+        if claim.hostname == ANY_HOST and claim.secret != secret
+    ]
+    checked = reader.need(CHECKED, secret)
+    served = checked.certificate is not None
+    if checked.fault is not None:
+        problems.append(
+            Problem(
+                subject=secret,
+                field="onehop.yaml: tls.defaultCertificate",
+                reason=checked.fault.reason,
+                message=checked.fault.message
+                + ("" if served else "; clients that ask for a name nobody has get no TLS"),
+                severity=Severity.WARNING if served else Severity.ERROR,
+            )
+        )
+    if checked.certificate is None:
+        return Cell(None, tuple(problems))
+    shown = ServerName(router=TLS_ROUTER, hostname=ANY_HOST, certificate=checked.certificate.id)
+    return Cell(shown, tuple(problems))
+
+
 def _losers(
     winner: IngressIntent, rivals: list[IngressIntent], secret: ObjectRef, hostname: str
 ) -> Iterator[Problem]:
@@ -197,11 +234,18 @@ def _losers(
             )
 
 
-CHECKED: Final = Derived[ObjectRef, Checked]("checked", _check, (TLS_SECRETS,))
+CHECKED: Final = Derived[ObjectRef, Checked]("checked", _check, (TLS_SECRETS, DEFAULT_CERTIFICATE))
 CERTIFICATE_IDS: Final = Index[ObjectRef, Checked, CertificateId](
     CHECKED, "id", lambda _, checked: (checked.certificate.id,) if checked.certificate else ()
 )
 CERTIFICATES: Final = Derived[CertificateId, Certificate](
     "certificates", _certificate, (CERTIFICATE_IDS,)
 )
-SERVER_NAMES: Final = Derived[str, ServerName]("server-names", _server_name, (TLS_BY_HOST,))
+DEFAULT_NAME: Final = Index[tuple[()], Options, str](
+    OPTIONS,
+    "default-name",
+    lambda _, options: (ANY_HOST,) if options.default_certificate and options.shared else (),
+)
+SERVER_NAMES: Final = Derived[str, ServerName](
+    "server-names", _server_name, (TLS_BY_HOST, DEFAULT_NAME)
+)

@@ -18,6 +18,7 @@ from onehop.compile.endpoint import ENDPOINTS
 from onehop.compile.ingress import SECRETS_WANTED
 from onehop.compile.inputs import (
     AREAS,
+    DEFAULT_CERTIFICATE,
     HELD,
     HELD_ADDRESSES,
     HOUR,
@@ -137,7 +138,8 @@ class Compiler:
 
     def wanted_secrets(self) -> frozenset[ObjectRef]:
         """Return the Secrets that something of ours refers to."""
-        return frozenset(self._sheet.entries(SECRETS_WANTED))
+        wanted = (SECRETS_WANTED, DEFAULT_CERTIFICATE)
+        return frozenset(ref for index in wanted for ref in self._sheet.entries(index))
 
     def put_area(self, area: Area) -> None:
         """Take in what the routing table says of a prefix."""

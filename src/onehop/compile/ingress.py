@@ -264,7 +264,8 @@ class _Builder:
         for number, entry in enumerate(self._ingress.spec.tls or ()):
             field = f"spec.tls[{number}]"
             hosts = entry.hosts or tuple(r.host for r in self._ingress.spec.rules or ()) or ("",)
-            if not is_object_name(entry.secret_name):
+            secret = self._certificate(entry.secret_name)
+            if secret is None:
                 self._fault(
                     f"{field}.secretName",
                     Reason.CERTIFICATE_NOT_FOUND,
@@ -272,11 +273,16 @@ class _Builder:
                     " kubernetes.io/tls in this namespace and name it here",
                 )
                 continue
-            secret = ObjectRef("Secret", self._ref.namespace, entry.secret_name)
             for host in dict.fromkeys(hosts):
                 hostname = self._hostname(host, f"{field}.hosts")
                 if hostname is not None:
                     yield TlsClaim(hostname, secret, field)
+
+    def _certificate(self, name: str) -> ObjectRef | None:
+        """Return the Secret of this name; without a name, the operator's default, if any."""
+        if not name:
+            return options_of(self._reader).default_certificate
+        return ObjectRef("Secret", self._ref.namespace, name) if is_object_name(name) else None
 
     def _has_tls(self, hostname: str) -> bool:
         if hostname == ANY_HOST:

@@ -62,6 +62,11 @@ RETURN_PATHS = Demanded[Cidr, bool]("return-paths")
 KEPT = Table[ObjectRef, Certificate]("kept")
 """The last good certificate of a Secret, shown while the Secret holds a bad one."""
 
+DEFAULT_CERTIFICATE = Index[tuple[()], Options, ObjectRef](
+    OPTIONS,
+    "default-certificate",
+    lambda _, options: (options.default_certificate,) if options.default_certificate else (),
+)
 SERVICE_REFS = Index[ObjectRef, Service, ObjectRef](SERVICES, "ref", lambda ref, _: (ref,))
 HELD_REFS = Index[ObjectRef, Held, ObjectRef](HELD, "ref", lambda ref, _: (ref,))
 HELD_ADDRESSES = Index[ObjectRef, Held, IpAddr](HELD, "address", lambda _, held: held.addresses)

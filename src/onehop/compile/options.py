@@ -9,6 +9,7 @@ import msgspec
 
 from onehop.model.address import Cidr, IpAddr, is_ipv6
 from onehop.model.certificate import SecretText
+from onehop.model.ident import ObjectRef
 from onehop.model.listener import TlsPolicy
 from onehop.model.network import Neighbor
 
@@ -105,6 +106,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         trusted_hops: proxies in front of the shared VIP whose X-Forwarded-For is believed.
         transparent_clients: networks that Pods answer through this host, as the operator says.
         tls_policy: which clients the shared VIP speaks TLS with.
+        default_certificate: the Secret shown to clients there that ask for a name nobody has, or
+            for none; and for hosts whose Ingress names no Secret.
         shared_accepts_proxy_protocol: connections to the shared VIP begin with a PROXY header.
     """
 
@@ -125,6 +128,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     writes_back: bool = True
     trusted_hops: int = 0
     tls_policy: TlsPolicy = TlsPolicy.INTERMEDIATE
+    default_certificate: ObjectRef | None = None
     shared_accepts_proxy_protocol: bool = False
     transparent_clients: tuple[Cidr, ...] = ()
 

@@ -93,9 +93,12 @@ class TlsConfig(_Section, frozen=True):
 
     Attributes:
         policy: with which clients; see `TlsPolicy`.
+        default_certificate: `namespace/name` of the Secret shown to clients that ask for a name
+            nobody has, or for none.
     """
 
     policy: TlsPolicy = TlsPolicy.INTERMEDIATE
+    default_certificate: str | None = None
 
 
 class EnvoyConfig(_Section, frozen=True):

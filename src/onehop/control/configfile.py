@@ -15,9 +15,11 @@ import yaml
 
 from onehop.base.errors import ConfigError
 from onehop.compile.options import AddressPool, Options, TunnelKind
+from onehop.compile.value import is_object_name
 from onehop.control.bgpconfig import bgp_options
 from onehop.control.config import Config
 from onehop.model.address import Cidr, IpAddr, is_ipv6, parse_cidr, parse_ip
+from onehop.model.ident import ObjectRef
 from onehop.telemetry.log import LEVELS
 
 _DRIVERS: Final = ("envoy",)
@@ -126,6 +128,9 @@ def compile_options(config: Config, *, name: str = "config") -> Options:
         writes_back=config.cluster.manifests is None,
         trusted_hops=config.http.trusted_hops,
         tls_policy=config.tls.policy,
+        default_certificate=_secret(
+            config.tls.default_certificate, f"{name}: tls.defaultCertificate"
+        ),
         shared_accepts_proxy_protocol=config.http.accept_proxy_protocol,
         transparent_clients=tuple(
             _network(text, f"{name}: transparent.clients[{number}]")
@@ -163,6 +168,15 @@ def parse_listen(text: str, *, name: str) -> tuple[str, int]:
             f"{name}: listen.metrics: {text!r}; allowed is ADDRESS:PORT, such as 127.0.0.1:9080"
         )
     return address, int(port)
+
+
+def _secret(text: str | None, key: str) -> ObjectRef | None:
+    if text is None:
+        return None
+    namespace, _, name = text.partition("/")
+    if not (is_object_name(namespace) and is_object_name(name)):
+        raise ConfigError(f"{key}: {text!r}; allowed is NAMESPACE/NAME of a Secret")
+    return ObjectRef("Secret", namespace, name)
 
 
 def _network(text: str, key: str) -> Cidr:
