@@ -24,7 +24,11 @@ def test_an_ordinary_user_is_told_to_become_root(monkeypatch: pytest.MonkeyPatch
 def test_missing_tools_are_named_with_their_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     """All at once, so that one apt-get does."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(shutil, "which", lambda tool: None if tool in {"nft", "birdc"} else tool)
+
+    def which(tool: str) -> str | None:
+        return None if tool in {"nft", "birdc"} else tool
+
+    monkeypatch.setattr(shutil, "which", which)
 
     with pytest.raises(ConfigError, match=r"no nft, birdc here: apt-get install bird2 nftables$"):
         check_machine()
