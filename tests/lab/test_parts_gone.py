@@ -75,7 +75,11 @@ async def test_a_node_joins_flaps_ten_times_and_leaves(one: View) -> None:
 
 
 async def test_a_machine_that_dies_takes_no_more_along_than_what_it_was_sent(one: View) -> None:
-    """Nobody says goodbye: what was sent to it is lost, all else is tried again elsewhere."""
+    """Nobody says goodbye: what was sent to it is lost, all else is tried again elsewhere.
+
+    Tried once, as is the default: where the second try meets another Pod of the dead machine, the
+    client is told so by a 503. That is one in five of the few that it is tried for.
+    """
     async with clients(one.world) as requests:
         await fault.break_(one.world, "link", "node2")
         died = now()
@@ -85,8 +89,10 @@ async def test_a_machine_that_dies_takes_no_more_along_than_what_it_was_sent(one
         await one.until_direct()
 
     failed = [each for each in requests.log if each.error]
-    assert {each.error for each in failed} <= {"TimeoutError"}
-    assert len(failed) <= 16
+    told = [each for each in failed if "retried" in each.error]
+    assert {each.error for each in failed if each not in told} <= {"TimeoutError"}
+    assert len(failed) - len(told) <= 16
+    assert len(told) <= 4
     assert not [each for each in failed if each.at > left]
     assert left - died < _HOLD_S + MOVE_S
     assert down.subject.name == "node2"
