@@ -1,11 +1,12 @@
 """Real servers on loopback: Let's Encrypt's Pebble, and the DNS it asks."""
 
-import asyncio
 import contextlib
 import json
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import subprocess
+import time
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,17 +50,17 @@ class Pebble(NamedTuple):
             assert response.status == 200
 
 
-@contextlib.asynccontextmanager
-async def running_pebble(
+@contextlib.contextmanager
+def running_pebble(
     folder: Path,
     *,
     env: Mapping[str, str] | None = None,
     config: Mapping[str, Any] | None = None,
     dns_server: str | None = None,
     is_strict: bool = True,
-) -> AsyncGenerator[Pebble]:
+) -> Generator[Pebble]:
     """Start Pebble, with pebble-challtestsrv beside it unless another DNS server is given."""
-    ca = await asyncio.to_thread(make_ca, folder)
+    ca = make_ca(folder)
     acme, manage, http, tls, dns, dns_manage = free_ports(6)
     settings = {
         "listenAddress": f"127.0.0.1:{acme}",
@@ -82,11 +83,11 @@ async def running_pebble(
         *("-management", f"127.0.0.1:{dns_manage}", "-defaultIPv6", ""),
     )
     base_env = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0", "PEBBLE_AUTHZREUSE": "0"}
-    async with contextlib.AsyncExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         if dns_server is None:
-            await stack.enter_async_context(running(challtestsrv, {}, dns_manage))
-        await stack.enter_async_context(running(command, base_env | dict(env or {}), acme))
-        await listening(manage)
+            stack.enter_context(running(challtestsrv, {}, dns_manage))
+        stack.enter_context(running(command, base_env | dict(env or {}), acme))
+        wait_for(manage)
         yield Pebble(
             directory=f"https://127.0.0.1:{acme}/dir",
             management=f"https://127.0.0.1:{manage}",
@@ -97,36 +98,33 @@ async def running_pebble(
         )
 
 
-@contextlib.asynccontextmanager
-async def running(
-    command: Sequence[str], env: Mapping[str, str], port: int
-) -> AsyncGenerator[None]:
+@contextlib.contextmanager
+def running(command: Sequence[str], env: Mapping[str, str], port: int) -> Generator[None]:
     """Have a program listening on a port of loopback, and gone afterwards."""
-    process = await asyncio.create_subprocess_exec(
-        *bound_to_parent(command),
+    with subprocess.Popen(
+        bound_to_parent(command),
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **env},
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        await listening(port)
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError):
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            wait_for(port)
+            yield
+        finally:
             process.kill()
-        await process.wait()
 
 
-async def listening(port: int) -> None:
+def wait_for(port: int) -> None:
     """Return when somebody accepts connections on the port."""
-    async with asyncio.timeout(20):
-        while True:
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.close()
-                await writer.wait_closed()
-                return
-            await asyncio.sleep(0.01)
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            assert time.monotonic() < deadline, f"nobody listens on {port}"
+            time.sleep(0.01)
+        else:
+            return
 
 
 def free_ports(count: int) -> list[int]:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import ssl
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 from onehop.acme.port import AlpnAnswer, HttpAnswer, ResponderAnswer
@@ -15,15 +15,18 @@ class LiveResponder:
 
     Attributes:
         published: in order, withdrawn ones included.
+        heard: told of each.
     """
 
     def __init__(self) -> None:
         self.http: dict[tuple[str, str], str] = {}
         self.alpn: dict[str, ssl.SSLContext] = {}
         self.published: list[ResponderAnswer] = []
+        self.heard: Callable[[ResponderAnswer], None] = lambda _: None
 
     async def publish(self, answer: ResponderAnswer) -> None:
         self.published.append(answer)
+        self.heard(answer)
         match answer:
             case HttpAnswer():
                 self.http[answer.host, answer.token] = answer.body
@@ -77,7 +80,7 @@ async def serving(
         socket.context = chosen
         return None
 
-    context.sni_callback = choose  # type: ignore[assignment]  # typeshed wants SSLSocket, too
+    context.sni_callback = choose
 
     async def shake(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()

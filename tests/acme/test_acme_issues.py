@@ -1,27 +1,23 @@
 """Certificates from a real CA, by each way of proving a host."""
 
-from pathlib import Path
-
 import pytest
 from cryptography import x509
 
 from onehop.acme.issuer import Http01, KeyType, TlsAlpn01
 from onehop.acme.leaf import read_leaf
-from tests.acme.pebble import running_pebble
-from tests.acme.responder import LiveResponder, serving
+from tests.acme.pebble import Pebble
+from tests.acme.responder import LiveResponder
 from tests.acme.world import issuer_of, tended, wish
 
 
 @pytest.mark.parametrize("solver", [Http01(), TlsAlpn01()], ids=["http-01", "tls-alpn-01"])
-async def test_a_certificate_is_issued(tmp_path: Path, solver: Http01 | TlsAlpn01) -> None:
+async def test_a_certificate_is_issued(
+    pebble: Pebble, responder: LiveResponder, solver: Http01 | TlsAlpn01
+) -> None:
     """The Secret gets a chain and its key, valid for all hosts; nothing stays published."""
     shop = wish("shop.example.com", "www.shop.example.com")
-    responder = LiveResponder()
-    async with (
-        running_pebble(tmp_path) as pebble,
-        serving(responder, http_port=pebble.http_port, tls_port=pebble.tls_port),
-        tended([issuer_of(pebble, solvers=(solver,))], [shop], responder=responder) as world,
-    ):
+    issuer = issuer_of(pebble, solvers=(solver,))
+    async with tended([issuer], [shop], responder=responder) as world:
         await world.issued(shop)
         leaf = read_leaf(world.held(shop))
         assert leaf is not None

@@ -61,8 +61,6 @@ from onehop.base.errors import (
 _LONGEST_S: Final = 600.0
 """After so long without an end, the place goes to another certificate for a while."""
 _MOST_MISSES: Final = 5
-_PASSING: Final = frozenset(("rateLimited", "serverInternal"))
-"""Refusals that say nothing against the order: it is kept."""
 
 
 class Postponed(msgspec.Struct, frozen=True):
@@ -91,6 +89,7 @@ class Attempt:
         record: Record,
         session: Session,
         client: AcmeClient,
+        prover: Prover,
         around: Surroundings,
         replaces: str | None,
         report: Callable[[Phase], None],
@@ -107,7 +106,7 @@ class Attempt:
         self._report = report
         self._seen = Seen()
         self._looks = 0
-        self._prover = Prover(session, client)
+        self._prover = prover
 
     async def run(self) -> Outcome:
         """Take steps until the certificate is stored, or it is better to stop.
@@ -116,10 +115,10 @@ class Attempt:
             TransientError: the world is down for longer than a moment.
             AcmeNonsense: the CA does what no CA does.
         """
-        try:
-            return await self._walk()
-        finally:
+        outcome = await self._walk()
+        if self._record.saved.order is None:
             await self._prover.clean()
+        return outcome
 
     async def _walk(self) -> Outcome:
         clock = self._setting.clock
@@ -134,7 +133,9 @@ class Attempt:
                 misses += 1
                 wait_s = AFTER_OUTAGE.wait_s(misses, self._setting.dice())
                 wait_s = max(wait_s, err.retry_after_s or 0.0)
-                if misses > _MOST_MISSES or wait_s > self._setting.patience_s:
+                # With a Vault that lacks what we know, nothing more is done before it has that.
+                is_behind = not self._record.is_written
+                if is_behind or misses > _MOST_MISSES or wait_s > self._setting.patience_s:
                     raise
                 await clock.sleep(wait_s)
                 continue
@@ -181,9 +182,23 @@ class Attempt:
             case Download(url=url):
                 return await self._download(url)
             case GiveUp(refusal=refusal, failed=failed):
-                return await self._refused(refusal, failed)
+                return await self._give_up(refusal, failed)
             case _:
                 assert_never(step)
+
+    async def _give_up(self, refusal: Refusal, failed: tuple[str, ...]) -> Outcome | None:
+        """Keep what came of it, unless it is a crash that did: then order again at once.
+
+        While nobody was there to answer, the CA looked. That is no fault of the host, though the
+        CA counts it as one, and so do we.
+        """
+        if not self._record.is_inherited:
+            return await self._refused(refusal, failed)
+        now = self._setting.clock.now()
+        deed = Deed(DeedKind.FAILURE, self._issuer.directory, now, failed)
+        await self._record.dropped((deed,) if failed else ())
+        self._seen = Seen()
+        return None
 
     async def _place(self) -> Outcome | None:
         """Place an order, unless a limit forbids it; keep its URL before anything else is done."""
@@ -263,7 +278,7 @@ class Attempt:
         if isinstance(order, Order):
             self._seen = msgspec.structs.replace(self._seen, order=order)
             return None
-        if order.kind in _PASSING or order.kind == "accountDoesNotExist":
+        if order.is_passing or order.kind == "accountDoesNotExist":
             return await self._refused(order)
         await self._record.found(None)  # expired, and thrown away by the CA
         self._seen = Seen()
@@ -283,11 +298,12 @@ class Attempt:
 
     async def _prove(self, proofs: tuple[Proof, ...]) -> Outcome | None:
         self._report(Phase.PROVING)
-        refusals = await self._prover.prove(proofs)
+        self._record.is_inherited = False
+        refusals = await self._prover.prove(self._client, proofs)
         told = self._seen.told | {proof.challenge.url for proof in proofs}
         self._seen = msgspec.structs.replace(self._seen, told=told)
         for proof, refusal in refusals:
-            if refusal.kind in _PASSING:
+            if refusal.is_passing:
                 return await self._refused(refusal)
             # The CA may have looked already, told by a request whose answer was lost.
             read = await self._client.authorization(proof.authorization.url)
@@ -360,10 +376,9 @@ class Attempt:
             await self._record.found(None)
             raise AcmeUnavailable("the CA does not know our account any more; a new one is made")
         now, dice = self._setting.clock.now(), self._setting.dice()
-        is_passing = refusal.kind in _PASSING
         before = self._record.saved.trouble
         failures = before.failures if before and before.hosts == self._wish.hosts else 0
-        if is_passing and refusal.retry_after_s is not None:
+        if refusal.is_passing and refusal.retry_after_s is not None:
             wait_s = refusal.retry_after_s * (1 + dice / 10)
         else:
             failures += 1
@@ -379,7 +394,7 @@ class Attempt:
         deed = Deed(DeedKind.FAILURE, self._issuer.directory, now, failed)
         await self._record.failed(
             trouble,
-            order=self._record.saved.order if is_passing else None,
+            order=self._record.saved.order if refusal.is_passing else None,
             deeds=(deed,) if failed else (),
         )
         return Postponed(Phase.REFUSED, trouble.retry_at, trouble.said)

@@ -137,13 +137,16 @@ class Engine:
     ) -> None:
         """Stop tending to what is not wished any more, and start with what is new."""
         stopping: list[asyncio.Task[None]] = []
+        left: list[Tending] = []
         for secret, (tending, task) in list(self._tended.items()):
             if wishes.get(secret) != tending.wish:
                 task.cancel()
                 stopping.append(task)
+                left.append(tending)
                 del self._tended[secret]
         if stopping:  # a record has one writer
             await asyncio.wait(stopping)
+            await together(tending.leave() for tending in left)
         for secret in self._records.keys() - wishes.keys():
             self._forget(secret)
         new = [wish for secret, wish in wishes.items() if secret not in self._tended]

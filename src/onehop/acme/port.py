@@ -93,7 +93,11 @@ ResponderAnswer: TypeAlias = HttpAnswer | AlpnAnswer
 
 
 class Responder(Protocol):
-    """The load balancer, as far as it answers for hosts."""
+    """The load balancer, as far as it answers for hosts.
+
+    Answers stay until they are withdrawn. Those that an engine left when it stopped are for
+    orders still alive: to keep them across a restart saves an order; they may go after an hour.
+    """
 
     async def publish(self, answer: ResponderAnswer) -> None:
         """Have every host of the load balancer give the answer from soon on."""

@@ -23,6 +23,8 @@ class Record:
         self._ledger = ledger
         self._saved: Saved | None = None
         self._is_written = True
+        self.is_inherited = False
+        """Whether the order is one of an earlier process, and this one has proven nothing yet."""
 
     @property
     def is_written(self) -> bool:
@@ -39,17 +41,25 @@ class Record:
         if self._saved is None:
             self._saved = await self._vault.load(self._secret) or Saved()
             self._ledger.put(self._secret, self._saved.deeds)
+            self.is_inherited = self._saved.order is not None
         if not self._is_written:
             await self._write(self._saved)
 
     async def placed(self, order: SavedOrder, deed: Deed, *, forget_s: float) -> None:
         """Keep an order that was placed, before anything depends on it."""
+        self.is_inherited = False
         deeds = _recent((*self.saved.deeds, deed), deed.at - forget_s)
         await self._write(msgspec.structs.replace(self.saved, order=order, deeds=deeds))
 
     async def found(self, order: SavedOrder | None) -> None:
         """Keep where an order was found, or that there is none."""
         await self._write(msgspec.structs.replace(self.saved, order=order))
+
+    async def dropped(self, deeds: Iterable[Deed]) -> None:
+        """Forget an order that a crash has spoilt."""
+        self.is_inherited = False
+        deeds = (*self.saved.deeds, *deeds)
+        await self._write(msgspec.structs.replace(self.saved, order=None, deeds=deeds))
 
     async def failed(
         self, trouble: Trouble, *, order: SavedOrder | None, deeds: Iterable[Deed] = ()

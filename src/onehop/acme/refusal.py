@@ -72,6 +72,11 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
                 return problem.advice
         return ADVICE.get(self.kind, "")
 
+    @property
+    def is_passing(self) -> bool:
+        """Whether it says nothing against what was asked for, only against the moment."""
+        return self.kind in {"rateLimited", "serverInternal"}
+
     def concerns(self, hosts: tuple[str, ...]) -> bool:
         """Tell whether the CA names one of the hosts or a domain above it, not us as a whole."""
         named = {problem.host for problem in self.subproblems}

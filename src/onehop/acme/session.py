@@ -70,8 +70,7 @@ class Session:
                 self._close_for(max(wait_s, err.retry_after_s or 0.0), str(err))
                 raise
             if isinstance(opened, Refusal):
-                wait_s = AFTER_REFUSAL.wait_s(self._failures + 1, self._setting.dice())
-                self._close_for(max(wait_s, opened.retry_after_s or 0.0), opened)
+                self._close_for(self._wait_s(opened), opened)
                 return self._still_closed(self._closed_until - now)
             self._client, self._opened_at, self._failures = opened, now, 0
             return opened
@@ -90,6 +89,12 @@ class Session:
         """Close the connections."""
         if self._transport is not None:
             await self._transport.close()
+
+    def _wait_s(self, refusal: Refusal) -> float:
+        if refusal.is_passing and refusal.retry_after_s is not None:
+            return refusal.retry_after_s
+        wait_s = AFTER_REFUSAL.wait_s(self._failures + 1, self._setting.dice())
+        return max(wait_s, refusal.retry_after_s or 0.0)
 
     def _close_for(self, seconds: float, by: Refusal | str) -> None:
         self._failures += 1

@@ -18,6 +18,7 @@ from onehop.acme.issuer import CertificateWish
 from onehop.acme.leaf import Leaf, read_leaf
 from onehop.acme.port import Foreign, Held
 from onehop.acme.protocol.client import AcmeClient
+from onehop.acme.prover import Prover
 from onehop.acme.record import Record
 from onehop.acme.refusal import Refusal
 from onehop.acme.renewal import ask_again_after, due_at, window_wanted
@@ -49,6 +50,7 @@ class Tending:
         self.record = record
         self._session = session
         self._around = around
+        self._prover = Prover(session)
         self._wake = asyncio.Event()
         self._is_urgent = False
         self._leaf: Leaf | None = None
@@ -60,6 +62,10 @@ class Tending:
         """Renew now, and do not wait for our own backoff; the CA's pauses hold."""
         self._is_urgent = True
         self._wake.set()
+
+    async def leave(self) -> None:
+        """Take answers away: nobody wishes for this any more."""
+        await self._prover.clean()
 
     async def run(self) -> None:
         """Do what is due, whenever it is due, until cancelled."""
@@ -88,6 +94,9 @@ class Tending:
         if isinstance(holding, Foreign):
             return self._foreign(holding)
         self._leaf = read_leaf(holding) if isinstance(holding, Held) else None
+        order = self.record.saved.order
+        if isinstance(holding, Held) and order is not None and order.key_pem == holding.key_pem:
+            await self.record.issued(order.directory)  # we stopped just after it was stored
         if self._leaf is not None and self._fits(self._leaf):
             self._window = await self._ask_for_window(self._leaf)
             due = due_at(self._leaf, self._window)
@@ -119,6 +128,7 @@ class Tending:
             record=self.record,
             session=self._session,
             client=client,
+            prover=self._prover,
             around=self._around,
             replaces=self._replaces(client),
             report=self._progress,

@@ -25,7 +25,7 @@ from onehop.acme.protocol.wire import (
 )
 from onehop.acme.refusal import Refusal, printable
 from onehop.acme.saved import Account
-from onehop.base.errors import AcmeNonsense
+from onehop.base.errors import AcmeNonsense, AcmeUnavailable
 from onehop.model.certificate import SecretText
 
 T = TypeVar("T")
@@ -192,6 +192,8 @@ async def read_directory(transport: Transport, url: str) -> Directory:
         AcmeNonsense: the URL is not that of a directory.
     """
     answer = await transport.get(url)
+    if isinstance(answer, Refusal) and answer.is_passing:
+        raise AcmeUnavailable(f"{url}: {answer}", retry_after_s=answer.retry_after_s)
     if isinstance(answer, Refusal):
         raise AcmeNonsense(f"{url} is not an ACME directory: {answer}")
     return _decode(answer, Directory)
