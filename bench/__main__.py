@@ -22,6 +22,7 @@ from bench import (
     row_reach,
     row_start,
     row_throughput,
+    row_tls,
 )
 from bench.report import print_table
 from bench.row import Result, Row
@@ -37,6 +38,7 @@ ROWS: Final = (
     *row_reach.ROWS,
     *row_ladder.ROWS,
     *row_throughput.ROWS,
+    *row_tls.ROWS,
 )
 
 
