@@ -23,6 +23,7 @@ class Pebble(NamedTuple):
         http_port: where it looks for http-01, on the address that its DNS gives.
         tls_port: where it looks for tls-alpn-01.
         dns: the management interface of pebble-challtestsrv, or empty if other DNS was given.
+        dns_port: where it answers queries, on loopback.
     """
 
     directory: str
@@ -30,6 +31,7 @@ class Pebble(NamedTuple):
     http_port: int
     tls_port: int
     dns: str
+    dns_port: int
     ca: MiniCa
 
     async def manage(self, path: str) -> Any:
@@ -94,6 +96,7 @@ def running_pebble(
             http_port=http,
             tls_port=tls,
             dns="" if dns_server else f"http://127.0.0.1:{dns_manage}",
+            dns_port=dns,
             ca=ca,
         )
 

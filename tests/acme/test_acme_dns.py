@@ -16,6 +16,26 @@ from tests.acme.pebble import Pebble, free_ports, running, running_pebble
 from tests.acme.responder import LiveResponder
 from tests.acme.world import issuer_of, tended, wish
 
+_KNOT = """
+server:
+    listen: 127.0.0.1@{port}
+    rundir: {folder}
+database:
+    storage: {folder}/db
+key:
+  - id: onehop
+    algorithm: hmac-sha256
+    secret: {secret}
+acl:
+  - id: ours
+    key: onehop
+    action: update
+zone:
+  - domain: example.com
+    storage: {folder}
+    zonefile-sync: -1
+    acl: ours
+"""
 _TSIG = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="
 
 
@@ -23,20 +43,10 @@ _TSIG = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="
 def running_knot(folder: Path) -> Generator[int]:
     """Run Knot DNS with one zone that a key may update; yields its port."""
     (port,) = free_ports(1)
-    zone = (
-        "$ORIGIN example.com.\n@ 60 SOA ns hostmaster 1 60 60 600 60\n@ 60 NS ns\nns A 127.0.0.1\n"
-    )
-    (folder / "example.com.zone").write_text(zone)
-    (folder / "knot.conf").write_text(
-        f"""
-server: {{ listen: 127.0.0.1@{port}, rundir: {folder}, pidfile: {folder}/pid }}
-database: {{ storage: {folder}/db }}
-key: [{{ id: onehop, algorithm: hmac-sha256, secret: {_TSIG} }}]
-acl: [{{ id: ours, key: onehop, action: update }}]
-template: [{{ id: default, storage: {folder}, zonefile-sync: -1 }}]
-zone: [{{ domain: example.com, acl: ours }}]
-"""
-    )
+    records = ("@ 60 SOA ns hostmaster 1 60 60 600 60", "@ 60 NS ns", "ns A 127.0.0.1")
+    (folder / "example.com.zone").write_text("\n".join(("$ORIGIN example.com.", *records, "")))
+    (folder / "db").mkdir()
+    (folder / "knot.conf").write_text(_KNOT.format(port=port, folder=folder, secret=_TSIG))
     with running(("knotd", "-c", str(folder / "knot.conf")), {}, port):
         yield port
 

@@ -16,7 +16,7 @@ from tests.acme.pebble import Pebble
 from tests.acme.responder import LiveResponder
 from tests.acme.vault import MemoryVault
 
-DEADLINE_S = 30.0
+DEADLINE_S = 90.0
 
 
 def secret(name: str) -> ObjectRef:
