@@ -47,6 +47,7 @@ async def test_a_cut_connection_makes_no_second_order(
     assert len(proxy.orders) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 500, 503])
 async def test_a_pause_that_the_ca_asks_for_is_kept(
     status: int, pebble: Pebble, proxy: Proxy, responder: LiveResponder
@@ -97,6 +98,7 @@ async def test_a_limit_for_one_host_does_not_hold_up_others(
     assert list(proxy.too_early()) == []
 
 
+@pytest.mark.slow
 async def test_everything_at_once_ends_with_certificates(
     pebble: Pebble, proxy: Proxy, responder: LiveResponder
 ) -> None:
@@ -126,6 +128,7 @@ async def test_everything_at_once_ends_with_certificates(
     assert responder.is_clean
 
 
+@pytest.mark.slow
 async def test_a_vault_that_fails_makes_no_second_order(
     pebble: Pebble, proxy: Proxy, responder: LiveResponder
 ) -> None:

@@ -141,6 +141,8 @@ class Attempt:
                 continue
             if outcome is not None:
                 return outcome
+            if isinstance(step, PlaceOrder | Prove | Finalize):
+                misses = 0  # it went on: the next fault is a first one
             if clock.now() > give_up:
                 raise AcmeUnavailable(
                     f"the CA has not come to an end within {_LONGEST_S / 60:.0f} minutes"
