@@ -31,6 +31,8 @@ async def test_two_hundred_ingresses_make_no_more_series_than_one(
     cluster.put(balancer("lb-0", {"port": 81}))
     await until(lambda: is_served("app-0.example.com"), "the first is served")
     await until(lambda: onehop.metric("onehop_problems"), "its fault is counted")
+    told = {"kind": "event", "outcome": "done"}
+    await until(lambda: onehop.metric("onehop_status_requests_total", **told), "events are told")
     before = await _series(onehop)
     for number in range(1, MANY):
         name = f"app-{number}"
