@@ -34,6 +34,7 @@ class BirdDaemon:
         self._table = table
         self._child = Child(self._hear)
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
+        self._is_leaving = False
         self.restarts = 0
         """How often BIRD was started again after it had died by itself."""
 
@@ -57,6 +58,8 @@ class BirdDaemon:
                     guard = group.create_task(self._close_socket())
                     lived_s = await self._child.live(command)
                     guard.cancel()
+                if self._is_leaving:
+                    await asyncio.Event().wait()  # it ended because we asked it to
                 wait_s = backoff.after(lived_s)
                 _log.error("bird_died", lived_s=round(lived_s, 3), restart_in_s=wait_s)
                 await asyncio.sleep(wait_s)
@@ -66,6 +69,7 @@ class BirdDaemon:
 
     async def leave(self) -> None:
         """End BIRD so that the kernel keeps its routes, and neighbours theirs for a while."""
+        self._is_leaving = True
         with contextlib.suppress(OnehopError, TimeoutError):
             async with asyncio.timeout(_LEAVE_S):
                 await self._control.ask("graceful restart")
