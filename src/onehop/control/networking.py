@@ -10,9 +10,7 @@ restart loses none.
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -48,10 +46,6 @@ class Part(Protocol):
         """Say what shall be; the latest word counts."""
         ...
 
-    def announce(self, vips: frozenset[IpAddr]) -> None:
-        """Say which VIPs this host answers for; the latest word counts."""
-        ...
-
     def problems(self) -> tuple[Problem, ...]:
         """Return what is not as it shall be."""
         ...
@@ -83,7 +77,7 @@ class Keeps(msgspec.Struct, frozen=True, kw_only=True):
 class Networking:
     """Runs the parts and the routing table, and keeps the pipeline told.
 
-    Enter it before the pipeline runs: from then on the routing table can be asked.
+    Enter `fib` before the pipeline runs: from then on the routing table can be asked.
     """
 
     def __init__(  # noqa: PLR0913  what it runs, by name
@@ -105,19 +99,6 @@ class Networking:
         self._keeps = keeps
         self.is_draining = False
         self._redecide = asyncio.Event()
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self.fib)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._stack.aclose()
 
     def restore(self, network: Network) -> None:
         """Hold the BGP sessions of before, until the cluster says who its nodes are.
@@ -159,7 +140,8 @@ class Networking:
                 tasks.create_task(self._returns.run(pipeline))
             tasks.create_task(self._follow_routes(pipeline, reach))
             tasks.create_task(self._follow_network(pipeline, compiler))
-            tasks.create_task(self._follow_vips(pipeline, binding))
+            if self.bgp is not None:
+                tasks.create_task(self._follow_vips(self.bgp, pipeline, binding))
             if self._trusted:
                 tasks.create_task(self._choose_targets(compiler))
 
@@ -217,7 +199,7 @@ class Networking:
             for part in self._parts:
                 part.want(network)
 
-    async def _follow_vips(self, pipeline: Pipeline, binding: Binding) -> None:
+    async def _follow_vips(self, bgp: BgpPart, pipeline: Pipeline, binding: Binding) -> None:
         binding.on_outcome.append(lambda _owners: self._redecide.set())
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_behind(pipeline))
@@ -228,8 +210,7 @@ class Networking:
                 vips = frozenset[IpAddr]()
                 if not self.is_draining:
                     vips = answerable(pipeline.served, binding.is_bound)
-                for part in self._parts:
-                    part.announce(vips)
+                bgp.announce(vips)
 
     async def _follow_behind(self, pipeline: Pipeline) -> None:
         seen = 0

@@ -2,7 +2,6 @@
 
 import asyncio
 
-from onehop.model.address import IpAddr
 from onehop.model.ident import ObjectRef
 from onehop.model.network import Network
 from onehop.model.problem import Problem, Reason, Severity
@@ -20,9 +19,6 @@ class TablePart:
 
     def want(self, network: Network) -> None:
         """Pass over it: the table is looked up whatever is in it."""
-
-    def announce(self, vips: frozenset[IpAddr]) -> None:
-        """Pass over it."""
 
     def problems(self) -> tuple[Problem, ...]:
         """Return nothing: what fails is logged, and no route of it would be proven."""
@@ -44,9 +40,6 @@ class StaticPart:
     def want(self, network: Network) -> None:
         """Route these blocks, and no others."""
         self._routes.want(network.blocks)
-
-    def announce(self, vips: frozenset[IpAddr]) -> None:
-        """Pass over it."""
 
     def problems(self) -> tuple[Problem, ...]:
         """Return which blocks have no route, and why."""

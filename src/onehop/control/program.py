@@ -108,7 +108,7 @@ class Program:
         self._compiler.set_hour(int(time.time()))
         remembered = self._memory.load()
         self._origin.source.expect(_expected(remembered))
-        async with self._networking, asyncio.TaskGroup() as reading:
+        async with self._networking.fib, asyncio.TaskGroup() as reading:
             # The lists are read while the data plane starts.
             reading.create_task(collect_after(self._pipeline.is_served))
             reading.create_task(self._origin.source.run(self._pipeline))

@@ -10,7 +10,6 @@ import structlog
 
 from onehop.base.errors import TransientError
 from onehop.base.latest import Latest
-from onehop.model.address import IpAddr
 from onehop.model.ident import ObjectRef
 from onehop.model.network import Network, Tunnel
 from onehop.model.problem import Problem, Reason, Severity
@@ -42,9 +41,6 @@ class TunnelPart:
     def want(self, network: Network) -> None:
         """Lead to these ends; our own is among them."""
         self._tunnels.put(network.tunnels)
-
-    def announce(self, vips: frozenset[IpAddr]) -> None:
-        """Pass over it."""
 
     def problems(self) -> tuple[Problem, ...]:
         """Return which nodes cannot be reached through the overlay, and why."""

@@ -6,15 +6,13 @@ another configuration takes away what it no longer keeps. Only what carries our 
 
 import socket
 from collections.abc import Collection
-from typing import Final
 
 from onehop.net.bird.leftover import remove_leftover_routes
-from onehop.net.rtnetlink.kernel import list_all, transact
-from onehop.net.rtnetlink.route import list_routes, read_route, remove_route
+from onehop.net.rtnetlink.kernel import transact
+from onehop.net.rtnetlink.listing import routes_in
+from onehop.net.rtnetlink.route import remove_route
 from onehop.net.table import PROTOCOL, STATIC_METRIC, TABLE, TUNNEL_METRIC, RoutingTable
 from onehop.net.vxlan.vtep import DEVICE_NAMES
-
-_FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
 
 
 async def sweep(*, keeps_static: bool, keeps_tunnel: bool, keeps_bgp: bool) -> tuple[str, ...]:
@@ -41,15 +39,10 @@ async def sweep(*, keeps_static: bool, keeps_tunnel: bool, keeps_bgp: bool) -> t
 
 
 async def _remove_routes(metrics: Collection[int]) -> int:
-    routes = [
-        read_route(payload)
-        for family in _FAMILIES
-        for payload in await list_all(list_routes(family, TABLE))
-    ]
     ours = [
         route
-        for route in routes
-        if route.table == TABLE and route.protocol == PROTOCOL and route.metric in metrics
+        for route in await routes_in(TABLE)
+        if route.protocol == PROTOCOL and route.metric in metrics
     ]
     await transact([remove_route(route) for route in ours])
     return len(ours)

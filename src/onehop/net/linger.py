@@ -12,7 +12,6 @@ What is under way ends where it began, and no proof rests on it: `net.fib` does 
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import Callable
 from typing import Final
@@ -22,13 +21,13 @@ from msgspec.structs import replace
 
 from onehop.base.errors import TransientError
 from onehop.model.address import Cidr
-from onehop.net.rtnetlink.kernel import ROUTES, Events, list_all, transact
+from onehop.net.rtnetlink.kernel import ROUTES, Events, transact
+from onehop.net.rtnetlink.listing import routes_in
 from onehop.net.rtnetlink.message import Message
 from onehop.net.rtnetlink.route import (
     DEL_ROUTE,
     NEW_ROUTE,
     KernelRoute,
-    list_routes,
     put_route,
     read_route,
     remove_route,
@@ -40,7 +39,6 @@ LINGER_S: Final = 60.0
 """Longer than nearly every request takes, and than a BGP session needs to come back."""
 _LOOK_S: Final = 5.0
 _METRIC: Final = 1
-_FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
 
 _log = structlog.get_logger(__name__)
 
@@ -111,9 +109,9 @@ class LingeringRoutes:
 
     async def _read(self) -> None:
         """Compare with the kernel: what is shadowed there, and what was by one that was killed."""
-        self._shadows = {each.prefix: each for each in await _ours(LINGER_TABLE)}
+        self._shadows = {each.prefix: each for each in await routes_in(LINGER_TABLE)}
         present: dict[Cidr, KernelRoute] = {}
-        for route in await _ours(TABLE):
+        for route in await routes_in(TABLE):
             present |= _shadow(route)
         self._changed |= {
             prefix: shadow
@@ -146,13 +144,3 @@ def _shadow(route: KernelRoute) -> dict[Cidr, KernelRoute]:
         return {}
     shadow = replace(route, table=LINGER_TABLE, protocol=PROTOCOL, metric=_METRIC, source=None)
     return {route.prefix: shadow}
-
-
-async def _ours(table: int) -> list[KernelRoute]:
-    """Return the routes of one of our tables."""
-    routes = [
-        read_route(payload)
-        for family in _FAMILIES
-        for payload in await list_all(list_routes(family, table))
-    ]
-    return [each for each in routes if each.table == table]

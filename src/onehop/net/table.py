@@ -17,13 +17,12 @@ import structlog
 
 from onehop.base.errors import TransientError
 from onehop.net.rtnetlink.kernel import RULES, Events, list_all, transact
+from onehop.net.rtnetlink.listing import routes_in
 from onehop.net.rtnetlink.message import Message
 from onehop.net.rtnetlink.route import (
     Rule,
-    list_routes,
     list_rules,
     put_rule,
-    read_route,
     read_rule,
     remove_route,
     remove_rule,
@@ -106,12 +105,7 @@ class RoutingTable:
             for rule in await _rules(family)
             if rule.protocol == PROTOCOL and rule.table in {TABLE, LINGER_TABLE}
         ]
-        routes = [
-            read_route(payload)
-            for family in _FAMILIES
-            for payload in await list_all(list_routes(family, TABLE))
-        ]
-        ours = [route for route in routes if route.table == TABLE and route.protocol == PROTOCOL]
+        ours = [route for route in await routes_in(TABLE) if route.protocol == PROTOCOL]
         await transact([*requests, *map(remove_route, ours)])
         return len(ours)
 

@@ -1,12 +1,11 @@
 """Routes that a BIRD of ours left in the kernel when it went, so that no request was lost."""
 
-import socket
 from typing import Final
 
-from onehop.net.rtnetlink.kernel import list_all, transact
-from onehop.net.rtnetlink.route import KernelRoute, list_routes, read_route, remove_route
+from onehop.net.rtnetlink.kernel import transact
+from onehop.net.rtnetlink.listing import routes_in
+from onehop.net.rtnetlink.route import KernelRoute, remove_route
 
-_FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
 _RTPROT_BIRD: Final = 12
 
 
@@ -16,14 +15,7 @@ async def leftover_routes(table: int) -> tuple[KernelRoute, ...]:
     Raises:
         TransientError: the kernel did not answer.
     """
-    routes = [
-        read_route(payload)
-        for family in _FAMILIES
-        for payload in await list_all(list_routes(family, table))
-    ]
-    return tuple(
-        route for route in routes if route.table == table and route.protocol == _RTPROT_BIRD
-    )
+    return tuple(route for route in await routes_in(table) if route.protocol == _RTPROT_BIRD)
 
 
 async def remove_leftover_routes(table: int) -> int:
