@@ -21,7 +21,7 @@ from onehop.driver.envoy.secrets import MAX_DEMANDED, SecretBook
 from onehop.driver.envoy.translator import Translator
 from onehop.driver.envoy.wire import varint
 from onehop.model.address import IpAddr
-from onehop.model.endpoint import Endpoint, PoolEndpoints, Readiness
+from onehop.model.endpoint import Endpoint, PoolEndpoints, Readiness, each_once
 from onehop.model.endpoint import Path as EndpointPath
 from onehop.model.ident import PoolId, RouterId
 from onehop.model.listener import ForwardTcp
@@ -70,7 +70,7 @@ def test_joined_endpoints_equal_the_message(
     endpoints: list[Endpoint], check: HealthCheck | None
 ) -> None:
     """Bytes joined from cached parts are what the protobuf library would have made."""
-    rows = PoolEndpoints(PoolId("shop/web:80"), tuple(sorted(endpoints)))
+    rows = PoolEndpoints(PoolId("shop/web:80"), each_once(endpoints))
     drains = any(each.readiness is Readiness.SERVING for each in endpoints)
     zones: dict[str, list[dict[str, object]]] = {}
     for each in rows.endpoints:

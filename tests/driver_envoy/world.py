@@ -21,7 +21,7 @@ from onehop.driver import Driver, Receipt
 from onehop.driver.envoy import EnvoyDriver, EnvoyOptions
 from onehop.model.address import IpAddr
 from onehop.model.certificate import Certificate, SecretText, ServerName
-from onehop.model.endpoint import Endpoint, PoolEndpoints, Readiness
+from onehop.model.endpoint import Endpoint, PoolEndpoints, Readiness, each_once
 from onehop.model.ident import (
     CertificateId,
     HostId,
@@ -76,7 +76,7 @@ def draining(port: int) -> Endpoint:
 
 
 def members(of: Pool, *endpoints: Endpoint) -> PoolEndpoints:
-    return PoolEndpoints(of.id, tuple(sorted(endpoints)))
+    return PoolEndpoints(of.id, each_once(endpoints))
 
 
 def listener(port: int, handler: Handler | None = None, **fields: Any) -> Listener:

@@ -45,7 +45,7 @@ from onehop.compile.verdict import INGRESS_VERDICTS, SERVICE_VERDICTS, Verdict
 from onehop.compile.way import areas_of_pods, pods_in
 from onehop.model.address import Cidr, IpAddr
 from onehop.model.certificate import Certificate
-from onehop.model.endpoint import Endpoint
+from onehop.model.endpoint import Endpoint, each_once
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Change, Model, Row, RowKey, model_of
 from onehop.model.network import Network
@@ -166,8 +166,7 @@ class Compiler:
         intents = [intent for _, intent in self._sheet.found(SERVICE_RETURN_PATHS, clients)]
         pools = {port.wish.pool.id for intent in intents for port in intent.ports}
         members = (self._sheet.value(ENDPOINTS, pool) for pool in pools)
-        endpoints = {endpoint for each in members if each for endpoint in each.endpoints}
-        return tuple(sorted(endpoints))
+        return each_once(endpoint for each in members if each for endpoint in each.endpoints)
 
     def network(self) -> Network:
         """Return what this host's network shall do; its cost grows with the number of nodes."""

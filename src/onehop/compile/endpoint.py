@@ -18,7 +18,7 @@ from onehop.compile.pool import WISH_IDS, WISHES
 from onehop.compile.sheet import Cell, Derived, Reader
 from onehop.compile.value import is_port, label_value
 from onehop.compile.wish import Wish
-from onehop.model.endpoint import Endpoint, PoolEndpoints, Readiness
+from onehop.model.endpoint import Endpoint, PoolEndpoints, Readiness, each_once
 from onehop.model.ident import ObjectRef, PoolId
 from onehop.model.problem import Problem, Reason
 
@@ -48,7 +48,7 @@ def _compute(reader: Reader, pool: PoolId) -> Cell[PoolEndpoints]:
         return Cell(None)  # it changed a moment ago; this wish for it goes with the next `settle`
     pods = pods_behind(reader, service, port)
     stand = footing(reader, wish, service, port, pods.endpoints)
-    members = tuple(sorted(_last_resort(stand.members)))
+    members = each_once(_last_resort(stand.members))
     return Cell(PoolEndpoints(pool, members), (*pods.problems, *stand.problems))
 
 

@@ -4,6 +4,7 @@
 need not walk a hundred thousand endpoints.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
@@ -35,7 +36,7 @@ HEAVIEST: Final = 1000
 """The largest weight of an endpoint."""
 
 
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True, order=True, gc=False):
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One backend socket, as the data plane will dial it.
 
     `DRAINING` is an endpoint with `serving: true, terminating: true`: it keeps its
@@ -57,8 +58,25 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, order=True, gc=False):
     node: str | None = None
 
 
+def each_once(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
+    """Return the endpoints sorted by address and port, of each socket the first.
+
+    Two may be the same socket: of Nodes that claim one address, or of slices being rebalanced.
+    The one that serves comes first, then the one whose node has the first name.
+    """
+    found: dict[tuple[IpAddr, int], Endpoint] = {}
+    for endpoint in sorted(endpoints, key=_rank):
+        found.setdefault((endpoint.address, endpoint.port), endpoint)
+    return tuple(found.values())
+
+
+def _rank(endpoint: Endpoint) -> tuple[IpAddr, int, bool, str]:
+    is_last = endpoint.readiness is Readiness.DRAINING
+    return endpoint.address, endpoint.port, is_last, endpoint.node or ""
+
+
 class PoolEndpoints(msgspec.Struct, frozen=True, tag="endpoints", gc=False):
-    """The members of one pool, sorted by address and port; they change far more often than it."""
+    """The members of one pool, as `each_once` gives them; they change far more often than it."""
 
     pool: PoolId
     endpoints: tuple[Endpoint, ...] = ()
