@@ -86,6 +86,17 @@ class AddressPool(msgspec.Struct, frozen=True, kw_only=True):
                 yield IpAddr(str(kind(number)))
 
 
+class IssuerOption(msgspec.Struct, frozen=True, kw_only=True):
+    """An ACME issuer, as far as objects may ask for it.
+
+    Attributes:
+        has_dns: whether it can prove hosts by DNS, and so wildcards.
+    """
+
+    name: str
+    has_dns: bool = False
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about compiling that does not come from the cluster.
 
@@ -108,6 +119,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         tls_policy: which clients the shared VIP speaks TLS with.
         default_certificate: the Secret shown to clients there that ask for a name nobody has, or
             for none; and for hosts whose Ingress names no Secret.
+        issuers: whom objects may ask for certificates; the first is the default.
+        answers: the Secret where the answers to CAs that look just now stand; None without issuers.
         shared_accepts_proxy_protocol: connections to the shared VIP begin with a PROXY header.
     """
 
@@ -129,6 +142,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     trusted_hops: int = 0
     tls_policy: TlsPolicy = TlsPolicy.INTERMEDIATE
     default_certificate: ObjectRef | None = None
+    issuers: tuple[IssuerOption, ...] = ()
+    answers: ObjectRef | None = None
     shared_accepts_proxy_protocol: bool = False
     transparent_clients: tuple[Cidr, ...] = ()
 

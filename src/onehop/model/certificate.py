@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from onehop.model.ident import CertificateId, RouterId
+from onehop.model.ident import CertificateId, ObjectRef, RouterId
 
 
 class SecretText(msgspec.Struct, frozen=True, gc=False, repr_omit_defaults=True):
@@ -35,6 +35,26 @@ class Certificate(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="cert
     key_pem: SecretText
     fingerprint: str
     not_after: int
+
+
+class CertificateDemand(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A Secret that shall be filled with a certificate by an ACME issuer.
+
+    Attributes:
+        hosts: in lower case, sorted, each once; at least one.
+        issuer: by its name in onehop.yaml.
+        key_type: as the object says, one of `KEY_TYPES`; None for the issuer's.
+        wishers: the objects that ask for it, the oldest first: they are told how it goes.
+    """
+
+    secret: ObjectRef
+    hosts: tuple[str, ...]
+    issuer: str
+    key_type: str | None = None
+    wishers: tuple[ObjectRef, ...]
+
+
+KEY_TYPES: Final = ("ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096")
 
 
 class ServerName(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="server-name"):

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import msgspec
 
 from onehop.model.address import Cidr, IpAddr
-from onehop.model.ident import ListenerId, ObjectRef, PoolId, RouterId
+from onehop.model.ident import CertificateId, ListenerId, ObjectRef, PoolId, RouterId
 
 
 class Transport(StrEnum):
@@ -44,6 +44,16 @@ class ClientCheck(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     is_required: bool = True
 
 
+class TlsChallenge(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What a CA is shown that offers ALPN `acme-tls/1` and asks for a host (RFC 8737, section 3).
+
+    Nothing is served on such a connection: it ends with the handshake.
+    """
+
+    hostname: str
+    certificate: CertificateId
+
+
 class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http"):
     """Serve the virtual hosts of a router.
 
@@ -52,6 +62,7 @@ class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http
         trusted_hops: proxies in front of us whose X-Forwarded-For is believed; 0 believes nobody.
         tls_policy: with which clients TLS is spoken.
         client_checks: hosts that ask for clients' certificates, sorted by name; needs `tls`.
+        challenges: answers to a CA that looks just now, sorted by host; needs `tls`.
     """
 
     router: RouterId
@@ -59,6 +70,7 @@ class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http
     trusted_hops: int = 0
     tls_policy: TlsPolicy = TlsPolicy.INTERMEDIATE
     client_checks: tuple[ClientCheck, ...] = ()
+    challenges: tuple[TlsChallenge, ...] = ()
 
     def router_for(self, hostname: str) -> RouterId:
         """Return the router of connections whose clients asked for a host."""
