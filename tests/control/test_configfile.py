@@ -49,7 +49,30 @@ def test_json_is_read_as_well(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("adresses: {}", "adresses: no such key; allowed here are addresses, bgp, classes"),
+        ("adresses: {}", "adresses: no such key; allowed here are acme, addresses, bgp, classes"),
+        (
+            "acme: {issuers: [{name: x, solvers: [{type: dns}]}]}",
+            "acme.issuers[0].solvers[0].type: allowed is http-01 | tls-alpn-01 | rfc2136 | webhook",
+        ),
+        (
+            "acme: {issuers: [{name: x, solvers: [{type: webhook, URL: x, url: x}]}]}",
+            "acme.issuers[0].solvers[0].URL: no such key; allowed here are caFile, passwordFile",
+        ),
+        ("acme: {issuers: [{name: x}]}", "acme.issuers[0].directory: missing; only letsencrypt"),
+        ('acme: {issuers: [{name: "true"}]}', "acme.issuers[0].name: 'true'; allowed are up to"),
+        (
+            "acme: {issuers: [{name: x, directory: http://x}]}",
+            "acme.issuers[0].directory: 'http://x'; allowed is an https URL",
+        ),
+        ("acme: {publicAddresses: [x]}", "acme.publicAddresses[0]: 'x'; allowed is an IP address"),
+        (
+            "acme: {issuers: [{name: letsencrypt, caFile: /nowhere}]}",
+            "acme.issuers[0].caFile: /nowhere cannot be read",
+        ),
+        (
+            "acme: {issuers: [{name: letsencrypt}, {name: letsencrypt}]}",
+            "acme.issuers[1].name: two issuers are called 'letsencrypt'",
+        ),
         ("bgp: {neighbors: calica}", "bgp.neighbors: allowed is calico | cilium | a list"),
         (
             "bgp: {neighbors: [{adress: x}]}",

@@ -5,6 +5,14 @@ from typing import Any, Final
 
 import msgspec
 
+from onehop.control.acmeconfig import (
+    ExternalAccountConfig,
+    Http01Config,
+    IssuerConfig,
+    Rfc2136Config,
+    TlsAlpn01Config,
+    WebhookConfig,
+)
 from onehop.control.config import Config, NeighborConfig, PoolConfig
 from onehop.control.overview import NetworkSnapshot
 from onehop.control.scrape import Gauges, Scrape
@@ -41,8 +49,10 @@ def _keys(kind: Any, path: str = "") -> dict[str, str]:
 def _shown(field: msgspec.structs.FieldInfo) -> str:
     if field.default is msgspec.NODEFAULT:
         return "required"
-    if field.default is None or field.default == ():
+    if field.default in {None, (), ""}:
         return NOT_SAID
+    if isinstance(field.default, tuple):
+        return ", ".join(f"`{each.__struct_config__.tag}`" for each in field.default)
     if isinstance(field.default, bool):
         return f"`{str(field.default).lower()}`"
     return f"`{field.default}`"
@@ -53,6 +63,10 @@ def test_the_guide_lists_every_key_with_its_default() -> None:
     expected = _keys(Config)
     expected |= _keys(PoolConfig, "addresses.pools[].")
     expected |= _keys(NeighborConfig, "bgp.neighbors[].")
+    expected |= _keys(IssuerConfig, "acme.issuers[].")
+    expected |= _keys(ExternalAccountConfig, "acme.issuers[].externalAccount.")
+    for solver in (Http01Config, TlsAlpn01Config, Rfc2136Config, WebhookConfig):
+        expected |= _keys(solver, "acme.issuers[].solvers[].")
 
     assert _documented_keys() == expected
 

@@ -3,25 +3,17 @@
 This module says what they are; `configfile` reads them and finds what is wrong.
 """
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal
 
 import msgspec
 
 from onehop.compile.options import AllocationSource, PathPolicy
+from onehop.control.acmeconfig import AcmeConfig
+from onehop.control.section import Count, Percent, Port, Section
 from onehop.model.listener import TlsPolicy
 
-Port: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=65535)]
-Percent: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=100)]
-Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 
-
-class _Section(
-    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
-):
-    pass
-
-
-class ClusterConfig(_Section, frozen=True):
+class ClusterConfig(Section, frozen=True):
     """Where objects come from: one of kubeconfig (the default), inCluster, manifests.
 
     Attributes:
@@ -38,7 +30,7 @@ class ClusterConfig(_Section, frozen=True):
     namespace: str = "onehop-system"
 
 
-class ClassesConfig(_Section, frozen=True):
+class ClassesConfig(Section, frozen=True):
     """Which objects are ours."""
 
     ingress: str = "onehop.dev/ingress"
@@ -47,21 +39,21 @@ class ClassesConfig(_Section, frozen=True):
     default_service: bool = False
 
 
-class PoolConfig(_Section, frozen=True):
+class PoolConfig(Section, frozen=True):
     """A named set of addresses: CIDRs, single addresses, or ranges with a dash."""
 
     name: str
     cidrs: tuple[str, ...]
 
 
-class BindConfig(_Section, frozen=True):
+class BindConfig(Section, frozen=True):
     """Who owns the VIPs: an interface of this host, or somebody else (`none: true`)."""
 
     interface: str | None = None
     none: bool = False
 
 
-class AddressesConfig(_Section, frozen=True):
+class AddressesConfig(Section, frozen=True):
     """The addresses of the load balancer; `shared` is one, or one of each family."""
 
     pools: tuple[PoolConfig, ...] = ()
@@ -69,14 +61,14 @@ class AddressesConfig(_Section, frozen=True):
     bind: BindConfig = BindConfig()
 
 
-class PortsConfig(_Section, frozen=True):
+class PortsConfig(Section, frozen=True):
     """Ports of the shared VIP."""
 
     http: Port = 80
     https: Port = 443
 
 
-class HttpConfig(_Section, frozen=True):
+class HttpConfig(Section, frozen=True):
     """How clients reach the shared VIP.
 
     Attributes:
@@ -88,7 +80,7 @@ class HttpConfig(_Section, frozen=True):
     accept_proxy_protocol: bool = False
 
 
-class TlsConfig(_Section, frozen=True):
+class TlsConfig(Section, frozen=True):
     """How TLS is spoken on the shared VIP.
 
     Attributes:
@@ -101,7 +93,7 @@ class TlsConfig(_Section, frozen=True):
     default_certificate: str | None = None
 
 
-class EnvoyConfig(_Section, frozen=True):
+class EnvoyConfig(Section, frozen=True):
     """The embedded Envoy.
 
     Attributes:
@@ -116,14 +108,14 @@ class EnvoyConfig(_Section, frozen=True):
     max_heap_mi_b: Annotated[int, msgspec.Meta(ge=64)] | None = None
 
 
-class DataPlaneConfig(_Section, frozen=True):
+class DataPlaneConfig(Section, frozen=True):
     """What carries the traffic."""
 
     driver: str = "envoy"
     envoy: EnvoyConfig = EnvoyConfig()
 
 
-class DeletionBudget(_Section, frozen=True):
+class DeletionBudget(Section, frozen=True):
     """How much may vanish from one table within a minute without a confirmation.
 
     The larger of the two counts: small clusters may lose everything, large ones a share.
@@ -133,26 +125,26 @@ class DeletionBudget(_Section, frozen=True):
     rows: Count = 20
 
 
-class SafetyConfig(_Section, frozen=True):
+class SafetyConfig(Section, frozen=True):
     """Guards against lists that lie."""
 
     deletion_budget: DeletionBudget = DeletionBudget()
 
 
-class ListenConfig(_Section, frozen=True):
+class ListenConfig(Section, frozen=True):
     """What onehop itself listens on: `address:port`; nothing beyond loopback unless said here."""
 
     metrics: str = "127.0.0.1:9080"
 
 
-class LogConfig(_Section, frozen=True):
+class LogConfig(Section, frozen=True):
     """Log lines: level, and JSON or not (by default where stderr is no terminal)."""
 
     level: str = "info"
     json: bool | None = None
 
 
-class ReachConfig(_Section, frozen=True):
+class ReachConfig(Section, frozen=True):
     """What is known of the way to the Pods, and what this host does for it.
 
     Attributes:
@@ -170,7 +162,7 @@ class ReachConfig(_Section, frozen=True):
     stable_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 3.0
 
 
-class NeighborConfig(_Section, frozen=True):
+class NeighborConfig(Section, frozen=True):
     """A BGP neighbour that the operator names.
 
     Attributes:
@@ -193,7 +185,7 @@ class NeighborConfig(_Section, frozen=True):
     graceful_restart_s: Annotated[int, msgspec.Meta(ge=0, le=4095)] | None = None
 
 
-class BirdConfig(_Section, frozen=True):
+class BirdConfig(Section, frozen=True):
     """Which BIRD speaks for us: a child of ours, or one that runs already.
 
     Attributes:
@@ -207,7 +199,7 @@ class BirdConfig(_Section, frozen=True):
     include: str | None = None
 
 
-class BgpConfig(_Section, frozen=True):
+class BgpConfig(Section, frozen=True):
     """The BGP speaker of this host; without `asn` there is none.
 
     Attributes:
@@ -229,7 +221,7 @@ class BgpConfig(_Section, frozen=True):
     bird: BirdConfig = BirdConfig()
 
 
-class TransparentConfig(_Section, frozen=True):
+class TransparentConfig(Section, frozen=True):
     """Who may be served with `onehop.dev/client-address: transparent`.
 
     Attributes:
@@ -241,7 +233,7 @@ class TransparentConfig(_Section, frozen=True):
     announce: bool = False
 
 
-class Config(_Section, frozen=True):
+class Config(Section, frozen=True):
     """The whole file.
 
     Attributes:
@@ -255,6 +247,7 @@ class Config(_Section, frozen=True):
     ports: PortsConfig = PortsConfig()
     http: HttpConfig = HttpConfig()
     tls: TlsConfig = TlsConfig()
+    acme: AcmeConfig = AcmeConfig()
     data_plane: DataPlaneConfig = DataPlaneConfig()
     path: PathPolicy = PathPolicy.AUTO
     reach: ReachConfig = ReachConfig()

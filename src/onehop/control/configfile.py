@@ -6,6 +6,7 @@ An error names the path of the key, what stands there and what may stand there.
 import ipaddress
 import os
 import re
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
@@ -16,6 +17,7 @@ import yaml
 from onehop.base.errors import ConfigError
 from onehop.compile.options import AddressPool, Options, TunnelKind
 from onehop.compile.value import is_object_name
+from onehop.control.acmeconfig import answers_secret, issuer_options, public_addresses, read_issuers
 from onehop.control.bgpconfig import bgp_options
 from onehop.control.config import Config
 from onehop.model.address import Cidr, IpAddr, is_ipv6, parse_cidr, parse_ip
@@ -88,6 +90,8 @@ def check_config(config: Config, *, name: str) -> None:
     if config.ports.http == config.ports.https:
         fail("ports.https", f"{config.ports.https} is ports.http already")
     parse_listen(config.listen.metrics, name=name)
+    read_issuers(config.acme, name=name)
+    public_addresses(config.acme, name=name)
     compile_options(config, name=name)
 
 
@@ -131,6 +135,8 @@ def compile_options(config: Config, *, name: str = "config") -> Options:
         default_certificate=_secret(
             config.tls.default_certificate, f"{name}: tls.defaultCertificate"
         ),
+        issuers=issuer_options(config.acme),
+        answers=answers_secret(config.acme, config.cluster.namespace),
         shared_accepts_proxy_protocol=config.http.accept_proxy_protocol,
         transparent_clients=tuple(
             _network(text, f"{name}: transparent.clients[{number}]")
@@ -218,10 +224,13 @@ def _in_words(err: msgspec.ValidationError, raw: Any) -> str:
     unknown = "Object contains unknown field "
     if message.startswith(unknown):
         key = message.removeprefix(unknown).strip("`")
-        known = ", ".join(_known_keys(path))
+        known = ", ".join(_known_keys(path, _value_at(raw, path)))
         return f"{f'{path}.' if path else ''}{key}: no such key; allowed here are {known}"
     if message.startswith("Invalid enum value"):
         message = f"allowed is {' | '.join(_words(_type_at(path)))}"
+    section, _, key = path.rpartition(".")
+    if key == "type" and message.startswith("Invalid value"):
+        message = f"allowed is {' | '.join(_tags(_type_at(section)))}"
     return f"{path or 'the file'}: {message}, not {_value_at(raw, path)!r}"
 
 
@@ -236,25 +245,34 @@ def _words(kind: Any) -> tuple[str, ...]:
     return (*words, *lists)
 
 
-def _known_keys(path: str) -> tuple[str, ...]:
-    kind = _struct_in(_type_at(path))
-    return tuple(sorted(kind.__struct_encode_fields__)) if kind is not None else ()
+def _known_keys(path: str, value: Any) -> tuple[str, ...]:
+    """Return the keys of a section; of one that comes in several types, those of its own."""
+    kinds = tuple(_structs_in(_type_at(path)))
+    tag = value.get("type") if isinstance(value, dict) else None
+    kind = next((each for each in kinds if each.__struct_config__.tag == tag), kinds[0])
+    type_key = () if kind.__struct_config__.tag is None else ("type",)
+    return tuple(sorted((*kind.__struct_encode_fields__, *type_key)))
+
+
+def _tags(kind: Any) -> tuple[str, ...]:
+    return tuple(str(each.__struct_config__.tag) for each in _structs_in(kind))
 
 
 def _type_at(path: str) -> Any:
     """Return the type of a key, as `bgp.neighbors[0].asn` or `bgp.neighbors[...]`."""
     kind: Any = Config
     for part in filter(None, re.sub(r"\[[^]]*\]", "", path).split(".")):
-        fields = msgspec.structs.fields(_struct_in(kind))
+        fields = msgspec.structs.fields(next(_structs_in(kind)))
         kind = next(field.type for field in fields if field.encode_name == part)
     return kind
 
 
-def _struct_in(kind: Any) -> Any:
-    """Return the section that a type is, or is a list of, or may be."""
+def _structs_in(kind: Any) -> Iterator[Any]:
+    """Yield the sections that a type is, or is a list of, or may be."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return kind
-    return next(filter(None, map(_struct_in, get_args(kind))), None)
+        yield kind
+    for each in get_args(kind):
+        yield from _structs_in(each)
 
 
 def _value_at(raw: Any, path: str) -> Any:
