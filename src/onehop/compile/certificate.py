@@ -1,7 +1,6 @@
 """Certificates from `kubernetes.io/tls` Secrets, and which host shows which."""
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -29,6 +28,12 @@ from onehop.model.problem import Problem, Reason, Severity, quoted
 
 TLS_ROUTER: Final = RouterId("shared-https")
 
+_DAY_S: Final = 86_400
+_LATE_S: Final = 14 * _DAY_S
+_LATE_SHARE: Final = 6
+"""ACME clients renew with a third of the lifetime left (half, if that is short): one that has
+fourteen days left, or a sixth of its lifetime if that is less, ought to have been renewed."""
+
 
 class Fault(msgspec.Struct, frozen=True):
     """Why a Secret gives no certificate, or a worse one than it should."""
@@ -42,11 +47,13 @@ class Checked(msgspec.Struct, frozen=True):
 
     Attributes:
         names: the DNS names the certificate is valid for.
+        is_good: whether the Secret gives it now, and it has not ended.
     """
 
     certificate: Certificate | None
     fault: Fault | None = None
     names: frozenset[str] = frozenset()
+    is_good: bool = False
 
     def covers(self, hostname: str) -> bool:
         """Tell whether clients that ask for the host will accept the certificate."""
@@ -102,9 +109,12 @@ def _der(key: PublicKeyTypes) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _names(certificate: Certificate) -> frozenset[str]:
+def _leaf(certificate: Certificate) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(certificate.chain_pem.encode("ascii"))
+
+
+def _names(leaf: x509.Certificate) -> frozenset[str]:
     """Return the DNS names a leaf is valid for (RFC 9525, section 6.1: subjectAltName only)."""
-    leaf = x509.load_pem_x509_certificate(certificate.chain_pem.encode("ascii"))
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
@@ -123,22 +133,37 @@ def _check(reader: Reader, ref: ObjectRef) -> Cell[Checked]:
         )
     read = read_certificate(ref, secret)
     if isinstance(read, Certificate):
-        return Cell(Checked(read, _expiry(reader, ref, read), _names(read)))
+        leaf = _leaf(read)
+        fault = _expiry(reader, ref, leaf)
+        is_good = fault is None or fault.reason is not Reason.CERTIFICATE_EXPIRED
+        return Cell(Checked(read, fault, _names(leaf), is_good))
     kept = reader.get(KEPT, ref)
     if kept is None:
         return Cell(Checked(None, read))
     read = Fault(read.reason, f"{read.message}; the last good one is still shown")
-    return Cell(Checked(kept, read, _names(kept)))
+    return Cell(Checked(kept, read, _names(_leaf(kept))))
 
 
-def _expiry(reader: Reader, ref: ObjectRef, certificate: Certificate) -> Fault | None:
+def _expiry(reader: Reader, ref: ObjectRef, leaf: x509.Certificate) -> Fault | None:
     hour = reader.get(HOUR, ONLY)
-    if hour is None or certificate.not_after > hour:
+    if hour is None:
         return None
-    ended = datetime.fromtimestamp(certificate.not_after, UTC).isoformat()
+    end = leaf.not_valid_after_utc
+    left_s = end.timestamp() - hour
+    if left_s <= 0:
+        return Fault(
+            Reason.CERTIFICATE_EXPIRED,
+            f"the certificate in {ref} ended {end.isoformat()}; it is shown all the same, renew it",
+        )
+    lifetime_s = (end - leaf.not_valid_before_utc).total_seconds()
+    if left_s > min(_LATE_S, lifetime_s / _LATE_SHARE):
+        return None
+    days = int(left_s // _DAY_S)
+    left = f"in {days} day{'s' if days > 1 else ''}" if days else "in less than a day"
     return Fault(
-        Reason.CERTIFICATE_EXPIRED,
-        f"the certificate in {ref} ended {ended}; it is shown all the same, renew it",
+        Reason.CERTIFICATE_EXPIRING,
+        f"the certificate in {ref} ends {end.isoformat()}, {left}; renew it, or see why whoever"
+        " renews it has not",
     )
 
 

@@ -281,7 +281,7 @@ class Compiler:
                 self._sheet.put(HELD, ref, None)
         for ref in settled.of(CHECKED):
             checked = self._sheet.value(CHECKED, ref)
-            if checked is None or (checked.certificate and not checked.fault):
+            if checked is None or checked.is_good:
                 good = checked.certificate if checked else None
                 self._sheet.put(KEPT, ref, good)
         return self._sheet.has_dirty()

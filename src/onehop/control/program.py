@@ -193,6 +193,9 @@ class Program:
             problems=Counter(problem.reason for problem in self.problems()),
             loop_lag_s=self._worst_lag_s,
             network=self._networking.snapshot(self._served),
+            certificates={
+                name: shown.not_after for name, shown in self._served.certificates().items()
+            },
         )
 
     async def drain(self, *, is_draining: bool) -> None:

@@ -16,6 +16,8 @@ from onehop.status import WriterMetrics
 Counts = Mapping[str, float]
 """Values by the one label they carry."""
 
+_ENDS = "End of a certificate that is shown, in seconds since 1970"
+
 
 class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     """What the program is like now.
@@ -23,6 +25,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         served: rows by table, as are `withheld` and `refused`.
         problems: by reason.
+        certificates: the end of each one that is shown, in seconds since the epoch, by Secret.
     """
 
     is_synced: bool
@@ -34,10 +37,11 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     problems: Counts
     loop_lag_s: float
     network: NetworkSnapshot
+    certificates: Counts = {}
 
 
 class Scrape(Collector):
-    """Yields metric families with bounded labels: kinds, tables, reasons, outcomes.
+    """Yields metric families with bounded labels, but for the ends of certificates.
 
     Args:
         gauges: called at each scrape.
@@ -74,6 +78,7 @@ class Scrape(Collector):
         yield _by("withheld_removals", "Removals that wait for `confirm`", "table", now.withheld)
         yield _by("refused_rows", "Rows the data plane would not take", "table", now.refused)
         yield _by("problems", "Faults in cluster objects", "reason", now.problems)
+        yield _by("certificate_expiry_seconds", _ENDS, "secret", now.certificates)
         yield from _network(now.network)
         yield _gauge("event_loop_lag_seconds", "Worst in the last minute or two", now.loop_lag_s)
 

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from onehop.model.address import IpAddr
+from onehop.model.certificate import Certificate
 from onehop.model.endpoint import Path, PoolEndpoints
-from onehop.model.ident import ListenerId, ObjectRef
+from onehop.model.ident import CertificateId, ListenerId, ObjectRef
 from onehop.model.listener import Listener, Vip
 from onehop.model.model import Change, Model, Row, RowKey, Table, key_of, model_of
 from onehop.model.route import VirtualHost
@@ -18,6 +19,7 @@ class Served:
         self._rows: dict[RowKey, Row] = {}
         self._listeners_of: dict[ObjectRef, set[ListenerId]] = {}
         self._vips: dict[IpAddr, tuple[ObjectRef, ...]] = {}
+        self._certificates: dict[CertificateId, Certificate] = {}
         self.counts: Counter[Table] = Counter()
         self.paths: Counter[Path] = Counter()
 
@@ -45,6 +47,10 @@ class Served:
         """Return the addresses that are served, and for whom."""
         return dict(self._vips)
 
+    def certificates(self) -> Mapping[CertificateId, Certificate]:
+        """Return the certificates that are shown, by the Secrets they are from."""
+        return dict(self._certificates)
+
     def listener(self, name: ListenerId) -> Listener | None:
         """Return a listener, or None if it is not served."""
         row = self._rows.get(RowKey(Table.LISTENER, name))
@@ -70,6 +76,8 @@ class Served:
                 self._listeners_of.setdefault(row.owner, set()).add(row.id)
             elif isinstance(row, Vip):
                 self._vips[row.address] = row.owners
+            elif isinstance(row, Certificate):
+                self._certificates[row.id] = row
         for key in change.removals:
             gone = self._rows.pop(key, None)
             if gone is not None:
@@ -86,6 +94,8 @@ class Served:
                 del self._listeners_of[row.owner]
         elif isinstance(row, Vip):
             del self._vips[row.address]
+        elif isinstance(row, Certificate):
+            del self._certificates[row.id]
 
     def change_to(self, want: Model) -> Change:
         """Return what leads from here to `want`; its cost grows with both."""

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     BGP_NOT_SPOKEN = "BgpNotSpoken"
     BGP_SESSION_DOWN = "BgpSessionDown"
     CERTIFICATE_EXPIRED = "CertificateExpired"
+    CERTIFICATE_EXPIRING = "CertificateExpiring"
     CERTIFICATE_INVALID = "CertificateInvalid"
     CERTIFICATE_NOT_FOUND = "CertificateNotFound"
     CONFLICT = "Conflict"

@@ -1,7 +1,9 @@
-"""Metrics: a fixed set of series whose number does not grow with the cluster.
+"""Metrics: a set of series whose number does not grow with Pods, Services or hosts.
 
 Labels take their values from closed sets (kinds, tables, reasons): never a host, a Pod or a
-namespace, which is what made peers' scrapes cost more than their traffic.
+namespace, which is what made peers' scrapes cost more than their traffic. The one exception is the
+end of each certificate (`onehop_certificate_expiry_seconds`): an alert is worth something only if
+it says which.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
