@@ -17,6 +17,7 @@ from onehop.compile.certificate import CHECKED
 from onehop.compile.endpoint import ENDPOINTS
 from onehop.compile.ingress import SECRETS_WANTED
 from onehop.compile.inputs import (
+    ANSWERS_SECRET,
     AREAS,
     DEFAULT_CERTIFICATE,
     HELD,
@@ -138,7 +139,7 @@ class Compiler:
 
     def wanted_secrets(self) -> frozenset[ObjectRef]:
         """Return the Secrets that something of ours refers to."""
-        wanted = (SECRETS_WANTED, DEFAULT_CERTIFICATE)
+        wanted = (SECRETS_WANTED, DEFAULT_CERTIFICATE, ANSWERS_SECRET)
         return frozenset(ref for index in wanted for ref in self._sheet.entries(index))
 
     def put_area(self, area: Area) -> None:

@@ -67,6 +67,9 @@ DEFAULT_CERTIFICATE = Index[tuple[()], Options, ObjectRef](
     "default-certificate",
     lambda _, options: (options.default_certificate,) if options.default_certificate else (),
 )
+ANSWERS_SECRET = Index[tuple[()], Options, ObjectRef](
+    OPTIONS, "answers", lambda _, options: (options.answers,) if options.answers else ()
+)
 SERVICE_REFS = Index[ObjectRef, Service, ObjectRef](SERVICES, "ref", lambda ref, _: (ref,))
 HELD_REFS = Index[ObjectRef, Held, ObjectRef](HELD, "ref", lambda ref, _: (ref,))
 HELD_ADDRESSES = Index[ObjectRef, Held, IpAddr](HELD, "address", lambda _, held: held.addresses)
