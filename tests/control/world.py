@@ -81,6 +81,7 @@ class RecordingWriteBack(NoWriteBack):
     """Remembers who was reported on."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.reports: list[frozenset[ObjectRef]] = []
         self.told: list[tuple[ObjectRef, str, str]] = []
 

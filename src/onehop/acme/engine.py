@@ -97,6 +97,11 @@ class Engine:
             tended[0].renew()
         return tended is not None
 
+    def look(self, secret: ObjectRef) -> None:
+        """Look at a Secret again: somebody may have changed it, or taken it away."""
+        if secret in self._tended:
+            self._tended[secret][0].look()
+
     async def revoke(self, secret: ObjectRef, issuer: str, reason: int = 0) -> Refusal | None:
         """Revoke what a Secret holds (RFC 8555, section 7.6), and leave it there.
 

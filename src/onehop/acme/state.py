@@ -42,6 +42,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
             success. It may stand beside VALID: a renewal that fails.
         failures: refusals in a row.
         issued_not_before: of the certificate in the Secret, None if there is none of ours.
+        renews_at: when that is to be renewed, if nothing changes.
+        is_in_window: whether that is in the window that the CA chose (RFC 9773).
         renewal_page: where the CA explains why it wants a renewal, or empty.
     """
 
@@ -57,5 +59,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     issued_not_before: float | None = None
     issued_not_after: float | None = None
     fingerprint: str = ""
+    renews_at: float | None = None
+    is_in_window: bool = False
     renewal_page: str = ""
     findings: tuple[Finding, ...] = ()

@@ -63,6 +63,10 @@ class Tending:
         self._is_urgent = True
         self._wake.set()
 
+    def look(self) -> None:
+        """Look at everything anew, and do what is due by then."""
+        self._wake.set()
+
     async def leave(self) -> None:
         """Take answers away: nobody wishes for this any more."""
         await self._prover.clean()
@@ -283,6 +287,8 @@ class Tending:
             issued_not_before=leaf.not_before if leaf else None,
             issued_not_after=leaf.not_after if leaf else None,
             fingerprint=leaf.fingerprint if leaf else "",
+            renews_at=due_at(leaf, self._window) if leaf else None,
+            is_in_window=self._window is not None and self._window.start is not None,
             renewal_page=self._window.explanation if self._window else "",
             findings=self._findings,
         )

@@ -81,6 +81,7 @@ class Pipeline:
         self.is_served = asyncio.Event()
         self.applied = Latest[int]()
         self.network = Latest[int]()  # put when `compiler.network()` may be another one
+        self.challenges = Latest[frozenset[str]]()  # those that the data plane answers
         self.behind = Latest[int]()  # put when what stands behind a VIP may have come or gone
         self._reach = reach
         self._source = source

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from onehop.base.latest import Latest
 from onehop.cluster import Kind
 from onehop.compile.compiler import Compiler
 from onehop.compile.verdict import ServiceVerdict
@@ -41,6 +42,15 @@ class WriteBack(Protocol):
         """What is counted, or None where nothing is written."""
         ...
 
+    @property
+    def leads(self) -> Latest[bool]:
+        """Whether this process is the one that acts for all, each time that changes."""
+        ...
+
+    def leader(self) -> str:
+        """Return who acts for all, as people call it; empty if nobody knows."""
+        ...
+
     def is_leader(self) -> bool:
         """Tell whether this process is the one that acts for all."""
         ...
@@ -70,6 +80,14 @@ class NoWriteBack:
     """Where nothing can be written: a folder of manifests has no status."""
 
     metrics = None
+
+    def __init__(self) -> None:
+        self.leads = Latest[bool]()
+        self.leads.put(True)
+
+    def leader(self) -> str:
+        """Return this host."""
+        return socket.gethostname()
 
     def is_leader(self) -> bool:
         """Tell that nobody else acts for this one."""
@@ -111,6 +129,8 @@ class ClusterWriteBack:
         self._binding = binding
         binding.on_outcome.append(self.reported)
         self._refusals = refusals
+        self.leads = Latest[bool]()
+        self._holder = ""
         host = socket.gethostname()
         namespace = config.cluster.namespace
         # The process id and the time make a restarted process a new candidate.
@@ -134,6 +154,10 @@ class ClusterWriteBack:
     def metrics(self) -> WriterMetrics:
         """What the writer counts."""
         return self._writer.metrics
+
+    def leader(self) -> str:
+        """Return the host whose process holds the Lease."""
+        return self._holder.rsplit("-", 2)[0]
 
     def is_leader(self) -> bool:
         """Tell whether the Lease is ours, by our own clock."""
@@ -168,8 +192,10 @@ class ClusterWriteBack:
         seen, led = 0, False
         while True:
             seen, leadership = await self._election.changes.newer(seen)
+            self._holder = leadership.holder
             if leadership.is_leader != led:
                 led = leadership.is_leader
+                self.leads.put(led)
                 log.info("leading" if led else "not_leading", holder=leadership.holder)
                 if led:
                     self._writer.gained()
