@@ -54,6 +54,26 @@ class TlsChallenge(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     certificate: CertificateId
 
 
+class Passthrough(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A host whose TLS goes to a pool untouched: it ends at the endpoints, which have the keys.
+
+    Attributes:
+        hostname: what clients say as SNI; exact, or `*.example.com`, where `*` is one label.
+        owner: the object that asked for it.
+        pool: None where the backend is missing: connections are closed.
+        allow: client networks; empty allows all. A denied one is refused though it is allowed.
+        exceptions: names that the wildcard would take, and that belong to others.
+    """
+
+    hostname: str
+    owner: ObjectRef
+    pool: PoolId | None
+    idle_timeout_s: float = 3600.0
+    allow: tuple[Cidr, ...] = ()
+    deny: tuple[Cidr, ...] = ()
+    exceptions: tuple[str, ...] = ()
+
+
 class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http"):
     """Serve the virtual hosts of a router.
 
@@ -63,6 +83,7 @@ class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http
         tls_policy: with which clients TLS is spoken.
         client_checks: hosts that ask for clients' certificates, sorted by name; needs `tls`.
         challenges: answers to a CA that looks just now, sorted by host; needs `tls`.
+        passthroughs: hosts whose TLS does not end here, sorted by name; needs `tls`.
     """
 
     router: RouterId
@@ -71,11 +92,25 @@ class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http
     tls_policy: TlsPolicy = TlsPolicy.INTERMEDIATE
     client_checks: tuple[ClientCheck, ...] = ()
     challenges: tuple[TlsChallenge, ...] = ()
+    passthroughs: tuple[Passthrough, ...] = ()
 
     def router_for(self, hostname: str) -> RouterId:
         """Return the router of connections whose clients asked for a host."""
         own = (each.router for each in self.client_checks if each.hostname == hostname)
         return next(own, self.router)
+
+    def passthrough_for(self, hostname: str) -> Passthrough | None:
+        """Return what takes connections whose clients asked for a host, if TLS goes past us."""
+        by_name = {each.hostname: each for each in self.passthroughs}
+        if hostname in by_name:
+            return by_name[hostname]
+        found = by_name.get(f"*.{hostname.partition('.')[2]}")
+        return None if found is None or hostname in found.exceptions else found
+
+    @property
+    def pools(self) -> tuple[PoolId, ...]:
+        """Those that connections go to without a router."""
+        return tuple(each.pool for each in self.passthroughs if each.pool is not None)
 
     @property
     def routers(self) -> tuple[RouterId, ...]:

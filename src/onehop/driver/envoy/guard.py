@@ -1,6 +1,7 @@
 """Who may use a route, and how much: address lists (403), rate (429) and body size (413)."""
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from onehop.driver.envoy.proto import (
     wrapped,
 )
 from onehop.model.address import Cidr
+from onehop.model.listener import Passthrough
 from onehop.model.route import Guard, RateLimit
 
 RBAC_FILTER: Final = "envoy.filters.http.rbac"
@@ -48,6 +50,21 @@ def render_guard(guard: Guard) -> dict[str, Any]:
     return config
 
 
+def connection_rules(host: Passthrough) -> Any | None:
+    """Return who may use a host whose TLS is passed through, or None if everybody may.
+
+    A filter chain for `*.example.com` takes names of any depth; the `*` of an Ingress is one label.
+    """
+    policy = _policy(Guard(allow=host.allow, deny=host.deny))
+    if host.hostname.startswith("*."):
+        one_label = rf"[^.]+{re.escape(host.hostname[1:])}"
+        name = {"requested_server_name": {"safe_regex": {"regex": one_label}}}
+        return RBAC(action="ALLOW", policies={"onehop": {**policy, "permissions": [name]}})
+    if host.allow or host.deny:
+        return RBAC(action="ALLOW", policies={"onehop": policy})
+    return None
+
+
 def render_body_limit(limit_bytes: int) -> dict[str, Any]:
     """Return the entry that counts a body of unknown length, by holding it until it is complete.
 
@@ -67,7 +84,8 @@ def _policy(guard: Guard) -> dict[str, Any]:
         demands.append(_any_address(guard.allow))
     if guard.deny:
         demands.append({"not_id": _any_address(guard.deny)})
-    return {"permissions": [{"any": True}], "principals": [{"and_ids": {"ids": demands}}]}
+    client = {"and_ids": {"ids": demands}} if demands else {"any": True}
+    return {"permissions": [{"any": True}], "principals": [client]}
 
 
 def _any_address(cidrs: Iterable[Cidr]) -> dict[str, Any]:

@@ -48,8 +48,8 @@ def pools_of(row: Row | None) -> Iterable[PoolId]:
             for route in routes:
                 if isinstance(route.action, Forward):
                     yield from (share.pool for share in route.action.pools)
-        case Listener(handler=handler) if not isinstance(handler, ForwardHttp):
-            yield handler.pool
+        case Listener(handler=handler):
+            yield from handler.pools if isinstance(handler, ForwardHttp) else (handler.pool,)
         case _:
             return
 

@@ -5,10 +5,11 @@ from typing import Any, Final, NamedTuple, assert_never
 
 from onehop.driver.envoy.accesslog import render_access_log
 from onehop.driver.envoy.cluster import BUFFER_LIMIT_BYTES
-from onehop.driver.envoy.guard import cidr_range
+from onehop.driver.envoy.guard import cidr_range, connection_rules
 from onehop.driver.envoy.proto import (
     ConnectionLimit,
     IPMatcher,
+    NetworkRbac,
     OriginalSrc,
     ProxyProtocol,
     SourceIPInput,
@@ -21,7 +22,8 @@ from onehop.driver.envoy.proto import (
     wrapped,
 )
 from onehop.driver.envoy.proto import Listener as ListenerMessage
-from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener
+from onehop.model.ident import PoolId
+from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener, Passthrough
 
 _SOURCE_HASH: Final[list[dict[str, Any]]] = [{"source_ip": {}}]
 
@@ -31,30 +33,48 @@ ejection to reach the worker: a balancer that draws the same one over and over e
 
 
 class Chain(NamedTuple):
-    """One way through a listener: for which names, over which transport, into which filter.
+    """One way through a listener: for which names, over which transport, through which filters.
 
     Attributes:
         server_names: by SNI, exact or `*.example.com`; empty takes all others.
         transport: the TLS transport socket, or None for plain TCP.
+        filters: without any, Envoy closes the connection.
     """
 
     server_names: tuple[str, ...]
     transport: dict[str, Any] | None
-    filter: dict[str, Any]
+    filters: tuple[dict[str, Any], ...]
 
 
 def tcp_chain(handler: ForwardTcp, access_log: str | None) -> Chain:
-    """Return the chain that passes bytes on to a pool; another endpoint is tried if one fails."""
+    """Return the chain that passes bytes on to a pool."""
+    return Chain((), None, (_tcp_proxy(handler.pool, handler.idle_timeout_s, access_log),))
+
+
+def passthrough_chain(host: Passthrough, access_log: str | None) -> Chain:
+    """Return the chain that passes the TLS of a host on to its pool."""
+    if host.pool is None:
+        return Chain((host.hostname,), None, ())
+    filters = [_tcp_proxy(host.pool, host.idle_timeout_s, access_log)]
+    rules = connection_rules(host)
+    if rules is not None:
+        rbac = NetworkRbac(stat_prefix="onehop", rules=rules)
+        filters.insert(0, extension("envoy.filters.network.rbac", rbac))
+    return Chain((host.hostname,), None, tuple(filters))
+
+
+def _tcp_proxy(pool: PoolId, idle_timeout_s: float, access_log: str | None) -> dict[str, Any]:
+    """Return the filter that passes bytes on; another endpoint is tried if one fails."""
     proxy = TcpProxy(
         stat_prefix="onehop",
-        cluster=handler.pool,
-        idle_timeout=duration(handler.idle_timeout_s),
+        cluster=pool,
+        idle_timeout=duration(idle_timeout_s),
         hash_policy=_SOURCE_HASH,
         max_connect_attempts=wrapped(_CONNECT_ATTEMPTS),
         backoff_options={"base_interval": duration(0.005), "max_interval": duration(0.05)},
         access_log=render_access_log(access_log, is_http=False),
     )
-    return Chain((), None, extension("envoy.filters.network.tcp_proxy", proxy))
+    return extension("envoy.filters.network.tcp_proxy", proxy)
 
 
 def render_listener(
@@ -123,7 +143,7 @@ def _filter_chain(listener: Listener, chain: Chain) -> dict[str, Any]:
         "server_names": chain.server_names,
         "source_prefix_ranges": [cidr_range(cidr) for cidr in listener.sources],
     }
-    filters = [chain.filter]
+    filters = [*chain.filters]
     if listener.max_connections is not None:
         limit = ConnectionLimit(
             stat_prefix="onehop", max_connections=wrapped(listener.max_connections)

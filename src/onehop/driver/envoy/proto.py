@@ -39,6 +39,7 @@ from envoy.extensions.filters.network.connection_limit.v3 import (
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as _http_connection_manager,
 )
+from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as _network_rbac
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2 as _tcp_proxy
 from envoy.extensions.filters.udp.udp_proxy.v3 import route_pb2 as _udp_proxy_route
 from envoy.extensions.filters.udp.udp_proxy.v3 import udp_proxy_pb2 as _udp_proxy
@@ -96,6 +97,7 @@ ProxyProtocol: Any = _proxy_protocol.ProxyProtocol
 TlsInspector: Any = _tls_inspector.TlsInspector
 ConnectionLimit: Any = _connection_limit.ConnectionLimit
 HttpConnectionManager: Any = _http_connection_manager.HttpConnectionManager
+NetworkRbac: Any = _network_rbac.RBAC
 TcpProxy: Any = _tcp_proxy.TcpProxy
 UdpRoute: Any = _udp_proxy_route.Route
 UdpProxyConfig: Any = _udp_proxy.UdpProxyConfig

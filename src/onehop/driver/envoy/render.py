@@ -17,13 +17,13 @@ from onehop.driver.envoy.binary import find_envoy
 from onehop.driver.envoy.cluster import render_cluster
 from onehop.driver.envoy.endpoints import build_endpoints
 from onehop.driver.envoy.http import render_http
-from onehop.driver.envoy.listener import Chain, render_listener, tcp_chain
+from onehop.driver.envoy.listener import Chain, passthrough_chain, render_listener, tcp_chain
 from onehop.driver.envoy.proto import Bootstrap, as_dict
 from onehop.driver.envoy.route import render_host
 from onehop.driver.envoy.router import render_static_router
 from onehop.driver.envoy.secrets import StaticChain
 from onehop.driver.envoy.tls import inline_socket
-from onehop.driver.envoy.tlschain import chain_of, unchecked
+from onehop.driver.envoy.tlschain import alone, chain_of, others
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import CertificateId, PoolId, RouterId
 from onehop.model.listener import ClientCheck, ForwardHttp, ForwardTcp, ForwardUdp, Listener
@@ -111,7 +111,7 @@ def _chains(model: Model, listener: Listener, *, redact: bool) -> Iterable[Chain
             if handler.tls:
                 yield from _tls_chains(model, handler, redact=redact)
             else:
-                yield Chain((), None, _http(model, handler))
+                yield Chain((), None, (_http(model, handler),))
         case _:
             assert_never(listener.handler)
 
@@ -121,16 +121,16 @@ def _tls_chains(model: Model, handler: ForwardHttp, *, redact: bool) -> Iterable
     static = list(_static_chains(model, handler.router))
 
     def chain(shown: StaticChain, check: ClientCheck | None = None) -> Chain:
-        names = (check.hostname,) if check else shown.hostnames
         certificate = by_id[shown.certificate]
         socket = inline_socket(certificate, handler.tls_policy, check, redact=redact)
-        return Chain(names, socket, _http(model, handler, check))
+        return Chain(shown.hostnames, socket, (_http(model, handler, check),))
 
-    for check in handler.client_checks:
-        shown = chain_of(check.hostname, static)
+    yield from (passthrough_chain(each, None) for each in handler.passthroughs)
+    for name, check in alone(handler):
+        shown = chain_of(name, static)
         if shown is not None:
-            yield chain(shown, check)
-    yield from map(chain, unchecked(static, {each.hostname for each in handler.client_checks}))
+            yield chain(shown._replace(hostnames=(name,)), check)
+    yield from map(chain, others(static, handler))
 
 
 def _http(model: Model, handler: ForwardHttp, check: ClientCheck | None = None) -> dict[str, Any]:

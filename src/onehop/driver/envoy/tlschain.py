@@ -2,7 +2,8 @@
 
 Nearly all hosts share one chain, whose certificates are asked for on demand (see `tls`): a new host
 or certificate does not touch the listener. A host that asks for clients' certificates has a chain
-of its own, for Envoy holds the demand at the chain. Envoy changes chains in place: what is added or
+of its own, for Envoy holds the demand at the chain; so has one whose TLS is passed through, and one
+that a wildcard passed through would take in. Envoy changes chains in place: what is added or
 changed drains no connection of another chain (envoyproxy.io, "Listener discovery service").
 """
 
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from onehop.driver.envoy.http import render_http
-from onehop.driver.envoy.listener import Chain
+from onehop.driver.envoy.listener import Chain, passthrough_chain
 from onehop.driver.envoy.secrets import StaticChain
 from onehop.driver.envoy.tls import on_demand_socket, secret_socket
 from onehop.model.listener import ClientCheck, ForwardHttp
@@ -27,24 +28,33 @@ def tls_chains(
         access_log: see `EnvoyOptions.access_log`.
     """
 
-    def http(check: ClientCheck | None = None) -> dict[str, Any]:
-        return render_http(handler, access_log, check=check)
+    def http(check: ClientCheck | None = None) -> tuple[dict[str, Any]]:
+        return (render_http(handler, access_log, check=check),)
 
     policy = handler.tls_policy
-    checked = {check.hostname for check in handler.client_checks}
+    yield from (passthrough_chain(each, access_log) for each in handler.passthroughs)
     if not static:
         on_demand = f"{handler.router}/*"
-        for check in handler.client_checks:
-            yield Chain((check.hostname,), on_demand_socket(on_demand, policy, check), http(check))
+        for name, check in alone(handler):
+            yield Chain((name,), on_demand_socket(on_demand, policy, check), http(check))
         yield Chain((), on_demand_socket(on_demand, policy), http())
         return
-    for check in handler.client_checks:
-        shown = chain_of(check.hostname, static)
+    for name, check in alone(handler):
+        shown = chain_of(name, static)
         if shown is not None:
             socket = secret_socket(f"={shown.certificate}", policy, check)
-            yield Chain((check.hostname,), socket, http(check))
-    for each in unchecked(static, checked):
+            yield Chain((name,), socket, http(check))
+    for each in others(static, handler):
         yield Chain(each.hostnames, secret_socket(f"={each.certificate}", policy), http())
+
+
+def alone(handler: ForwardHttp) -> Iterator[tuple[str, ClientCheck | None]]:
+    """Yield the names that have a chain to themselves, and end here."""
+    checks = {check.hostname: check for check in handler.client_checks}
+    passed = {each.hostname for each in handler.passthroughs}
+    exceptions = {name for each in handler.passthroughs for name in each.exceptions}
+    for name in sorted({*checks, *exceptions} - passed):
+        yield name, checks.get(name)
 
 
 def chain_of(hostname: str, chains: Iterable[StaticChain]) -> StaticChain | None:
@@ -54,9 +64,10 @@ def chain_of(hostname: str, chains: Iterable[StaticChain]) -> StaticChain | None
     return next((by_name[name] for name in tried if name in by_name), None)
 
 
-def unchecked(chains: Iterable[StaticChain], checked: set[str]) -> Iterator[StaticChain]:
-    """Yield the chains without the names that have chains of their own."""
+def others(chains: Iterable[StaticChain], handler: ForwardHttp) -> Iterator[StaticChain]:
+    """Yield the chains without the names that have a chain to themselves."""
+    taken = {name for name, _ in alone(handler)} | {p.hostname for p in handler.passthroughs}
     for each in chains:
-        names = tuple(name for name in each.hostnames if name not in checked)
+        names = tuple(name for name in each.hostnames if name not in taken)
         if names or not each.hostnames:
             yield each._replace(hostnames=names)

@@ -212,7 +212,7 @@ class Translator:
             case ForwardTcp():
                 return [tcp_chain(handler, self._access_log)]
             case ForwardHttp(tls=False):
-                return [Chain((), None, render_http(handler, self._access_log))]
+                return [Chain((), None, (render_http(handler, self._access_log),))]
             case ForwardHttp():
                 static = self._secrets.static_chains(handler.router)
                 return list(tls_chains(handler, static, self._access_log))
