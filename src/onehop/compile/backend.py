@@ -7,14 +7,14 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from onehop.cluster import Secret
+from onehop.cluster import Secret, Service, ref_of
 from onehop.cluster.ingress import ServiceBackend
 from onehop.cluster.service import ServicePort
 from onehop.compile.inputs import ONLY, OPTIONS, SECRETS, SERVICES
 from onehop.compile.options import Options
 from onehop.compile.policy import Policy, parse_policy
 from onehop.compile.sheet import Reader
-from onehop.compile.wish import Wish, find_port, http_wish
+from onehop.compile.wish import Wish, find_port, http_wish, stream_wish
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Reason, quoted
 
@@ -61,6 +61,53 @@ def resolve_backend(
     reader: Reader, backend: ServiceBackend, policy: Policy, subject: ObjectRef, field: str
 ) -> Resolved | Problem:
     """Find the pool that an Ingress backend means, or say why there is none."""
+    found = _find(reader, backend, subject, field, "requests get 503")
+    if isinstance(found, Problem):
+        return found
+    merged = found.policy(policy)
+    ca_pem: str | None = None
+    secret = ca_ref(merged, subject.namespace)
+    if secret is not None:
+        ca_pem = ca_pem_of(reader.get(SECRETS, secret))
+        if ca_pem is None:
+            return Problem(
+                subject=subject,
+                field=field,
+                reason=Reason.CERTIFICATE_INVALID,
+                message=f"{secret} with CA certificates (PEM) under {CA_KEY!r} is needed to verify"
+                " the backend and is not there; requests get 503 rather than go unverified",
+            )
+    wish = http_wish(found.service, found.port, merged, ca_pem=ca_pem, options=options_of(reader))
+    return Resolved(wish, found.port)
+
+
+def resolve_stream(
+    reader: Reader, backend: ServiceBackend, policy: Policy, subject: ObjectRef, field: str
+) -> Resolved | Problem:
+    """Find the pool that takes the bytes of a whole connection, or say why there is none."""
+    found = _find(reader, backend, subject, field, "connections are closed")
+    if isinstance(found, Problem):
+        return found
+    # `client-address` is about the listeners of the Service's own ports.
+    merged = msgspec.structs.replace(found.policy(policy), client_address=None)
+    wish = stream_wish(found.service, found.port, merged, options=options_of(reader))
+    return Resolved(wish, found.port)
+
+
+class _Found(msgspec.Struct, frozen=True):
+    service: Service
+    port: ServicePort
+
+    def policy(self, policy: Policy) -> Policy:
+        """Return a policy over the Service's own, whose faults are told at the Service."""
+        own, _ = parse_policy(ref_of(self.service), self.service.metadata.annotations)
+        return policy.over(own)
+
+
+def _find(
+    reader: Reader, backend: ServiceBackend, subject: ObjectRef, field: str, until: str
+) -> _Found | Problem:
+    """Find a Service and its port, or say what is missing and what happens `until` it is there."""
     ref = ObjectRef("Service", subject.namespace, backend.name)
     service = reader.get(SERVICES, ref)
 
@@ -70,7 +117,7 @@ def resolve_backend(
     if service is None:
         return refuse(
             Reason.BACKEND_NOT_FOUND,
-            f"Service {quoted(backend.name)} does not exist in this namespace; requests get 503"
+            f"Service {quoted(backend.name)} does not exist in this namespace; {until}"
             " until it is created",
         )
     if service.spec.type == "ExternalName":
@@ -87,20 +134,7 @@ def resolve_backend(
             Reason.BACKEND_NOT_FOUND,
             f"{ref} has no TCP port {wanted}; its ports are {have}",
         )
-    own, _ = parse_policy(ref, service.metadata.annotations)  # its faults are told at the Service
-    merged = policy.over(own)
-    ca_pem: str | None = None
-    secret = ca_ref(merged, subject.namespace)
-    if secret is not None:
-        ca_pem = ca_pem_of(reader.get(SECRETS, secret))
-        if ca_pem is None:
-            return refuse(
-                Reason.CERTIFICATE_INVALID,
-                f"{secret} with CA certificates (PEM) under {CA_KEY!r} is needed to verify"
-                " the backend and is not there; requests get 503 rather than go unverified",
-            )
-    wish = http_wish(service, port, merged, ca_pem=ca_pem, options=options_of(reader))
-    return Resolved(wish, port)
+    return _Found(service, port)
 
 
 def _shown(port: ServicePort) -> str:
