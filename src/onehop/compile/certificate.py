@@ -109,11 +109,12 @@ def _der(key: PublicKeyTypes) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _leaf(certificate: Certificate) -> x509.Certificate:
+def leaf_of(certificate: Certificate) -> x509.Certificate:
+    """Return the leaf, to be asked for more than the row says."""
     return x509.load_pem_x509_certificate(certificate.chain_pem.encode("ascii"))
 
 
-def _names(leaf: x509.Certificate) -> frozenset[str]:
+def names_of(leaf: x509.Certificate) -> frozenset[str]:
     """Return the DNS names a leaf is valid for (RFC 9525, section 6.1: subjectAltName only)."""
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -133,15 +134,15 @@ def _check(reader: Reader, ref: ObjectRef) -> Cell[Checked]:
         )
     read = read_certificate(ref, secret)
     if isinstance(read, Certificate):
-        leaf = _leaf(read)
+        leaf = leaf_of(read)
         fault = _expiry(reader, ref, leaf)
         is_good = fault is None or fault.reason is not Reason.CERTIFICATE_EXPIRED
-        return Cell(Checked(read, fault, _names(leaf), is_good))
+        return Cell(Checked(read, fault, names_of(leaf), is_good))
     kept = reader.get(KEPT, ref)
     if kept is None:
         return Cell(Checked(None, read))
     read = Fault(read.reason, f"{read.message}; the last good one is still shown")
-    return Cell(Checked(kept, read, _names(_leaf(kept))))
+    return Cell(Checked(kept, read, names_of(leaf_of(kept))))
 
 
 def _expiry(reader: Reader, ref: ObjectRef, leaf: x509.Certificate) -> Fault | None:

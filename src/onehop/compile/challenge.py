@@ -5,6 +5,7 @@ accordingly. One entry of the Secret is one answer.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
@@ -35,6 +36,10 @@ class AlpnChallenge(msgspec.Struct, frozen=True, kw_only=True, tag_field="type",
 
 
 Challenge: TypeAlias = HttpChallenge | AlpnChallenge
+
+CHALLENGE_PATH: Final = "/.well-known/acme-challenge/"
+# RFC 8555, section 8.3: base64url without padding. The length is ours.
+TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
 _DECODER: Final[msgspec.json.Decoder[Challenge]] = msgspec.json.Decoder(Challenge)
 

@@ -13,6 +13,7 @@ from onehop.compile.allocation import (
     LEDGER,
     LEDGER_ADDRESSES,
 )
+from onehop.compile.answers import ANSWERS, CHALLENGE_CERTIFICATES, live_entries
 from onehop.compile.certificate import CHECKED
 from onehop.compile.endpoint import ENDPOINTS
 from onehop.compile.ingress import SECRETS_WANTED
@@ -64,12 +65,14 @@ class Outcome(msgspec.Struct, frozen=True):
         subjects: objects whose problems or verdict may be different now.
         wants_areas: whether `wanted_areas` are others now.
         network: whether `network` may return another one now.
+        challenges: whether `challenges` returns others now.
     """
 
     change: Change = Change()
     subjects: frozenset[ObjectRef] = frozenset()
     wants_areas: bool = False
     network: bool = False
+    challenges: bool = False
 
     def then(self, later: "Outcome") -> "Outcome":
         """Return the one outcome of this and then `later`."""
@@ -78,6 +81,7 @@ class Outcome(msgspec.Struct, frozen=True):
             self.subjects | later.subjects,
             self.wants_areas or later.wants_areas,
             self.network or later.network,
+            self.challenges or later.challenges,
         )
 
 
@@ -173,6 +177,13 @@ class Compiler:
         """Return what this host's network shall do; its cost grows with the number of nodes."""
         return network_of(self._sheet)
 
+    def challenges(self) -> frozenset[str]:
+        """Return which entries of the Secret of answers are answered, by `challenge.entry_of`.
+
+        As settled last: once the change of that settle is served, so are they.
+        """
+        return live_entries(self._sheet)
+
     def pods_in(self, areas: Collection[Cidr]) -> Mapping[Cidr, tuple[IpAddr, int]]:
         """Return the socket of a ready Pod in each of these areas, where there is one."""
         return pods_in(self._sheet, areas)
@@ -255,7 +266,13 @@ class Compiler:
             subjects.update(self._retell(cell))
         change = Change(tuple(upserts), tuple(removals))
         wants_areas = AREAS.name in settled.demands
-        return Outcome(change, frozenset(subjects), wants_areas, is_other_network(settled))
+        return Outcome(
+            change,
+            frozenset(subjects),
+            wants_areas,
+            is_other_network(settled),
+            challenges=bool(settled.of(ANSWERS) or settled.of(CHALLENGE_CERTIFICATES)),
+        )
 
     def _retell(self, cell: _Cell) -> set[ObjectRef]:
         """Note a cell's problems by subject; return whom they were and are about."""

@@ -2,7 +2,8 @@
 
 Precedence is Ingress v1's: an exact host before a wildcard before none; within a host an exact path
 before prefixes, longer prefixes first. The same path claimed twice goes to the older object, and
-the other is told. What no rule of the host takes goes to the oldest `defaultBackend`.
+the other is told. What no rule of the host takes goes to the oldest `defaultBackend`. Before all of
+them stands what a CA looks for just now (see `proof`).
 """
 
 from typing import Final
@@ -17,30 +18,21 @@ from onehop.compile.clientcert import (
     UNCHECKED,
     HostCheck,
 )
+from onehop.compile.hostkey import HOST_KEYS, PLAIN_ROUTER, HostKey
 from onehop.compile.ingress import (
     ANY_HOST,
     CLAIMS_BY_HOST,
     DEFAULT_CLAIMS,
-    INGRESS_INTENTS,
-    IngressIntent,
 )
 from onehop.compile.inputs import ONLY
+from onehop.compile.proof import PROOFS_IN, proofs_in
 from onehop.compile.rule import Claim
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.ident import HostId, ObjectRef, RouterId
 from onehop.model.problem import Problem, Reason, Severity, quoted
 from onehop.model.route import Labels, PathKind, PathMatch, Route, VirtualHost
 
-PLAIN_ROUTER: Final = RouterId("shared-http")
-
 EVERYTHING: Final = PathMatch(PathKind.PREFIX, "/")
-
-
-class HostKey(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=True):
-    """A host on one of the shared VIP's two routers."""
-
-    router: RouterId
-    hostname: str
 
 
 class Lost(msgspec.Struct, frozen=True):
@@ -81,7 +73,7 @@ def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
         id=HostId(f"{key.router}/{key.hostname}"),
         router=key.router,
         hostname=key.hostname,
-        routes=tuple(routes),
+        routes=(*proofs_in(reader, key), *routes),
     )
     # Both routers merge the same claims; one telling of who lost is enough.
     return Cell(host, () if tls else tuple(map(_lost, merged.lost)))
@@ -165,17 +157,6 @@ def _default(reader: Reader, _only: tuple[()]) -> Cell[Claim]:
     return Cell(rivals[0].default, problems)
 
 
-def _keys(_ref: ObjectRef, intent: IngressIntent) -> set[HostKey]:
-    """Return the hosts an Ingress has a say in: on HTTPS only those it has a certificate for."""
-    plain = {HostKey(PLAIN_ROUTER, claim.hostname) for claim in intent.claims}
-    secure = {HostKey(TLS_ROUTER, claim.hostname) for claim in intent.claims if claim.secure}
-    if intent.default is not None:
-        plain.add(HostKey(PLAIN_ROUTER, ANY_HOST))
-        secure.add(HostKey(TLS_ROUTER, ANY_HOST))
-    return plain | secure
-
-
-HOST_KEYS: Final = Index[ObjectRef, IngressIntent, HostKey](INGRESS_INTENTS, "host-key", _keys)
 DEFAULT: Final = Derived[tuple[()], Claim]("default", _default, (DEFAULT_CLAIMS,))
 CHECKED_KEYS: Final = Index[str, HostCheck, HostKey](
     HOST_CHECKS,
@@ -184,4 +165,6 @@ CHECKED_KEYS: Final = Index[str, HostCheck, HostKey](
         {HostKey(item.check.router, name) for name in (hostname, ANY_HOST)} if item.check else ()
     ),
 )
-HOSTS: Final = Derived[HostKey, VirtualHost]("hosts", _compute, (HOST_KEYS, CHECKED_KEYS))
+HOSTS: Final = Derived[HostKey, VirtualHost](
+    "hosts", _compute, (HOST_KEYS, CHECKED_KEYS, PROOFS_IN)
+)

@@ -13,6 +13,7 @@ import msgspec
 from onehop.cluster import Ingress, IngressClass
 from onehop.cluster.ingress import HttpPath, IngressBackend
 from onehop.compile.backend import Resolved, ca_ref, options_of, resolve_backend
+from onehop.compile.challenge import CHALLENGE_PATH, TOKEN
 from onehop.compile.inputs import (
     CLASS_DEFAULTS,
     INGRESS_CLASSES,
@@ -39,6 +40,7 @@ from onehop.model.route import PathKind, PathMatch
 
 CLASS_ANNOTATION: Final = "kubernetes.io/ingress.class"
 ANY_HOST: Final = "*"
+SOLVER_LABEL: Final = "acme.cert-manager.io/http01-solver"
 
 _LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _HOST: Final = re.compile(rf"(?=.{{1,253}}$)(\*\.)?{_LABEL}(\.{_LABEL})*")
@@ -59,6 +61,7 @@ class IngressIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What an Ingress of ours asks for.
 
     Attributes:
+        solved: the paths where cert-manager answers a CA; none of them is among `claims`.
         default: what takes requests that no rule takes, or None.
         wishes: the pools its routes need.
         client: what its clients have to show.
@@ -67,11 +70,29 @@ class IngressIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     ref: ObjectRef
     age_key: tuple[str, str, str]
     claims: tuple[Claim, ...]
+    solved: tuple[Claim, ...] = ()
     tls: tuple[TlsClaim, ...]
     default: Claim | None
     wishes: tuple[Wish, ...]
     ca_secrets: tuple[ObjectRef, ...]
     client: ClientDemand | None = None
+
+
+def is_hostname(text: str) -> bool:
+    """Tell whether text is a DNS name in lower case, or one with `*.` in front (RFC 1123)."""
+    return bool(_HOST.fullmatch(text)) and not _IP_LIKE.fullmatch(text)
+
+
+def is_solved(ingress: Ingress, hostname: str, match: PathMatch) -> bool:
+    """Tell whether a path is one where cert-manager answers a CA.
+
+    cert-manager makes an Ingress for each challenge, with this label, and deletes it afterwards
+    (cert-manager.io, "HTTP01"). The label moves nothing but one token of one host.
+    """
+    if ingress.metadata.label(SOLVER_LABEL) != "true" or hostname.startswith("*"):
+        return False
+    is_challenge = match.value.startswith(CHALLENGE_PATH)
+    return is_challenge and bool(TOKEN.fullmatch(match.value.removeprefix(CHALLENGE_PATH)))
 
 
 def is_ours(reader: Reader, ingress: Ingress) -> tuple[bool, tuple[Problem, ...]]:
@@ -121,7 +142,9 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[IngressIntent]:
         return Cell(None)
     policy, problems = parse_policy(ref, ingress.metadata.annotations)
     builder = _Builder(reader, ingress, ref, policy)
-    claims = tuple(builder.claims())
+    every = tuple(builder.claims())
+    solved = tuple(each for each in every if is_solved(ingress, each.hostname, each.plain.match))
+    claims = tuple(each for each in every if each not in solved) if solved else every
     default = builder.default()
     client = client_demand(ref, policy)
     cas = (ca_ref(policy, ref.namespace), client.secret if client else None)
@@ -129,6 +152,7 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[IngressIntent]:
         ref=ref,
         age_key=ingress.metadata.age_key,
         claims=claims,
+        solved=solved,
         tls=builder.tls,
         default=default,
         wishes=tuple(builder.wishes.values()),
@@ -192,9 +216,11 @@ class _Builder:
         match = self._match(path, field)
         if match is None:
             return None
-        return self._to_backend(
-            hostname, match, path.backend, f"{field}.backend", is_tls=self._has_tls(hostname)
-        )
+        is_tls = self._has_tls(hostname)
+        if is_solved(self._ingress, hostname, match):
+            # This one path and no more, and never a redirect.
+            match, is_tls = PathMatch(PathKind.EXACT, match.value), False
+        return self._to_backend(hostname, match, path.backend, f"{field}.backend", is_tls=is_tls)
 
     def _to_backend(
         self, hostname: str, match: PathMatch, backend: IngressBackend, field: str, *, is_tls: bool
@@ -250,7 +276,7 @@ class _Builder:
     def _hostname(self, text: str, field: str) -> str | None:
         if not text:
             return ANY_HOST
-        if _HOST.fullmatch(text) and not _IP_LIKE.fullmatch(text):
+        if is_hostname(text):
             return text
         self._fault(
             field,
@@ -304,6 +330,9 @@ INGRESS_WISHES: Final = Index[ObjectRef, IngressIntent, PoolId](
 )
 CLAIMS_BY_HOST: Final = Index[ObjectRef, IngressIntent, str](
     INGRESS_INTENTS, "host", lambda _, intent: {claim.hostname for claim in intent.claims}
+)
+SOLVED_HOSTS: Final = Index[ObjectRef, IngressIntent, str](
+    INGRESS_INTENTS, "solved-host", lambda _, intent: {claim.hostname for claim in intent.solved}
 )
 DEFAULT_CLAIMS: Final = Index[ObjectRef, IngressIntent, tuple[()]](
     INGRESS_INTENTS, "default", lambda _, intent: (ONLY,) if intent.default else ()

@@ -6,16 +6,18 @@ from typing import Final
 import msgspec
 
 from onehop.compile.allocation import PLACED_ADDRESSES, PLACED_LISTENERS
+from onehop.compile.answers import ALL_CHALLENGES
 from onehop.compile.backend import options_of
 from onehop.compile.certificate import TLS_ROUTER
 from onehop.compile.clientcert import CLIENT_CHECKS
-from onehop.compile.host import PLAIN_ROUTER
+from onehop.compile.hostkey import PLAIN_ROUTER
 from onehop.compile.inputs import ONLY, OPTIONS
 from onehop.compile.options import Options
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.address import IpAddr
+from onehop.model.certificate import Certificate, challenged
 from onehop.model.ident import ListenerId
-from onehop.model.listener import ForwardHttp, Listener, Vip
+from onehop.model.listener import ForwardHttp, Listener, TlsChallenge, Vip
 
 
 def shared_listeners(options: Options) -> Iterator[Listener]:
@@ -44,21 +46,31 @@ def _listener(reader: Reader, listener: ListenerId) -> Cell[Listener]:
     placement = reader.any(PLACED_LISTENERS, listener)
     listeners = placement.listeners if placement else shared_listeners(options_of(reader))
     found = next((item for item in listeners if item.id == listener), None)
-    return Cell(with_checks(reader, found) if found is not None else None)
+    return Cell(with_handshakes(reader, found) if found is not None else None)
 
 
-def with_checks(reader: Reader, listener: Listener) -> Listener:
-    """Return the listener with the hosts that ask for clients' certificates, if it ends TLS."""
+def with_handshakes(reader: Reader, listener: Listener) -> Listener:
+    """Return the listener with what depends on the handshake, if it ends TLS.
+
+    These are the hosts that ask for clients' certificates, and those that a CA looks at just now.
+    """
     handler = listener.handler
     if not isinstance(handler, ForwardHttp) or not handler.tls:
         return listener
     checks = (item.check for item in reader.where(CLIENT_CHECKS, ONLY))
+    shown = reader.where(ALL_CHALLENGES, ONLY)
     return msgspec.structs.replace(
         listener,
         handler=msgspec.structs.replace(
-            handler, client_checks=tuple(check for check in checks if check is not None)
+            handler,
+            client_checks=tuple(check for check in checks if check is not None),
+            challenges=tuple(map(_challenge, shown)),
         ),
     )
+
+
+def _challenge(shown: Certificate) -> TlsChallenge:
+    return TlsChallenge(hostname=challenged(shown.id), certificate=shown.id)
 
 
 def _vip(reader: Reader, address: IpAddr) -> Cell[Vip]:

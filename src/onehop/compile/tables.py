@@ -4,7 +4,8 @@ options ─┬─ service-intents ── address-wishes ── ledger ── pla
 services ┤                └─ wishes = pools                          └─ service-verdicts
 ingresses┼─ ingress-intents ─┼─ checked ── certificates, server-names
          │                   ├─ host-checks ── hosts, listeners
-classes  ┘                   └─ default ── hosts
+classes  ┘                   ├─ default ── hosts
+secrets ── answers ──────────┴─ proofs ─── hosts, listeners
 slices, nodes ── members, blocks ── ways ── endpoints   (the endpoint lane)
 areas ─────────────────────────────┘
 """
@@ -33,6 +34,7 @@ from onehop.compile.allocation import (
     LEDGER,
     PLACEMENTS,
 )
+from onehop.compile.answers import ANSWERS, CHALLENGE_CERTIFICATES
 from onehop.compile.block import ALLOCATION, BLOCKS, NODE_HOPS
 from onehop.compile.certificate import CERTIFICATES, CHECKED, SERVER_NAMES, TLS_ROUTER
 from onehop.compile.clientcert import HOST_CHECKS
@@ -63,10 +65,12 @@ from onehop.compile.listener import LISTENERS, VIPS
 from onehop.compile.network import NETWORK_TABLES
 from onehop.compile.node import MEMBERS
 from onehop.compile.pool import WISHES
+from onehop.compile.proof import PROOFS
 from onehop.compile.service import SERVICE_INTENTS
 from onehop.compile.sheet import Derived, Table
 from onehop.compile.verdict import INGRESS_VERDICTS, SERVICE_VERDICTS
 from onehop.compile.way import TRUST, WAYS
+from onehop.model.certificate import challenge_certificate
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Row
 from onehop.model.model import Table as ModelTable
@@ -107,6 +111,9 @@ _INGRESS_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     CERTIFICATES,
     SERVER_NAMES,
     HOST_CHECKS,
+    ANSWERS,
+    CHALLENGE_CERTIFICATES,
+    PROOFS,
     DEFAULT,
     HOSTS,
 )
@@ -150,6 +157,7 @@ OUTPUTS: Final = {
     for output in (
         Output(VIPS, ModelTable.VIP),
         Output(CERTIFICATES, ModelTable.CERTIFICATE),
+        Output(CHALLENGE_CERTIFICATES, ModelTable.CERTIFICATE, challenge_certificate),
         Output(SERVER_NAMES, ModelTable.SERVER_NAME, lambda host: f"{TLS_ROUTER}/{host}"),
         Output(WISHES, ModelTable.POOL, row_of=attrgetter("pool")),
         Output(ENDPOINTS, ModelTable.ENDPOINTS),

@@ -127,12 +127,14 @@ class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         id: `Kind/namespace/name` and the match: stable when rules are reordered.
         owner: the object that asked for it.
         labels: how many labels the host's `*` must stand for, where the host has one.
+        hostname: the only name it takes requests for, where the host has many; None takes all.
     """
 
     id: str
     owner: ObjectRef | None
     match: PathMatch
     labels: Labels = Labels.ANY
+    hostname: str | None = None
     action: Action
     guard: Guard = Guard()
     request_headers: HeaderEdit = HeaderEdit()

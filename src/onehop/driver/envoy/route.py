@@ -78,29 +78,30 @@ def render_host(host: VirtualHost, persistence_of: PersistenceOf) -> Any:
 
 def _routes(route: Route, hostname: str, persistence_of: PersistenceOf) -> Iterable[dict[str, Any]]:
     match = render_path(route.match)
-    labels = _label_count(hostname, route.labels)
+    names = _names(hostname, route)
     filters = render_guard(route.guard)
     for variant in _variants(route, persistence_of):
         yield {
             "name": route.id,
-            "match": {**match, "headers": [*labels, *variant.headers]},
+            "match": {**match, "headers": [*names, *variant.headers]},
             "typed_per_filter_config": {**filters, **variant.filters},
             **variant.action,
         }
 
 
-def _label_count(hostname: str, labels: Labels) -> list[dict[str, Any]]:
+def _names(hostname: str, route: Route) -> list[dict[str, Any]]:
     """Return what a request's own host must look like; Envoy's `*` stands for any of labels."""
-    if labels is Labels.ANY or not hostname.startswith("*."):
+    if route.hostname is not None:
+        only = rf"(?i){re.escape(route.hostname)}(:[0-9]+)?"
+        return [_authority(only)]
+    if route.labels is Labels.ANY or not hostname.startswith("*."):
         return []
     one = rf"(?i)[^.]+{re.escape(hostname[1:])}(:[0-9]+)?"
-    return [
-        {
-            "name": ":authority",
-            "string_match": {"safe_regex": {"regex": one}},
-            "invert_match": labels is Labels.MORE,
-        }
-    ]
+    return [_authority(one, invert_match=route.labels is Labels.MORE)]
+
+
+def _authority(regex: str, **fields: bool) -> dict[str, Any]:
+    return {"name": ":authority", "string_match": {"safe_regex": {"regex": regex}}, **fields}
 
 
 def _variants(route: Route, persistence_of: PersistenceOf) -> Iterable[_Variant]:
