@@ -245,12 +245,32 @@ class Client:
         )
         return await self._answer(request, collection.struct)
 
-    async def delete(self, collection: Collection[Any], namespace: str, name: str) -> None:
-        """Ask for an object's deletion; KubeNotFound when there is none."""
+    async def delete(
+        self,
+        collection: Collection[Any],
+        namespace: str,
+        name: str,
+        *,
+        resource_version: str = "",
+    ) -> None:
+        """Ask for an object's deletion; KubeNotFound when there is none.
+
+        Args:
+            collection: what it is one of.
+            namespace: where.
+            name: which.
+            resource_version: delete only if the object is still at this version (`DeleteOptions`,
+                `preconditions`); empty means always.
+
+        Raises:
+            KubeConflict: the object is no longer at that version.
+        """
+        only_if = {"preconditions": {"resourceVersion": resource_version}}
         request = Request(
             doing=f"delete {collection.kind} {namespace}/{name}",
             method="DELETE",
             path=collection.path(namespace, name),
+            body=only_if if resource_version else None,
         )
         await self._transport.call(request, timeout_s=self._patience.call_s)
 

@@ -47,15 +47,18 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: that one object only. RBAC can grant list and watch of a single name when the request
             says `metadata.name=NAME` (Kubernetes, "Using RBAC": referring to resources).
+        labels: a label selector as the API writes it, as in `app=web,tier!=test`.
     """
 
     namespace: str = ""
     name: str = ""
+    labels: str = ""
 
     @property
     def query(self) -> dict[str, str]:
         """The query parameters that select; the namespace is part of the path."""
-        return {"fieldSelector": f"metadata.name={self.name}"} if self.name else {}
+        query = {"fieldSelector": f"metadata.name={self.name}"} if self.name else {}
+        return query | ({"labelSelector": self.labels} if self.labels else {})
 
 
 EVERYTHING: Final = Selection()
