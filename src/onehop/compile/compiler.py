@@ -15,6 +15,7 @@ from onehop.compile.allocation import (
 )
 from onehop.compile.answers import ANSWERS, CHALLENGE_CERTIFICATES, live_entries
 from onehop.compile.certificate import CHECKED
+from onehop.compile.demand import DEMANDS
 from onehop.compile.endpoint import ENDPOINTS
 from onehop.compile.ingress import SECRETS_WANTED
 from onehop.compile.inputs import (
@@ -46,7 +47,7 @@ from onehop.compile.tables import (
 from onehop.compile.verdict import INGRESS_VERDICTS, SERVICE_VERDICTS, Verdict
 from onehop.compile.way import areas_of_pods, pods_in
 from onehop.model.address import Cidr, IpAddr
-from onehop.model.certificate import Certificate
+from onehop.model.certificate import Certificate, CertificateDemand
 from onehop.model.endpoint import Endpoint, each_once
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Change, Model, Row, RowKey, model_of
@@ -65,6 +66,7 @@ class Outcome(msgspec.Struct, frozen=True):
         subjects: objects whose problems or verdict may be different now.
         wants_areas: whether `wanted_areas` are others now.
         network: whether `network` may return another one now.
+        demands: whether `demands` returns others now.
         challenges: whether `challenges` returns others now.
     """
 
@@ -72,6 +74,7 @@ class Outcome(msgspec.Struct, frozen=True):
     subjects: frozenset[ObjectRef] = frozenset()
     wants_areas: bool = False
     network: bool = False
+    demands: bool = False
     challenges: bool = False
 
     def then(self, later: "Outcome") -> "Outcome":
@@ -81,6 +84,7 @@ class Outcome(msgspec.Struct, frozen=True):
             self.subjects | later.subjects,
             self.wants_areas or later.wants_areas,
             self.network or later.network,
+            self.demands or later.demands,
             self.challenges or later.challenges,
         )
 
@@ -184,6 +188,10 @@ class Compiler:
         """
         return live_entries(self._sheet)
 
+    def demands(self) -> tuple[CertificateDemand, ...]:
+        """Return the certificates that are wanted of ACME issuers, sorted by Secret."""
+        return tuple(demand for _, demand in sorted(self._sheet.values(DEMANDS).items()))
+
     def pods_in(self, areas: Collection[Cidr]) -> Mapping[Cidr, tuple[IpAddr, int]]:
         """Return the socket of a ready Pod in each of these areas, where there is one."""
         return pods_in(self._sheet, areas)
@@ -271,6 +279,7 @@ class Compiler:
             frozenset(subjects),
             wants_areas,
             is_other_network(settled),
+            demands=bool(settled.of(DEMANDS)),
             challenges=bool(settled.of(ANSWERS) or settled.of(CHALLENGE_CERTIFICATES)),
         )
 

@@ -101,25 +101,24 @@ def is_ours(reader: Reader, ingress: Ingress) -> tuple[bool, tuple[Problem, ...]
     The deprecated annotation wins over `spec.ingressClassName`, as that field's API documentation
     demands. Without either, the default class decides; of several defaults, the newest one.
     """
-    options = options_of(reader)
+    found = class_of(reader, ingress)
+    if found is None or found.spec.controller != options_of(reader).ingress_controller:
+        return False, ()
     annotation = ingress.metadata.annotation(CLASS_ANNOTATION)
     field = ingress.spec.ingress_class_name
-    name = annotation or field
+    if annotation and field and annotation != field:
+        return True, (_class_disagrees(ingress, annotation, field),)
+    return True, ()
+
+
+def class_of(reader: Reader, ingress: Ingress) -> IngressClass | None:
+    """Return the class of an Ingress, ours or not, or None if it has none that exists."""
+    name = ingress.metadata.annotation(CLASS_ANNOTATION) or ingress.spec.ingress_class_name
     if name:
-        found = reader.get(INGRESS_CLASSES, ObjectRef("IngressClass", "", name))
-        ours = found is not None and found.spec.controller == options.ingress_controller
-        if ours and annotation and field and annotation != field:
-            return True, (_class_disagrees(ingress, annotation, field),)
-        return ours, ()
+        return reader.get(INGRESS_CLASSES, ObjectRef("IngressClass", "", name))
     defaults = reader.where(CLASS_DEFAULTS, ONLY)
-    if not defaults:
-        return False, ()
-    return _newest(defaults).spec.controller == options.ingress_controller, ()
-
-
-def _newest(classes: tuple[IngressClass, ...]) -> IngressClass:
     # `where` orders by name, and max keeps the first of equals: the newest, then the first by name.
-    return max(classes, key=lambda item: item.metadata.creation_timestamp)
+    return max(defaults, key=lambda item: item.metadata.creation_timestamp, default=None)
 
 
 def _class_disagrees(ingress: Ingress, annotation: str, field: str) -> Problem:
@@ -295,8 +294,8 @@ class _Builder:
                 self._fault(
                     f"{field}.secretName",
                     Reason.CERTIFICATE_NOT_FOUND,
-                    f"{quoted(entry.secret_name)} names no Secret; create one of type"
-                    " kubernetes.io/tls in this namespace and name it here",
+                    f"{quoted(entry.secret_name)} names no Secret; name one of this namespace, of"
+                    " type kubernetes.io/tls (with onehop.dev/acme it need not exist yet)",
                 )
                 continue
             for host in dict.fromkeys(hosts):

@@ -14,6 +14,7 @@ from onehop.compile import value
 from onehop.compile.annotation import Annotation, misunderstood, unknown
 from onehop.compile.options import ANNOTATION_PREFIX
 from onehop.model.address import Cidr, IpAddr
+from onehop.model.certificate import KEY_TYPES
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem
 from onehop.model.route import RateLimit
@@ -60,6 +61,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     client_certificate: str | None = None
     ssl_redirect: bool | None = None
     hsts: str | None = None
+    acme: str | None = None
+    acme_key_type: str | None = None
     request_headers_set: tuple[tuple[str, str], ...] | None = None
     request_headers_add: tuple[tuple[str, str], ...] | None = None
     request_headers_remove: tuple[str, ...] | None = None
@@ -276,6 +279,19 @@ ANNOTATIONS: Final[dict[str, Annotation]] = {
         means="Strict-Transport-Security on HTTPS answers (RFC 6797)",
         on=_INGRESS,
     ),
+    "acme": Annotation(
+        parse=value.issuer,
+        example="letsencrypt",
+        means="who issues the certificates of spec.tls by ACME: an issuer of onehop.yaml, the"
+        " default one (true), or nobody (false); on a class, for its Ingresses that do not say",
+        on=frozenset(("Ingress", "IngressClass")),
+    ),
+    "acme-key-type": Annotation(
+        parse=value.one_of(*KEY_TYPES),
+        example="ecdsa-p384",
+        means="the kind of key of certificates that are ordered; without, what the issuer says",
+        on=_INGRESS,
+    ),
     "request-headers-set": Annotation(
         parse=value.headers,
         example="X-Env: prod",
@@ -355,7 +371,7 @@ def parse_policy(
     problems: list[Problem] = []
     for key, text in sorted((annotations or {}).items()):
         name = key.removeprefix(ANNOTATION_PREFIX)
-        if name == key or name in _FOREIGN:
+        if name == key:
             continue
         known = ANNOTATIONS.get(name)
         if known is None or subject.kind not in known.on:

@@ -99,6 +99,11 @@ def claim_route(  # noqa: PLR0913  what a path is made of, by name
     return Claim(hostname, plain, secure, client)
 
 
+def asks_for_certificates(policy: Policy) -> bool:
+    """Tell whether an object itself says that it wants certificates by ACME."""
+    return policy.acme not in {None, "false"}
+
+
 def client_demand(owner: ObjectRef, policy: Policy) -> ClientDemand | None:
     """Return what a policy asks of clients, if it asks anything."""
     if policy.client_ca is None:
@@ -128,6 +133,7 @@ def tls_problems(
         "client-ca": policy.client_ca,
         "ssl-redirect": policy.ssl_redirect,
         "hsts": policy.hsts,
+        "acme": asks_for_certificates(policy) and not any(claim.secure for claim in claims),
     }
     asked = [name for name, value in wanted.items() if value]
     hosts = sorted({claim.hostname for claim in claims if claim.secure is None})

@@ -2,7 +2,8 @@
 
 options ─┬─ service-intents ── address-wishes ── ledger ── placements ─┬─ listeners, vips
 services ┤                └─ wishes = pools                          └─ service-verdicts
-ingresses┼─ ingress-intents ─┼─ checked ── certificates, server-names
+ingresses┼─ ingress-intents ─┼─ asks ── host-owners ── demands
+         │                   ├─ checked ── certificates, server-names
          │                   ├─ host-checks ── hosts, listeners
 classes  ┘                   ├─ default ── hosts
 secrets ── answers ──────────┴─ proofs ─── hosts, listeners
@@ -35,9 +36,11 @@ from onehop.compile.allocation import (
     PLACEMENTS,
 )
 from onehop.compile.answers import ANSWERS, CHALLENGE_CERTIFICATES
+from onehop.compile.ask import ASKS, CLASS_ISSUERS
 from onehop.compile.block import ALLOCATION, BLOCKS, NODE_HOPS
 from onehop.compile.certificate import CERTIFICATES, CHECKED, SERVER_NAMES, TLS_ROUTER
 from onehop.compile.clientcert import HOST_CHECKS
+from onehop.compile.demand import DEMANDS, HOST_OWNERS
 from onehop.compile.endpoint import ENDPOINTS
 from onehop.compile.forbidden import BORDER
 from onehop.compile.host import DEFAULT, HOSTS
@@ -107,6 +110,10 @@ _SERVICE_TABLES: Final[tuple[Table[Any, Any], ...]] = (
 )
 _INGRESS_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     INGRESS_INTENTS,
+    CLASS_ISSUERS,
+    ASKS,
+    HOST_OWNERS,
+    DEMANDS,
     CHECKED,
     CERTIFICATES,
     SERVER_NAMES,

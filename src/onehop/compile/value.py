@@ -218,6 +218,13 @@ def object_name(text: str) -> str:
     return text
 
 
+def issuer(text: str) -> str:
+    """Parse `true`, `false`, or what may be the name of an ACME issuer."""
+    if not is_object_name(text):
+        raise ValueError("true | false | the name of an issuer in onehop.yaml")
+    return text
+
+
 def hsts(text: str) -> str:
     """Parse a Strict-Transport-Security value (RFC 6797), from its three directives only."""
     parts = [part.strip().lower() for part in text.split(";")]
