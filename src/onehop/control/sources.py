@@ -9,6 +9,8 @@ from onehop.base.errors import ConfigError
 from onehop.cluster import Kind
 from onehop.compile.options import AllocationSource
 from onehop.control.config import Config
+from onehop.control.configfile import state_directory
+from onehop.control.issuing.folder import FolderSecrets
 from onehop.kube import Access, Client, connect
 from onehop.source import Source
 from onehop.source.counts import ReflectorCounts
@@ -23,6 +25,7 @@ class Origin:
 
     Attributes:
         reflectors: what a cluster's reflectors count, by kind; empty for a folder.
+        secrets: where a folder's own Secrets are kept; None for a cluster, which keeps them itself.
     """
 
     def __init__(
@@ -31,11 +34,13 @@ class Origin:
         source: Source,
         client: Client | None = None,
         reflectors: Mapping[Kind, ReflectorCounts] | None = None,
+        secrets: FolderSecrets | None = None,
     ) -> None:
         self.name = name
         self.source = source
         self.client = client
         self.reflectors = reflectors or {}
+        self.secrets = secrets
 
 
 def custom_kinds(config: Config) -> CustomKinds:
@@ -78,8 +83,9 @@ async def open_source(config: Config) -> AsyncGenerator[Origin]:
     """
     cluster = config.cluster
     if cluster.manifests is not None:
-        folder = _existing(Path(cluster.manifests))
-        yield Origin(source_name(config), ManifestSource(folder))
+        manifests = ManifestSource(_existing(Path(cluster.manifests)))
+        secrets = FolderSecrets(state_directory(config) / "secrets", manifests)
+        yield Origin(source_name(config), manifests, secrets=secrets)
         return
     access = Access(
         kubeconfig=_readable(cluster.kubeconfig),

@@ -15,8 +15,10 @@ import msgspec
 from watchfiles import awatch
 from watchfiles._rust_notify import WatchfilesRustInternalError  # documented, exported nowhere else
 
+from onehop.base.errors import TransientError
 from onehop.base.latest import Latest
 from onehop.cluster.kind import ClusterObject, Kind
+from onehop.cluster.secret import Secret
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Severity
 from onehop.source.manifests_file import file_problem
@@ -40,6 +42,7 @@ class ManifestSource:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._folder = Folder()
+        self._own: Mapping[ObjectRef, Secret] = {}
         self._held_because = ""
         self._unwatched_because = ""
         self._wanted: frozenset[ObjectRef] = frozenset()
@@ -60,7 +63,7 @@ class ManifestSource:
                 wishes = self._certain_wishes()
                 merged = merge(entry.file for entry in self._folder.entries.values())
                 batch = told.news(
-                    merged.objects,
+                    {**self._own, **merged.objects},
                     self._folder_problems() + merged.problems,
                     wishes,
                 )
@@ -75,6 +78,26 @@ class ManifestSource:
         """Tell these Secrets, and no others, from now on."""
         self._wanted = wanted
         self._look_again.set()
+
+    def tell_own(self, own: Mapping[ObjectRef, Secret]) -> None:
+        """Tell these Secrets like those of the folder, where the folder has none of that name.
+
+        They are the program's own, kept elsewhere; each call replaces what was given before.
+        """
+        self._own = own
+        self._look_again.set()
+
+    def secret(self, secret: ObjectRef) -> Secret | None:
+        """Return the Secret that the folder holds by what was read last; our own are not there.
+
+        Raises:
+            TransientError: it has not been read yet.
+        """
+        if self._folder.identity is None:
+            raise TransientError(f"{secret}: the folder of manifests has not been read yet")
+        files = (entry.file.objects for entry in self._folder.entries.values())
+        found = next((objects[secret] for objects in files if secret in objects), None)
+        return found if isinstance(found, Secret) else None
 
     def expect(self, known: frozenset[ObjectRef]) -> None:
         """Pass over it: a folder that can be read is the truth."""
