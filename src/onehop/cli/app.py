@@ -6,22 +6,25 @@ protobufs and a Kubernetes client.
 
 import gc
 import sys
-from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Literal
 
-import msgspec
 import typer
 
 import onehop
 from onehop.base.errors import ConfigError
+from onehop.cli.cert_app import cert
 from onehop.cli.lab_app import lab
 from onehop.cli.outcome import WRONG_USE
 from onehop.cli.outcome import end as _end
 from onehop.cli.outcome import say as _say
-from onehop.control.config import Config
-from onehop.control.configfile import check_config, load_config
-
-DEFAULT_CONFIG: Final = Path("/etc/onehop/onehop.yaml")
+from onehop.cli.settings import (
+    ConfigOption,
+    KubeconfigOption,
+    ManifestsOption,
+    OutputOption,
+    StateOption,
+    read_config,
+)
 
 app = typer.Typer(
     name="onehop",
@@ -30,25 +33,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cert, name="cert")
 app.add_typer(lab, name="lab")
 bgp = typer.Typer(help="The sessions between this host and the cluster.", no_args_is_help=True)
 app.add_typer(bgp, name="bgp")
-
-ConfigOption: TypeAlias = Annotated[
-    Path | None, typer.Option("--config", "-c", help=f"onehop.yaml; {DEFAULT_CONFIG} if it exists")
-]
-ManifestsOption: TypeAlias = Annotated[
-    Path | None, typer.Option(help="read objects from the YAML files of a folder, not a cluster")
-]
-KubeconfigOption: TypeAlias = Annotated[
-    Path | None, typer.Option(help="the cluster's kubeconfig; as kubectl finds it by default")
-]
-StateOption: TypeAlias = Annotated[
-    Path | None, typer.Option(help="directory of the last known good and the sockets")
-]
-OutputOption: TypeAlias = Annotated[
-    Literal["text", "json"], typer.Option("--output", "-o", help="for people or for programs")
-]
 
 
 @app.command()
@@ -198,37 +186,6 @@ def check(
 def version() -> None:
     """Print the version."""
     typer.echo(f"onehop {onehop.__version__}")
-
-
-def read_config(
-    path: Path | None,
-    *,
-    manifests: Path | None = None,
-    kubeconfig: Path | None = None,
-    state: Path | None = None,
-) -> Config:
-    """Return the configuration with the flags over it.
-
-    Raises:
-        ConfigError: see `load_config`.
-    """
-    if path is None and DEFAULT_CONFIG.exists():
-        path = DEFAULT_CONFIG
-    config = load_config(path) if path is not None else Config()
-    cluster = config.cluster
-    if manifests is not None:
-        cluster = msgspec.structs.replace(
-            cluster, manifests=str(manifests), kubeconfig=None, in_cluster=False
-        )
-    if kubeconfig is not None:
-        cluster = msgspec.structs.replace(
-            cluster, kubeconfig=str(kubeconfig), manifests=None, in_cluster=False
-        )
-    config = msgspec.structs.replace(
-        config, cluster=cluster, state=str(state) if state is not None else config.state
-    )
-    check_config(config, name=str(path) if path is not None else "flags")
-    return config
 
 
 def main() -> None:

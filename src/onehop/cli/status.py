@@ -11,6 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from onehop.base.errors import TransientError
+from onehop.cli.cert_text import summary_text
+from onehop.control.certificates.report import CertificateSummary
 from onehop.control.config import Config
 from onehop.control.configfile import control_socket
 from onehop.control.overview import NetworkSnapshot, Snapshot
@@ -72,6 +74,7 @@ def _print(snapshot: Snapshot) -> None:
         "leader": "yes" if snapshot.is_leader else "no",
         "served": _counts(snapshot.served),
         "endpoints": _counts(snapshot.network.endpoints),
+        **_certificate_facts(snapshot.certificates),
         **_network_facts(snapshot.network),
         snapshot.driver: ", ".join(f"{key} {value}" for key, value in snapshot.data_plane.items()),
     }
@@ -87,6 +90,12 @@ def _print(snapshot: Snapshot) -> None:
         )
     for problem in snapshot.problems:
         console.print(f"{problem.severity}: {problem}", soft_wrap=True, markup=False)
+
+
+def _certificate_facts(summary: CertificateSummary) -> dict[str, str]:
+    if summary == CertificateSummary():
+        return {}
+    return {"certificates": summary_text(summary)}
 
 
 def _network_facts(network: NetworkSnapshot) -> dict[str, str]:

@@ -4,6 +4,12 @@ from typing import Protocol
 
 import msgspec
 
+from onehop.control.certificates.report import (
+    CertificateList,
+    CertificateSummary,
+    HostStory,
+    Renewal,
+)
 from onehop.control.explain.explanation import Answer
 from onehop.model.problem import Problem
 
@@ -72,6 +78,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...]
     data_plane: dict[str, str]
     network: NetworkSnapshot
+    certificates: CertificateSummary = CertificateSummary()
 
 
 class Overview(Protocol):
@@ -95,6 +102,18 @@ class Overview(Protocol):
 
     async def explain(self, target: str) -> Answer:
         """Return the way to a URL, a Service or an Ingress."""
+        ...
+
+    def certificates(self) -> CertificateList:
+        """Return how each certificate is doing."""
+        ...
+
+    def why(self, host: str) -> HostStory:
+        """Return how a host comes to its certificate, or why it does not."""
+        ...
+
+    def renew(self, names: tuple[str, ...], *, spares_valid: bool) -> Renewal:
+        """Get new certificates now; see `control.certificates.renewal`."""
         ...
 
     def confirm(self) -> int:

@@ -34,20 +34,27 @@ def make_public_app(overview: Overview) -> Starlette:
 
 
 def make_control_app(overview: Overview) -> Starlette:
-    """Return the application behind the control socket: `onehop status` and `onehop confirm`."""
+    """Return the application behind the control socket: what the commands on this host ask."""
 
     async def status(_request: Request) -> Response:
-        body = msgspec.json.encode(overview.snapshot())
-        return Response(body, media_type="application/json")
+        return _json(overview.snapshot())
 
     async def explain(request: Request) -> Response:
-        answer = await overview.explain(request.query_params.get("target", ""))
-        return Response(msgspec.json.encode(answer), media_type="application/json")
+        return _json(await overview.explain(request.query_params.get("target", "")))
+
+    async def certificates(_request: Request) -> Response:
+        return _json(overview.certificates())
+
+    async def why(request: Request) -> Response:
+        return _json(overview.why(request.query_params.get("host", "")))
+
+    async def renew(request: Request) -> Response:
+        query = request.query_params
+        spares_valid = query.get("sparesValid") == "true"
+        return _json(overview.renew(tuple(query.getlist("name")), spares_valid=spares_valid))
 
     async def confirm(_request: Request) -> Response:
-        return Response(
-            msgspec.json.encode({"confirmed": overview.confirm()}), media_type="application/json"
-        )
+        return _json({"confirmed": overview.confirm()})
 
     async def drain(request: Request) -> Response:
         await overview.drain(is_draining=request.query_params.get("undo") != "true")
@@ -57,7 +64,14 @@ def make_control_app(overview: Overview) -> Starlette:
         routes=[
             Route("/status", status),
             Route("/explain", explain),
+            Route("/certificates", certificates),
+            Route("/certificates/why", why),
+            Route("/certificates/renew", renew, methods=["POST"]),
             Route("/confirm", confirm, methods=["POST"]),
             Route("/drain", drain, methods=["POST"]),
         ]
     )
+
+
+def _json(body: object) -> Response:
+    return Response(msgspec.json.encode(body), media_type="application/json")

@@ -1,0 +1,173 @@
+"""Who claims a host, and who asks for its TLS: the beginning of its story."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from onehop.cluster import Ingress
+from onehop.compile.backend import options_of
+from onehop.compile.compiler import Compiler
+from onehop.compile.ingress import (
+    ANY_HOST,
+    CLAIMS_BY_HOST,
+    DEFAULT_CLAIMS,
+    INGRESS_INTENTS,
+    TLS_BY_HOST,
+    IngressIntent,
+    TlsClaim,
+)
+from onehop.compile.inputs import ONLY
+from onehop.compile.sheet import Reader
+from onehop.control.certificates.report import Step
+from onehop.control.certificates.shown import tls_names
+from onehop.control.explain.matching import names_for
+from onehop.control.explain.target import near
+from onehop.model.ident import ObjectRef
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """Who has a host, the oldest first, and by which name: its own, a wildcard, or `*`."""
+
+    by: str
+    owners: tuple[ObjectRef, ...]
+
+
+class TlsClaimed(msgspec.Struct, frozen=True):
+    """Whose certificate a host shall show, and who would have it otherwise; the oldest first."""
+
+    by: str
+    owner: ObjectRef
+    claim: TlsClaim
+    losers: tuple[tuple[ObjectRef, TlsClaim], ...] = ()
+
+
+def claimed(reader: Reader, host: str) -> Claimed | None:
+    """Return who takes requests for a host, or None if nobody does."""
+    for name in names_for(host):
+        owners = _aged(reader.unordered(CLAIMS_BY_HOST, name))
+        if name == ANY_HOST and not owners:
+            owners = _aged(reader.unordered(DEFAULT_CLAIMS, ONLY))
+        if owners:
+            return Claimed(name, tuple(intent.ref for intent in owners))
+    return None
+
+
+def tls_claimed(reader: Reader, host: str) -> TlsClaimed | None:
+    """Return who decides what certificate the host shows, or None if no object does."""
+    for name in tls_names(host):
+        found = [
+            (intent.ref, next(claim for claim in intent.tls if claim.hostname == name))
+            for intent in _aged(reader.unordered(TLS_BY_HOST, name))
+        ]
+        if found:
+            (owner, claim), *losers = found
+            others = tuple((ref, lost) for ref, lost in losers if lost.secret != claim.secret)
+            return TlsClaimed(name, owner, claim, others)
+    return None
+
+
+def tell_claims(compiler: Compiler, host: str) -> Iterator[Step]:
+    """Yield who has the host, or who may have been meant to."""
+    reader = compiler.reader()
+    found = claimed(reader, host)
+    foreign = tuple(_of_other_classes(compiler, host))
+    if found is None:
+        if not foreign:
+            yield _nobody(compiler, host)
+    else:
+        yield Step(topic="claims", says=_claim_text(found, host), is_good=True)
+        yield from _namespaces(found)
+    for ref, name in foreign:
+        yield Step(
+            topic="claims",
+            says=f"{ref} names it, but is of the class {name or '(none)'}, which is not ours",
+            is_good=None if found else False,
+            advice="" if found else f"give {ref} an ingressClassName of ours",
+        )
+
+
+def tell_tls(compiler: Compiler, host: str) -> Iterator[Step]:
+    """Yield who asks for TLS, and who asks in vain."""
+    reader = compiler.reader()
+    found = tls_claimed(reader, host)
+    if found is None or (found.by == ANY_HOST and host != ANY_HOST):
+        yield _without_tls(reader, host)
+    if found is None:
+        return
+    by = "" if found.by == host else f", for {_name_text(found.by)}"
+    yield Step(
+        topic="tls",
+        says=f"{found.claim.field} of {found.owner} names {found.claim.secret}{by}",
+        is_good=True,
+    )
+    for ref, claim in found.losers:
+        yield Step(
+            topic="tls",
+            says=f"{claim.field} of {ref} names {claim.secret}, which is not shown: {found.owner}"
+            " is older",
+            is_good=False,
+        )
+
+
+def _aged(intents: tuple[IngressIntent, ...]) -> list[IngressIntent]:
+    return sorted(intents, key=lambda intent: intent.age_key)
+
+
+def _claim_text(found: Claimed, host: str) -> str:
+    first, *others = found.owners
+    if found.by == host:
+        text = f"{first} has it"
+    else:
+        text = f"no rule names it; {first} has it with {_name_text(found.by)}"
+    return text + (f", and so has {', '.join(map(str, others))}" if others else "")
+
+
+def _name_text(name: str) -> str:
+    return "all hosts that no rule names" if name == ANY_HOST else name
+
+
+def _namespaces(found: Claimed) -> Iterator[Step]:
+    spaces = tuple(dict.fromkeys(owner.namespace for owner in found.owners))
+    if len(spaces) > 1 and found.by != ANY_HOST:
+        yield Step(
+            topic="claims",
+            says=f"the namespaces {' and '.join(spaces)} claim it: it belongs to"
+            f" {found.owners[0]}, the oldest",
+            is_good=False,
+            advice="let one namespace have the host",
+        )
+
+
+def _nobody(compiler: Compiler, host: str) -> Step:
+    reader = compiler.reader()
+    intents = (reader.get(INGRESS_INTENTS, ref) for ref in compiler.refs("Ingress"))
+    known = {claim.hostname for intent in intents if intent for claim in intent.claims}
+    alike = near(host, known - {ANY_HOST})
+    return Step(
+        topic="claims",
+        says="no Ingress of ours has it",
+        is_good=False,
+        advice=f"did you mean {' or '.join(alike)}?" if alike else "create an Ingress with it",
+    )
+
+
+def _of_other_classes(compiler: Compiler, host: str) -> Iterator[tuple[ObjectRef, str | None]]:
+    reader = compiler.reader()
+    for ref in compiler.refs("Ingress"):
+        ingress = compiler.object(ref)
+        if isinstance(ingress, Ingress) and reader.get(INGRESS_INTENTS, ref) is None:
+            named = {rule.host for rule in ingress.spec.rules or ()}
+            named |= {name for entry in ingress.spec.tls or () for name in entry.hosts or ()}
+            if host in named:
+                yield ref, ingress.spec.ingress_class_name
+
+
+def _without_tls(reader: Reader, host: str) -> Step:
+    found, default = claimed(reader, host), options_of(reader).default_certificate
+    advice = ""
+    if found is not None and found.by == host:
+        advice = f"add {host} to spec.tls of {found.owners[0]}, with a secretName"
+    elif found is not None:
+        advice = f"name {host} in spec.tls of an Ingress, with a secretName"
+    fallback = f"; clients see {default}, the operator's default" if default is not None else ""
+    return Step(topic="tls", says=f"no spec.tls names it{fallback}", is_good=False, advice=advice)

@@ -1,0 +1,112 @@
+"""What reports are made of, gathered at one moment from those who know."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from onehop.acme.state import State
+from onehop.compile.backend import options_of
+from onehop.compile.compiler import Compiler
+from onehop.compile.ingress import INGRESS_INTENTS
+from onehop.control.certificates.report import Leader
+from onehop.control.served import Served
+from onehop.model.certificate import Certificate, CertificateDemand, ServerName
+from onehop.model.ident import CertificateId, ObjectRef
+from onehop.model.problem import Problem
+
+
+class TlsNaming(msgspec.Struct, frozen=True, kw_only=True):
+    """A place where an object names a Secret for hosts.
+
+    Attributes:
+        field: `spec.tls[0]`.
+    """
+
+    owner: ObjectRef
+    age_key: tuple[str, str, str]
+    field: str
+    hosts: tuple[str, ...]
+
+
+class CertificateFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is known of certificates at one moment.
+
+    Attributes:
+        states: by the engine of this host; empty where another one leads.
+        certificates: those that the data plane has.
+        shown_for: by certificate, the names that clients ask for and are shown it.
+        named: by Secret, where objects name it, the oldest first.
+        default: the operator's own, for names that nobody has.
+    """
+
+    now: float
+    leader: Leader = Leader()
+    demands: Mapping[ObjectRef, CertificateDemand] = {}
+    states: Mapping[ObjectRef, State] = {}
+    certificates: Mapping[CertificateId, Certificate] = {}
+    shown_for: Mapping[CertificateId, tuple[str, ...]] = {}
+    named: Mapping[ObjectRef, tuple[TlsNaming, ...]] = {}
+    default: ObjectRef | None = None
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def needs_leader(self) -> bool:
+        """Whether only another host knows how some are doing."""
+        return bool(self.demands) and not self.leader.is_here
+
+
+def gather_facts(  # noqa: PLR0913  who knows something, by name
+    *,
+    compiler: Compiler,
+    served: Served,
+    leader: Leader,
+    states: Mapping[ObjectRef, State],
+    demands: Iterable[CertificateDemand],
+    problems: tuple[Problem, ...],
+    now: float,
+) -> CertificateFacts:
+    """Return what is known now; its cost grows with the number of Ingresses and certificates."""
+    return CertificateFacts(
+        now=now,
+        leader=leader,
+        demands={demand.secret: demand for demand in demands},
+        states=states,
+        certificates=served.certificates(),
+        shown_for=_shown_for(served),
+        named=_named(compiler),
+        default=options_of(compiler.reader()).default_certificate,
+        problems=problems,
+    )
+
+
+def certificate_id(secret: ObjectRef) -> CertificateId:
+    """Return the id of the certificate that a Secret gives."""
+    return CertificateId(f"{secret.namespace}/{secret.name}")
+
+
+def _shown_for(served: Served) -> Mapping[CertificateId, tuple[str, ...]]:
+    found: dict[CertificateId, list[str]] = {}
+    for row in served.rows():
+        if isinstance(row, ServerName):
+            found.setdefault(row.certificate, []).append(row.hostname)
+    return {name: tuple(sorted(hosts)) for name, hosts in found.items()}
+
+
+def _named(compiler: Compiler) -> Mapping[ObjectRef, tuple[TlsNaming, ...]]:
+    reader = compiler.reader()
+    hosts: dict[tuple[ObjectRef, ObjectRef, str], list[str]] = {}
+    ages: dict[ObjectRef, tuple[str, str, str]] = {}
+    for ref in compiler.refs("Ingress"):
+        intent = reader.get(INGRESS_INTENTS, ref)
+        for claim in intent.tls if intent is not None else ():
+            hosts.setdefault((claim.secret, ref, claim.field), []).append(claim.hostname)
+        if intent is not None:
+            ages[ref] = intent.age_key
+    named: dict[ObjectRef, list[TlsNaming]] = {}
+    for (secret, ref, field), names in hosts.items():
+        naming = TlsNaming(owner=ref, age_key=ages[ref], field=field, hosts=tuple(sorted(names)))
+        named.setdefault(secret, []).append(naming)
+    return {
+        secret: tuple(sorted(namings, key=lambda naming: (naming.age_key, naming.field)))
+        for secret, namings in named.items()
+    }

@@ -1,0 +1,188 @@
+"""A report on each Secret: pure, from all that is known at one moment."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from onehop.acme.state import Phase, State
+from onehop.control.certificates.chain import read_chain
+from onehop.control.certificates.facts import CertificateFacts, certificate_id
+from onehop.control.certificates.report import (
+    CertificateList,
+    CertificateReport,
+    CertificateSummary,
+    Leader,
+    Shown,
+    Standing,
+)
+from onehop.control.certificates.words import day_text, next_text
+from onehop.model.certificate import CertificateDemand
+from onehop.model.ident import ObjectRef
+from onehop.model.problem import Problem
+
+_IN_VAIN: Final = frozenset((Phase.LIMITED, Phase.REFUSED, Phase.UNAVAILABLE))
+_ASKING: Final = ("acme", "key-type")
+"""What annotations that ask for a certificate have in their names."""
+
+
+def make_list(facts: CertificateFacts) -> CertificateList:
+    """Return all reports."""
+    return CertificateList(
+        now=facts.now,
+        leader=facts.leader,
+        needs_leader=facts.needs_leader,
+        certificates=make_reports(facts),
+    )
+
+
+def make_reports(facts: CertificateFacts) -> tuple[CertificateReport, ...]:
+    """Return a report on each Secret that is asked for, named by an object, or shown; sorted."""
+    secrets = {*facts.demands, *facts.named}
+    secrets |= {facts.default} if facts.default is not None else set()
+    return tuple(make_report(facts, secret) for secret in sorted(secrets))
+
+
+def make_report(facts: CertificateFacts, secret: ObjectRef) -> CertificateReport:
+    """Return what is to be said of one Secret."""
+    demand, state = facts.demands.get(secret), facts.states.get(secret)
+    shown = _shown(facts, secret)
+    problems = tuple(_problems(facts, secret))
+    standing = _standing(demand, state, shown, facts.now)
+    named = facts.named.get(secret, ())
+    hosts = {host for naming in named for host in naming.hosts}
+    hosts |= set(demand.hosts) if demand else set()
+    hosts |= set(shown.hosts) if shown else set()
+    wanted_by = (*(demand.wishers if demand else ()), *(naming.owner for naming in named))
+    report = CertificateReport(
+        secret=certificate_id(secret),
+        hosts=tuple(sorted(hosts)),
+        issuer=demand.issuer if demand else None,
+        wanted_by=tuple(dict.fromkeys(map(str, wanted_by))),
+        standing=standing,
+        shown=shown,
+        phase=state.phase if state and demand else None,
+        next=_next(demand, state, shown, facts),
+        last_error=_unmade(demand, problems),
+        problems=problems,
+    )
+    return _with_state(report, state) if state is not None and demand is not None else report
+
+
+def summarize(reports: Iterable[CertificateReport]) -> CertificateSummary:
+    """Return all of them in a line."""
+    counts = dict.fromkeys(Standing, 0)
+    ends: list[tuple[float, str]] = []
+    for report in reports:
+        counts[report.standing] += 1
+        if report.shown is not None and report.shown.hosts:
+            ends.append((report.shown.not_after, report.secret))
+    first = min(ends, default=None)
+    valid, issuing = counts[Standing.VALID], counts[Standing.ISSUING]
+    return CertificateSummary(
+        valid=valid,
+        issuing=issuing,
+        failing=sum(counts.values()) - valid - issuing,
+        next_end=first[0] if first else None,
+        next_secret=first[1] if first else "",
+    )
+
+
+def _shown(facts: CertificateFacts, secret: ObjectRef) -> Shown | None:
+    name = certificate_id(secret)
+    certificate = facts.certificates.get(name)
+    if certificate is None:
+        return None
+    return read_chain(certificate, facts.shown_for.get(name, ()))
+
+
+def _standing(
+    demand: CertificateDemand | None, state: State | None, shown: Shown | None, now: float
+) -> Standing:
+    is_stuck = demand is not None and state is not None and _is_stuck(demand, state, shown, now)
+    if shown is None:
+        if demand is None:
+            return Standing.MISSING
+        return Standing.FAILING if is_stuck else Standing.ISSUING
+    if shown.not_after <= now:
+        return Standing.EXPIRED
+    if is_stuck or shown.not_before > now:
+        return Standing.FAILING
+    if shown.uncovered:
+        return Standing.ISSUING if _is_under_way(state) else Standing.FAILING
+    return Standing.VALID
+
+
+def _is_stuck(demand: CertificateDemand, state: State, shown: Shown | None, now: float) -> bool:
+    """Tell whether something is to be done now, and cannot be: a late renewal, say."""
+    if state.phase is Phase.FOREIGN:
+        return shown is None
+    if state.phase not in _IN_VAIN:
+        return False
+    is_as_wished = shown is not None and shown.names == demand.hosts
+    return not is_as_wished or state.renews_at is None or state.renews_at <= now
+
+
+def _is_under_way(state: State | None) -> bool:
+    return state is not None and state.phase not in {Phase.VALID, Phase.FOREIGN}
+
+
+def _next(
+    demand: CertificateDemand | None,
+    state: State | None,
+    shown: Shown | None,
+    facts: CertificateFacts,
+) -> str:
+    if demand is not None and state is not None:
+        return next_text(state, facts.now)
+    if demand is not None:
+        if facts.leader.is_here:
+            return "is looked at in a moment"
+        return f"is seen to by the host that leads{_named_leader(facts.leader)}"
+    if shown is None:
+        return "nothing by onehop: nobody asks it for a certificate"
+    if shown.not_after <= facts.now:
+        return f"nothing by onehop: it ended on {day_text(shown.not_after)}, renew it"
+    return f"nothing by onehop: who made it renews it before {day_text(shown.not_after)}"
+
+
+def _named_leader(leader: Leader) -> str:
+    return f", {leader.name}" if leader.name else "; nobody does just now"
+
+
+def _unmade(demand: CertificateDemand | None, problems: tuple[Problem, ...]) -> str:
+    """Return what is wrong with a Secret that onehop does not make."""
+    if demand is not None:
+        return ""
+    return next((problem.message for problem in problems), "")
+
+
+def _with_state(report: CertificateReport, state: State) -> CertificateReport:
+    return msgspec.structs.replace(
+        report,
+        next_at=state.renews_at if state.phase is Phase.VALID else state.next_at,
+        last_error=state.last_error,
+        advice=state.advice,
+        failures=state.failures,
+        order_url=state.order_url,
+        renewal_page=state.renewal_page,
+        findings=state.findings,
+    )
+
+
+def _problems(facts: CertificateFacts, secret: ObjectRef) -> Iterator[Problem]:
+    """Yield the problems that are about a Secret: its own, and those of who names it."""
+    places = {(naming.owner, naming.field) for naming in facts.named.get(secret, ())}
+    owners = {owner for owner, _ in places}
+    for problem in facts.problems:
+        is_named = (problem.subject, problem.field.partition("].")[0] + "]") in places
+        is_asked = problem.subject in owners and is_about_asking(problem)
+        if is_named or is_asked or problem.subject == secret:
+            yield problem
+
+
+def is_about_asking(problem: Problem) -> bool:
+    """Tell whether it is about how an object asks for a certificate."""
+    return problem.field.startswith("metadata.annotations") and any(
+        word in problem.field for word in _ASKING
+    )

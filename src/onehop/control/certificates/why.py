@@ -1,0 +1,227 @@
+"""The story of one host: how it comes to its certificate, or why it does not."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from onehop.acme.state import Phase
+from onehop.compile.backend import options_of
+from onehop.compile.clientcert import HOST_CHECKS
+from onehop.compile.compiler import Compiler
+from onehop.compile.ingress import ANY_HOST
+from onehop.control.certificates.chain import covers
+from onehop.control.certificates.claims import (
+    TlsClaimed,
+    claimed,
+    tell_claims,
+    tell_tls,
+    tls_claimed,
+)
+from onehop.control.certificates.facts import CertificateFacts
+from onehop.control.certificates.report import CertificateReport, HostStory, Standing, Step
+from onehop.control.certificates.shown import passthrough_for, server_name_for
+from onehop.control.certificates.table import make_report
+from onehop.control.certificates.words import day_text, unled_text
+from onehop.control.served import Served
+from onehop.control.unread import secret_of
+from onehop.model.ident import ObjectRef
+from onehop.model.listener import Passthrough
+from onehop.model.problem import Problem
+
+
+class Scene(msgspec.Struct, frozen=True, kw_only=True):
+    """What a story is told from."""
+
+    facts: CertificateFacts
+    compiler: Compiler
+    served: Served
+
+
+def tell(scene: Scene, host: str) -> HostStory:
+    """Return the story of a host, or of `*` for names that nobody has."""
+    host = host.rstrip(".").lower()
+    steps = list(tell_claims(scene.compiler, host))
+    reader = scene.compiler.reader()
+    past = passthrough_for(scene.served, options_of(reader), host)
+    if past is not None:
+        return _passed(scene, host, past, steps)
+    tls = tls_claimed(reader, host)
+    if tls is not None or claimed(reader, host) is not None:
+        steps += tell_tls(scene.compiler, host)
+    wanted = make_report(scene.facts, tls.claim.secret) if tls is not None else None
+    if tls is not None and wanted is not None:
+        steps += _about_secret(scene, host, tls, wanted)
+    seen = list(_about_shown(scene, host))
+    steps += seen
+    steps += _about_clients(scene, host)
+    if wanted is not None:
+        steps.append(Step(topic="next", says=wanted.next))
+    is_shown = all(step.is_good for step in seen)
+    is_good = is_shown and wanted is not None and wanted.standing is Standing.VALID
+    return HostStory(
+        host=host,
+        is_good=is_good,
+        says=_summary(wanted, is_good=is_good, steps=steps),
+        steps=tuple(steps),
+        secret=wanted.secret if wanted is not None else None,
+        leader=scene.facts.leader,
+        needs_leader=_needs_leader(scene, tls),
+    )
+
+
+def _needs_leader(scene: Scene, tls: TlsClaimed | None) -> bool:
+    return (
+        tls is not None
+        and tls.claim.secret in scene.facts.demands
+        and not scene.facts.leader.is_here
+    )
+
+
+def _passed(scene: Scene, host: str, past: Passthrough, steps: list[Step]) -> HostStory:
+    says = (
+        f"{past.owner} passes its TLS on to the Pods of {past.pool}: they have the certificate"
+        if past.pool is not None
+        else f"{past.owner} passes its TLS on, and there is no such backend"
+    )
+    is_good = past.pool is not None
+    return HostStory(
+        host=host,
+        is_good=is_good,
+        says="TLS does not end here" if is_good else "connections are closed",
+        steps=(*steps, Step(topic="tls", says=says, is_good=is_good)),
+        secret=None,
+        leader=scene.facts.leader,
+        needs_leader=False,
+    )
+
+
+def _summary(wanted: CertificateReport | None, *, is_good: bool, steps: list[Step]) -> str:
+    if is_good and wanted is not None and wanted.shown is not None:
+        return f"clients see a valid certificate, until {day_text(wanted.shown.not_after)}"
+    if wanted is not None and wanted.standing in {Standing.ISSUING, Standing.FAILING}:
+        had = "no certificate yet" if wanted.shown is None else "not as it should be"
+        return f"{had}: {wanted.next}"
+    if wanted is not None and wanted.standing is Standing.EXPIRED:
+        return "its certificate has ended"
+    return next((step.says for step in steps if step.is_good is False), "it has no certificate")
+
+
+def _about_secret(
+    scene: Scene, host: str, tls: TlsClaimed, report: CertificateReport
+) -> Iterator[Step]:
+    """Yield who makes the certificate, or why nobody does, and how it is going."""
+    demand = scene.facts.demands.get(tls.claim.secret)
+    if demand is None:
+        yield from _about_foreign(scene, tls, report)
+        return
+    whom = ", ".join(map(str, demand.wishers))
+    if demand.covers(host) or host == tls.by:
+        yield Step(
+            topic="asked",
+            says=f"{whom} asks {demand.issuer} for it, with {', '.join(demand.hosts)}",
+            is_good=True,
+        )
+    else:
+        says = f"{demand.issuer} is asked for {', '.join(demand.hosts)}, and not for this host"
+        yield Step(topic="asked", says=says, is_good=False)
+    yield from map(_problem_step, report.problems)
+    if scene.facts.states.get(tls.claim.secret) is None:
+        if not scene.facts.leader.is_here:
+            yield Step(topic="state", says=unled_text(scene.facts.leader))
+        return
+    yield from _about_state(report)
+
+
+def _about_state(report: CertificateReport) -> Iterator[Step]:
+    for finding in report.findings:
+        yield Step(
+            topic="checks",
+            says=f"{finding.check} of {finding}",
+            is_good=finding.is_good if finding.is_certain else (finding.is_good or None),
+            advice=finding.advice,
+        )
+    if report.last_error:
+        again = f", {report.failures} times in a row" if report.failures > 1 else ""
+        yield Step(
+            topic="state",
+            says=f"{report.last_error}{again}",
+            is_good=False,
+            advice=report.advice,
+        )
+    elif report.phase is Phase.VALID:
+        yield Step(topic="state", says=f"{report.issuer} has issued it", is_good=True)
+
+
+def _about_foreign(scene: Scene, tls: TlsClaimed, report: CertificateReport) -> Iterator[Step]:
+    """Yield how it is with a Secret that onehop does not make."""
+    secret, is_there = tls.claim.secret, scene.compiler.object(tls.claim.secret) is not None
+    refused = _refusals(scene, tls, report)
+    if not refused:
+        what = "is not by onehop" if is_there else "does not exist"
+        issuers = options_of(scene.compiler.reader()).issuers
+        how = f'annotate {tls.owner} with onehop.dev/acme: "true"'
+        unless = "name an issuer in onehop.yaml, acme.issuers"
+        yield Step(
+            topic="asked",
+            says=f"{secret} {what}, and nobody asks onehop for it",
+            is_good=None if is_there else False,
+            advice="" if is_there else f"create it, or {how if issuers else unless}",
+        )
+    yield from map(_problem_step, refused)
+
+
+def _refusals(scene: Scene, tls: TlsClaimed, report: CertificateReport) -> tuple[Problem, ...]:
+    """Return the problems of the Secret, of who names it, and of the class that asks for all."""
+    found = dict.fromkeys(report.problems)
+    ingress = scene.compiler.object(tls.owner)
+    name = getattr(getattr(ingress, "spec", None), "ingress_class_name", None)
+    kind = ObjectRef("IngressClass", "", name or "")
+    found |= {problem: None for problem in scene.facts.problems if problem.subject == kind}
+    return tuple(found)
+
+
+def _problem_step(problem: Problem) -> Step:
+    return Step(topic="asked", says=f"{problem.subject}: {problem.message}", is_good=False)
+
+
+def _about_shown(scene: Scene, host: str) -> Iterator[Step]:
+    """Yield what clients see that ask for the host now."""
+    row = server_name_for(scene.served, host)
+    report = make_report(scene.facts, secret_of(row.certificate)) if row is not None else None
+    if row is None or report is None or report.shown is None:
+        yield Step(topic="shown", says="nothing: TLS handshakes for it fail", is_good=False)
+        return
+    shown, now = report.shown, scene.facts.now
+    names = ", ".join(shown.names) or "no host"
+    fallback = ", shown to all that ask for a name nobody has" if row.hostname == ANY_HOST else ""
+    fallback = "" if host == ANY_HOST else fallback
+    yield Step(
+        topic="shown",
+        says=f"the certificate in Secret/{report.secret}{fallback}: of {shown.issued_by}, for"
+        f" {names}, from {day_text(shown.not_before)} until {day_text(shown.not_after)},"
+        f" {shown.key}, SHA-256 {shown.fingerprint[:16]}",
+        is_good=True,
+    )
+    if host != ANY_HOST and not covers(shown.names, host):
+        yield Step(
+            topic="shown", says=f"it is not valid for {host}: clients refuse it", is_good=False
+        )
+    if shown.not_after <= now or shown.not_before > now:
+        is_over = shown.not_after <= now
+        yield Step(
+            topic="shown",
+            says="its time is over: clients refuse it" if is_over else "its time is yet to come",
+            is_good=False,
+        )
+
+
+def _about_clients(scene: Scene, host: str) -> Iterator[Step]:
+    """Yield what clients have to show."""
+    check = scene.compiler.reader().get(HOST_CHECKS, host)
+    if check is None or check.demand is None:
+        return
+    verb = "must" if check.demand.is_required else "may"
+    says = f"they {verb} show a certificate that {check.demand.secret} vouches for"
+    if check.check is None:
+        says += ", which cannot be verified: see the problems of the Ingress"
+    yield Step(topic="clients", says=says, is_good=check.check is not None)
