@@ -366,6 +366,7 @@ _INGRESS_ANNOTATIONS = st.builds(
             {"onehop.dev/client-ca": "ca"},
             {"onehop.dev/client-ca": "ca", "onehop.dev/client-certificate": "optional"},
             {"onehop.dev/client-ca": "CA!"},
+            {"onehop.dev/tls-passthrough": "true"},
         )
     )
     | st.just({"onehop.dev/backend-protocol": "https", "onehop.dev/backend-tls-ca": "ca"}),

@@ -15,6 +15,7 @@ from onehop.cluster.service import ServicePort
 from onehop.compile.clientcert import MISDIRECTED, REFUSED
 from onehop.compile.compiler import Compiled, compile_cluster
 from onehop.compile.options import Options, PathPolicy
+from onehop.compile.passthrough import NO_PLAIN_HTTP, PASSED_THROUGH
 from onehop.compile.policy import ANNOTATIONS, Policy, parse_policy
 from onehop.compile.rule import BACKEND_MISSING, UNVERIFIED
 from onehop.compile.wish import Wish, http_wish, stream_wish
@@ -43,7 +44,14 @@ HOSTILE: Final = (
 SAFE: Final = re.compile(r"[A-Za-z0-9 ._~!$&'()*+,;=:@/%#^`|-]{0,4200}")
 HEADER: Final = re.compile(r"[\x20-\x7e\t]{0,2048}")
 SHARED: Final = IpAddr("192.0.2.80")
-ANSWERS: Final = (BACKEND_MISSING, UNVERIFIED, REFUSED, MISDIRECTED)
+ANSWERS: Final = (
+    BACKEND_MISSING,
+    UNVERIFIED,
+    REFUSED,
+    MISDIRECTED,
+    NO_PLAIN_HTTP,
+    PASSED_THROUGH,
+)
 OURS: Final = frozenset(("<PEM>", *(answer.body for answer in ANSWERS)))
 
 

@@ -14,6 +14,7 @@ from onehop.model.listener import (
     ForwardUdp,
     Handler,
     Listener,
+    Passthrough,
     Transport,
     Vip,
 )
@@ -73,10 +74,16 @@ def _listeners(draw: st.DrawFn, pools: Sequence[str]) -> Iterator[Row]:
         handler: Handler = ForwardHttp(router=ROUTER)
         if pools:
             pool = PoolId(draw(st.sampled_from(pools)))
-            handler = draw(st.sampled_from((handler, ForwardTcp(pool=pool), ForwardUdp(pool=pool))))
+            passed = ForwardHttp(router=ROUTER, tls=True, passthroughs=(_passthrough(pool),))
+            handlers = (handler, passed, ForwardTcp(pool=pool), ForwardUdp(pool=pool))
+            handler = draw(st.sampled_from(handlers))
         name = ListenerId(f"{draw(st.sampled_from(_NAMES))}@{address}")
         yield Vip(address=address)
         yield Listener(id=name, owner=None, address=address, port=80, handler=handler)
+
+
+def _passthrough(pool: PoolId) -> Passthrough:
+    return Passthrough(hostname="x", owner=ObjectRef("Ingress", "n", "x"), pool=pool)
 
 
 def _hosts(draw: st.DrawFn, pools: Sequence[str]) -> Iterator[Row]:
@@ -111,6 +118,9 @@ def _pointers(model: Model) -> Iterator[tuple[str, RowKey]]:
     for listener in model.listeners:
         if isinstance(listener.handler, ForwardTcp | ForwardUdp):
             yield listener.id, RowKey(Table.POOL, listener.handler.pool)
+        else:
+            for pool in listener.handler.pools:
+                yield listener.id, RowKey(Table.POOL, pool)
     for host in model.hosts:
         for route in host.routes:
             if isinstance(route.action, Forward):

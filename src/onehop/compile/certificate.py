@@ -22,6 +22,7 @@ from onehop.compile.ingress import ANY_HOST, TLS_BY_HOST, TLS_SECRETS, IngressIn
 from onehop.compile.inputs import DEFAULT_CERTIFICATE, HOUR, KEPT, ONLY, OPTIONS, SECRETS
 from onehop.compile.options import Options
 from onehop.compile.sheet import Cell, Derived, Index, Reader
+from onehop.compile.tlsowner import PASSTHROUGHS
 from onehop.model.certificate import Certificate, SecretText, ServerName
 from onehop.model.ident import CertificateId, ObjectRef, RouterId
 from onehop.model.problem import Problem, Reason, Severity, quoted
@@ -179,6 +180,8 @@ def _server_name(reader: Reader, hostname: str) -> Cell[ServerName]:
     default = options_of(reader).default_certificate
     if hostname == ANY_HOST and default is not None:
         return _operators(reader, default, rivals)
+    if reader.get(PASSTHROUGHS, hostname) is not None:
+        return Cell(None)  # told by `tlsowner`
     winner = rivals[0]
     claim = next(claim for claim in winner.tls if claim.hostname == hostname)
     problems = list(_losers(winner, rivals[1:], claim.secret, hostname))

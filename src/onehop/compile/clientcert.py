@@ -16,6 +16,7 @@ from onehop.compile.ingress import ANY_HOST, CLAIMS_BY_HOST, INGRESS_INTENTS, In
 from onehop.compile.inputs import ONLY, SECRETS
 from onehop.compile.rule import Claim, ClientDemand
 from onehop.compile.sheet import Cell, Derived, Index, Reader
+from onehop.compile.tlsowner import PASSTHROUGHS
 from onehop.model.ident import ObjectRef, RouterId
 from onehop.model.listener import ClientCheck
 from onehop.model.problem import Problem, Reason, Severity
@@ -54,7 +55,8 @@ def _compute(reader: Reader, hostname: str) -> Cell[HostCheck]:
         (
             intent
             for intent in reader.unordered(CLAIMS_BY_HOST, hostname)
-            if any(claim.secure for claim in intent.claims if claim.hostname == hostname)
+            if not intent.passthroughs
+            and any(claim.secure for claim in intent.claims if claim.hostname == hostname)
         ),
         key=lambda intent: intent.age_key,
     )
@@ -63,6 +65,8 @@ def _compute(reader: Reader, hostname: str) -> Cell[HostCheck]:
         return Cell(None)  # hosts without TLS are told by `tls_problems`
     if hostname.startswith("*"):
         return Cell(UNCHECKED, tuple(_wildcards(demanding, hostname)))
+    if reader.get(PASSTHROUGHS, hostname) is not None:
+        return Cell(UNCHECKED)  # told by `tlsowner`
     owner = rivals[0]
     problems = tuple(_losers(owner, demanding, hostname))
     demand = owner.client

@@ -25,9 +25,11 @@ from onehop.compile.ingress import (
     DEFAULT_CLAIMS,
 )
 from onehop.compile.inputs import ONLY
+from onehop.compile.passthrough import is_passed
 from onehop.compile.proof import PROOFS_IN, proofs_in
 from onehop.compile.rule import Claim
 from onehop.compile.sheet import Cell, Derived, Index, Reader
+from onehop.compile.tlsowner import PASSTHROUGHS
 from onehop.model.ident import HostId, ObjectRef, RouterId
 from onehop.model.problem import Problem, Reason, Severity, quoted
 from onehop.model.route import Labels, PathKind, PathMatch, Route, VirtualHost
@@ -57,6 +59,8 @@ def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
         return Cell(_misdirected(key))
     merged = claims_on(reader, key.hostname)
     routes = [_route(claim, check, tls=tls) for claim in merged.claims]
+    if tls and reader.get(PASSTHROUGHS, key.hostname) is not None:
+        routes = [_misdirected_route(key)]
     if key.hostname.startswith("*."):
         # An Ingress wildcard stands for one label only: deeper names are names without a rule.
         wider = claims_on(reader, ANY_HOST)
@@ -76,7 +80,8 @@ def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
         routes=(*proofs_in(reader, key), *routes),
     )
     # Both routers merge the same claims; one telling of who lost is enough.
-    return Cell(host, () if tls else tuple(map(_lost, merged.lost)))
+    told = (lost for lost in merged.lost if not tls and not is_passed(lost.claim))
+    return Cell(host, tuple(map(_lost, told)))
 
 
 def _usual(*, tls: bool) -> RouterId:
@@ -92,14 +97,17 @@ def _route(claim: Claim, check: HostCheck, *, tls: bool) -> Route:
 
 def _misdirected(key: HostKey) -> VirtualHost:
     """Return what a host is to connections that were not made for it."""
-    route = Route(
-        id=f"{key.router}/{key.hostname}", owner=None, match=EVERYTHING, action=MISDIRECTED
-    )
     return VirtualHost(
         id=HostId(f"{key.router}/{key.hostname}"),
         router=key.router,
         hostname=key.hostname,
-        routes=(route,),
+        routes=(_misdirected_route(key),),
+    )
+
+
+def _misdirected_route(key: HostKey) -> Route:
+    return Route(
+        id=f"{key.router}/{key.hostname}", owner=None, match=EVERYTHING, action=MISDIRECTED
     )
 
 

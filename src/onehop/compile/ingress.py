@@ -6,6 +6,7 @@ host, in `host`.
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -22,6 +23,7 @@ from onehop.compile.inputs import (
     ONLY,
 )
 from onehop.compile.options import Options
+from onehop.compile.passthrough import pass_through
 from onehop.compile.policy import Policy, parse_policy
 from onehop.compile.rule import (
     Claim,
@@ -35,6 +37,7 @@ from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.compile.value import is_object_name
 from onehop.compile.wish import Wish, rung_problems
 from onehop.model.ident import ObjectRef, PoolId
+from onehop.model.listener import Passthrough
 from onehop.model.problem import Problem, Reason, Severity, quoted
 from onehop.model.route import PathKind, PathMatch
 
@@ -65,6 +68,7 @@ class IngressIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         default: what takes requests that no rule takes, or None.
         wishes: the pools its routes need.
         client: what its clients have to show.
+        passthroughs: hosts whose TLS shall not end here, sorted by name.
     """
 
     ref: ObjectRef
@@ -76,6 +80,7 @@ class IngressIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     wishes: tuple[Wish, ...]
     ca_secrets: tuple[ObjectRef, ...]
     client: ClientDemand | None = None
+    passthroughs: tuple[Passthrough, ...] = ()
 
 
 def is_hostname(text: str) -> bool:
@@ -93,6 +98,21 @@ def is_solved(ingress: Ingress, hostname: str, match: PathMatch) -> bool:
         return False
     is_challenge = match.value.startswith(CHALLENGE_PATH)
     return is_challenge and bool(TOKEN.fullmatch(match.value.removeprefix(CHALLENGE_PATH)))
+
+
+def _read_host(ref: ObjectRef, text: str, field: str) -> str | Problem:
+    """Return the host that a rule or an entry of spec.tls means, or what is wrong with it."""
+    if not text:
+        return ANY_HOST
+    if is_hostname(text):
+        return text
+    return Problem(
+        subject=ref,
+        field=field,
+        reason=Reason.INVALID_HOST,
+        message=f"{quoted(text)}: a host is a DNS name in lower case, without port, or one with"
+        " *. in front (RFC 1123)",
+    )
 
 
 def is_ours(reader: Reader, ingress: Ingress) -> tuple[bool, tuple[Problem, ...]]:
@@ -140,6 +160,9 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[IngressIntent]:
     if not ours:
         return Cell(None)
     policy, problems = parse_policy(ref, ingress.metadata.annotations)
+    if policy.tls_passthrough and policy.client_ca is None:
+        told = (*class_problems, *problems, *_no_vip(options, ref))
+        return _passed_through(reader, ingress, policy, told)
     builder = _Builder(reader, ingress, ref, policy)
     every = tuple(builder.claims())
     solved = tuple(each for each in every if is_solved(ingress, each.hostname, each.plain.match))
@@ -162,6 +185,25 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[IngressIntent]:
     faults = (*class_problems, *problems, *builder.problems, *tls_problems(ref, policy, served))
     faults = (*faults, *client_problems(ref, policy))
     return Cell(intent, (*faults, *_no_vip(options, ref)))
+
+
+def _passed_through(
+    reader: Reader, ingress: Ingress, policy: Policy, told: tuple[Problem, ...]
+) -> Cell[IngressIntent]:
+    """Return an Ingress whose hosts' TLS does not end here; see `passthrough`."""
+    ref = ObjectRef("Ingress", ingress.metadata.namespace, ingress.metadata.name)
+    passed = pass_through(reader, ingress, ref, policy, partial(_read_host, ref))
+    intent = IngressIntent(
+        ref=ref,
+        age_key=ingress.metadata.age_key,
+        claims=passed.claims,
+        tls=(),
+        default=None,
+        wishes=passed.wishes,
+        ca_secrets=(),
+        passthroughs=passed.hosts,
+    )
+    return Cell(intent, (*told, *passed.problems))
 
 
 def _no_vip(options: Options, ref: ObjectRef) -> Iterator[Problem]:
@@ -273,17 +315,11 @@ class _Builder:
                 return None
 
     def _hostname(self, text: str, field: str) -> str | None:
-        if not text:
-            return ANY_HOST
-        if is_hostname(text):
-            return text
-        self._fault(
-            field,
-            Reason.INVALID_HOST,
-            f"{quoted(text)}: a host is a DNS name in lower case, without port, or one with"
-            " *. in front (RFC 1123)",
-        )
-        return None
+        found = _read_host(self._ref, text, field)
+        if isinstance(found, Problem):
+            self.problems.append(found)
+            return None
+        return found
 
     def _tls(self) -> Iterator[TlsClaim]:
         for number, entry in enumerate(self._ingress.spec.tls or ()):

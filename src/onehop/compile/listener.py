@@ -14,6 +14,7 @@ from onehop.compile.hostkey import PLAIN_ROUTER
 from onehop.compile.inputs import ONLY, OPTIONS
 from onehop.compile.options import Options
 from onehop.compile.sheet import Cell, Derived, Index, Reader
+from onehop.compile.tlsowner import ALL_PASSTHROUGHS
 from onehop.model.address import IpAddr
 from onehop.model.certificate import Certificate, challenged
 from onehop.model.ident import ListenerId
@@ -52,7 +53,8 @@ def _listener(reader: Reader, listener: ListenerId) -> Cell[Listener]:
 def with_handshakes(reader: Reader, listener: Listener) -> Listener:
     """Return the listener with what depends on the handshake, if it ends TLS.
 
-    These are the hosts that ask for clients' certificates, and those that a CA looks at just now.
+    These are the hosts that ask for clients' certificates, those that a CA looks at just now, and
+    those whose TLS is passed through.
     """
     handler = listener.handler
     if not isinstance(handler, ForwardHttp) or not handler.tls:
@@ -65,6 +67,7 @@ def with_handshakes(reader: Reader, listener: Listener) -> Listener:
             handler,
             client_checks=tuple(check for check in checks if check is not None),
             challenges=tuple(map(_challenge, shown)),
+            passthroughs=reader.where(ALL_PASSTHROUGHS, ONLY),
         ),
     )
 

@@ -60,6 +60,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     client_ca: str | None = None
     client_certificate: str | None = None
     ssl_redirect: bool | None = None
+    tls_passthrough: bool | None = None
     hsts: str | None = None
     acme: str | None = None
     acme_key_type: str | None = None
@@ -273,6 +274,13 @@ ANNOTATIONS: Final[dict[str, Annotation]] = {
         means="answer plain HTTP for hosts with TLS by a redirect to HTTPS (308)",
         on=_INGRESS,
     ),
+    "tls-passthrough": Annotation(
+        parse=value.boolean,
+        example="true",
+        means="TLS of the Ingress's hosts goes to the Pods as it is, by the name that clients ask"
+        " for (SNI); plain HTTP is redirected, unless ssl-redirect is false",
+        on=_INGRESS,
+    ),
     "hsts": Annotation(
         parse=value.hsts,
         example="max-age=31536000; includeSubDomains",
@@ -358,9 +366,6 @@ ANNOTATIONS: Final[dict[str, Annotation]] = {
         on=_INGRESS,
     ),
 }
-
-# Written by other parts of onehop, or meant for later ones: not the compiler's to judge.
-_FOREIGN: Final = frozenset(("acme",))
 
 
 def parse_policy(

@@ -113,7 +113,15 @@ def client_demand(owner: ObjectRef, policy: Policy) -> ClientDemand | None:
 
 
 def client_problems(owner: ObjectRef, policy: Policy) -> Iterator[Problem]:
-    """Say that `client-certificate` means nothing alone."""
+    """Say that `client-certificate` means nothing alone, and `client-ca` all beside passthrough."""
+    if policy.tls_passthrough and policy.client_ca is not None:
+        yield Problem(
+            subject=owner,
+            field="metadata.annotations[onehop.dev/tls-passthrough]",
+            reason=Reason.CONFLICT,
+            message="onehop.dev/tls-passthrough: changes nothing beside onehop.dev/client-ca, for"
+            " clients are verified where TLS ends; remove one of the two",
+        )
     if policy.client_certificate is not None and policy.client_ca is None:
         yield Problem(
             subject=owner,

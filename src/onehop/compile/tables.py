@@ -4,6 +4,7 @@ options ─┬─ service-intents ── address-wishes ── ledger ── pla
 services ┤                └─ wishes = pools                          └─ service-verdicts
 ingresses┼─ ingress-intents ─┼─ asks ── host-owners ── demands
          │                   ├─ checked ── certificates, server-names
+         │                   ├─ passthroughs ── server-names, host-checks, hosts, listeners
          │                   ├─ host-checks ── hosts, listeners
 classes  ┘                   ├─ default ── hosts
 secrets ── answers ──────────┴─ proofs ─── hosts, listeners
@@ -71,6 +72,7 @@ from onehop.compile.pool import WISHES
 from onehop.compile.proof import PROOFS
 from onehop.compile.service import SERVICE_INTENTS
 from onehop.compile.sheet import Derived, Table
+from onehop.compile.tlsowner import PASSTHROUGHS
 from onehop.compile.verdict import INGRESS_VERDICTS, SERVICE_VERDICTS
 from onehop.compile.way import TRUST, WAYS
 from onehop.model.certificate import challenge_certificate
@@ -114,6 +116,7 @@ _INGRESS_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     ASKS,
     HOST_OWNERS,
     DEMANDS,
+    PASSTHROUGHS,
     CHECKED,
     CERTIFICATES,
     SERVER_NAMES,

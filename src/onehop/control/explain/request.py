@@ -13,7 +13,7 @@ from onehop.control.explain.arrival import (
 from onehop.control.explain.explanation import Refusal, Road
 from onehop.control.explain.facts import Facts
 from onehop.control.explain.matching import host_for
-from onehop.control.explain.road import stream_road
+from onehop.control.explain.road import passthrough_road, stream_road
 from onehop.control.explain.rule import (
     NOTHING_THERE,
     outcome_of,
@@ -61,6 +61,9 @@ def _road(facts: Facts, listener: Listener, url: UrlTarget) -> Road:
     handler = listener.handler
     if isinstance(handler, ForwardTcp | ForwardUdp):
         return stream_road(facts, listener, handler)
+    passed = handler.passthrough_for(url.host)
+    if passed is not None:
+        return passthrough_road(facts, listener, passed)
     host = host_for(facts.served, handler.router_for(url.host), url.host)
     route = route_taken(host, url.host, url.path) if host is not None else None
     step, outcome = None, NOTHING_THERE

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from onehop.compile.ingress import ANY_HOST, INGRESS_INTENTS, IngressIntent
 from onehop.control.explain.arrival import listener_step, shared_served, vip_step
-from onehop.control.explain.explanation import Branch, Outcome, OutcomeKind, Road
+from onehop.control.explain.explanation import Branch, Outcome, OutcomeKind, Road, RouteStep
 from onehop.control.explain.facts import Facts
-from onehop.control.explain.rule import outcome_of, route_step
+from onehop.control.explain.rule import limits_of, outcome_of, route_step
 from onehop.model.ident import ObjectRef
-from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener
+from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener, Passthrough
 from onehop.model.model import RowKey, Table
-from onehop.model.route import VirtualHost
+from onehop.model.route import Guard, VirtualHost
 
 
 def roads_of_service(facts: Facts, ref: ObjectRef, port: int | None) -> Iterator[Road]:
@@ -48,6 +48,29 @@ def stream_road(facts: Facts, listener: Listener, handler: ForwardTcp | ForwardU
     )
 
 
+def passthrough_road(facts: Facts, listener: Listener, host: Passthrough) -> Road:
+    """Return the road of a host whose TLS is passed through."""
+    branches = (Branch(host.pool, 100.0),) if host.pool is not None else ()
+    outcome = Outcome(kind=OutcomeKind.RESPOND, says="closed, for its backend is missing")
+    if branches:
+        says = "TLS is passed through, and ends at the Pods"
+        outcome = Outcome(kind=OutcomeKind.FORWARD, says=says, branches=branches)
+    step = RouteStep(
+        host=host.hostname,
+        path_kind="server name",
+        path="",
+        owner=str(host.owner),
+        why="the oldest that has a say in the TLS of this host",
+        limits=tuple(limits_of(Guard(allow=host.allow, deny=host.deny))),
+    )
+    return Road(
+        vip=vip_step(facts, listener.address),
+        listener=listener_step(facts, listener),
+        route=step,
+        outcome=outcome,
+    )
+
+
 def roads_of_ingress(facts: Facts, ref: ObjectRef) -> Iterator[Road]:
     """Yield the roads by each host and path that the Ingress has, on each shared listener."""
     intent = facts.compiler.reader().get(INGRESS_INTENTS, ref)
@@ -56,6 +79,9 @@ def roads_of_ingress(facts: Facts, ref: ObjectRef) -> Iterator[Road]:
     for listener in shared_served(facts):
         if not isinstance(listener.handler, ForwardHttp):
             continue
+        for host in listener.handler.passthroughs:
+            if host.owner == ref:
+                yield passthrough_road(facts, listener, host)
         for hostname in _hostnames(intent):
             row = facts.served.row(
                 RowKey(Table.HOST, f"{listener.handler.router_for(hostname)}/{hostname}")

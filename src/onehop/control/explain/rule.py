@@ -71,7 +71,7 @@ def _step(host: VirtualHost, route: Route, why: str, lost: tuple[Loser, ...]) ->
         owner=str(route.owner) if route.owner is not None else None,
         why=why,
         lost=lost,
-        limits=tuple(_limits(route.guard)),
+        limits=tuple(limits_of(route.guard)),
     )
 
 
@@ -145,7 +145,8 @@ def _wider_hosts(
                     yield Loser(owner=str(intent.ref), rule=rule, why=why)
 
 
-def _limits(guard: Guard) -> Iterator[str]:
+def limits_of(guard: Guard) -> Iterator[str]:
+    """Yield who may use what is guarded, and how much."""
     if guard.allow:
         yield f"only from {', '.join(guard.allow)}"
     if guard.deny:
