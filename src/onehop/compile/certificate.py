@@ -18,12 +18,13 @@ from cryptography.hazmat.primitives.serialization import (
 
 from onehop.cluster import Secret
 from onehop.compile.backend import options_of, pem_of
-from onehop.compile.ingress import ANY_HOST, TLS_BY_HOST, TLS_SECRETS, IngressIntent
+from onehop.compile.demand import DEMANDS
+from onehop.compile.ingress import ANY_HOST, TLS_BY_HOST, TLS_SECRETS, IngressIntent, TlsClaim
 from onehop.compile.inputs import DEFAULT_CERTIFICATE, HOUR, KEPT, ONLY, OPTIONS, SECRETS
 from onehop.compile.options import Options
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.compile.tlsowner import PASSTHROUGHS
-from onehop.model.certificate import Certificate, SecretText, ServerName
+from onehop.model.certificate import Certificate, CertificateDemand, SecretText, ServerName
 from onehop.model.ident import CertificateId, ObjectRef, RouterId
 from onehop.model.problem import Problem, Reason, Severity, quoted
 
@@ -186,33 +187,53 @@ def _server_name(reader: Reader, hostname: str) -> Cell[ServerName]:
     claim = next(claim for claim in winner.tls if claim.hostname == hostname)
     problems = list(_losers(winner, rivals[1:], claim.secret, hostname))
     checked = reader.need(CHECKED, claim.secret)
-    if checked.certificate is not None and not checked.covers(hostname):
-        problems.append(
-            Problem(
-                subject=winner.ref,
-                field=f"{claim.field}.hosts",
-                reason=Reason.CERTIFICATE_INVALID,
-                message=f"the certificate in {claim.secret} is not valid for {hostname}; it is"
-                " shown all the same, and clients will refuse it",
-                severity=Severity.WARNING,
-            )
-        )
-    if checked.fault is not None:
-        served = checked.certificate is not None
-        problems.append(
-            Problem(
-                subject=winner.ref,
-                field=f"{claim.field}.secretName",
-                reason=checked.fault.reason,
-                message=checked.fault.message
-                + ("" if served else f"; {hostname} has no HTTPS until it is mended"),
-                severity=Severity.WARNING if served else Severity.ERROR,
-            )
-        )
+    demand = reader.get(DEMANDS, claim.secret)
+    is_ordered = demand is not None and demand.covers(hostname)
+    problems += _faults(winner.ref, claim, checked, demand if is_ordered else None)
     if checked.certificate is None:
         return Cell(None, tuple(problems))
     shown = ServerName(router=TLS_ROUTER, hostname=hostname, certificate=checked.certificate.id)
     return Cell(shown, tuple(problems))
+
+
+def _faults(
+    subject: ObjectRef, claim: TlsClaim, checked: Checked, demand: CertificateDemand | None
+) -> Iterator[Problem]:
+    """Tell what is wrong with a host's certificate; with a demand, another one is ordered."""
+
+    def warn(field: str, reason: Reason, message: str) -> Problem:
+        return Problem(
+            subject=subject,
+            field=f"{claim.field}.{field}",
+            reason=reason,
+            message=message,
+            severity=Severity.WARNING,
+        )
+
+    hostname, served, fault = claim.hostname, checked.certificate is not None, checked.fault
+    if served and not checked.covers(hostname):
+        until = " until the one that is being ordered is there" if demand is not None else ""
+        yield warn(
+            "hosts",
+            Reason.CERTIFICATE_INVALID,
+            f"the certificate in {claim.secret} is not valid for {hostname}; it is shown all the"
+            f" same, and clients will refuse it{until}",
+        )
+    if fault is None:
+        return
+    if served:
+        yield warn("secretName", fault.reason, fault.message)
+    elif demand is not None and fault.reason is Reason.CERTIFICATE_NOT_FOUND:
+        yield warn(
+            "secretName",
+            Reason.CERTIFICATE_PENDING,
+            f"the certificate is being ordered from {quoted(demand.issuer)}; {hostname} has HTTPS"
+            f" as soon as it is there (onehop cert why {hostname})",
+        )
+    else:
+        message = f"{fault.message}; {hostname} has no HTTPS until it is mended"
+        broken = warn("secretName", fault.reason, message)
+        yield msgspec.structs.replace(broken, severity=Severity.ERROR)
 
 
 def _operators(reader: Reader, secret: ObjectRef, rivals: list[IngressIntent]) -> Cell[ServerName]:
