@@ -11,11 +11,13 @@ from typing import Any, Final
 import yaml
 
 from onehop.control.config import BgpConfig, Config
+from onehop.control.issuing.rights import issuing_rights
 from onehop.control.preflight import needed_rights
 from onehop.kube import Right
 from tests.docs.pages import ROOT
 
 RBAC: Final = ROOT / "deploy" / "rbac.yaml"
+ACME: Final = ROOT / "deploy" / "rbac-acme.yaml"
 OF_A_NAMESPACE: Final = ROOT / "deploy" / "secrets-of-a-namespace.yaml"
 UNIT: Final = ROOT / "deploy" / "onehop.service"
 
@@ -65,22 +67,32 @@ def test_the_roles_grant_what_is_needed_and_nothing_else() -> None:
     assert len(granted) == len(set(granted))
 
 
+def test_certificates_by_acme_have_roles_of_their_own() -> None:
+    """Who has no issuers grants no right to write Secrets; who has some applies one file more."""
+    granted = list(_granted(_load(ACME)))
+
+    assert set(granted) == set(issuing_rights("onehop-system"))
+    assert len(granted) == len(set(granted))
+    assert not set(granted) & set(_granted(_load(RBAC)))
+
+
 def test_no_role_uses_a_wildcard() -> None:
     """A `*` would grant what the next version of Kubernetes invents."""
     assert "*" not in {
         text
-        for right in _granted(_load(RBAC))
+        for right in _granted(_load(RBAC, ACME))
         for text in (right.verb, right.group, right.resource)
     }
 
 
 def test_secrets_can_be_granted_by_namespace_instead() -> None:
-    """The other binding grants the same rights, in one namespace."""
-    roles = [each for each in _load(RBAC) if each["kind"] == "ClusterRole"]
+    """The other bindings grant the same rights, in one namespace."""
+    roles = [each for each in _load(RBAC, ACME) if each["kind"] == "ClusterRole"]
     granted = set(_granted([*roles, *_load(OF_A_NAMESPACE)]))
 
     assert granted == {
-        Right(verb=verb, resource="secrets", namespace="shop") for verb in ("get", "list", "watch")
+        Right(verb=verb, resource="secrets", namespace="shop")
+        for verb in ("get", "list", "watch", "create", "patch")
     }
 
 

@@ -18,6 +18,8 @@ from onehop.control.configfile import (
     state_directory,
 )
 from onehop.control.finding import Finding
+from onehop.control.issuing.fault import RIGHTS_FILE
+from onehop.control.issuing.rights import issuing_rights
 from onehop.control.netcheck import network_findings
 from onehop.control.once import compile_once
 from onehop.control.planes import data_plane_version
@@ -27,10 +29,15 @@ from onehop.source.kubernetes import CORE_KINDS
 from onehop.status.rights import NEEDED
 
 _TIMEOUT_S: Final = 20.0
+_RIGHTS_FILE: Final = "deploy/rbac.yaml"
 
 
 def needed_rights(config: Config) -> tuple[Right, ...]:
-    """Return every right the program uses; deploy/rbac.yaml grants those of all configurations."""
+    """Return every right the program uses.
+
+    deploy/rbac.yaml grants those of all configurations but issuers', for which there is
+    deploy/rbac-acme.yaml.
+    """
     rights = [
         Right(verb=verb, group=_group(kind), resource=KINDS[kind].plural)
         for kind in sorted(CORE_KINDS | custom_kinds(config).all)
@@ -42,6 +49,8 @@ def needed_rights(config: Config) -> tuple[Right, ...]:
     rights += [
         Right(verb=verb, namespace=namespace, **lease) for verb in ("get", "create", "patch")
     ]
+    if config.acme.issuers:
+        rights += issuing_rights(namespace)
     return tuple(dict.fromkeys((*rights, *NEEDED)))
 
 
@@ -176,11 +185,14 @@ async def _rights(client: Client, config: Config) -> AsyncGenerator[Finding]:
         missing = [r for r in needed_rights(config) if not await client.can_i(r)]
     yield Finding(check="API server", is_good=True, said=version)
     said = "all there" if not missing else "missing: " + ", ".join(_names(missing))
-    advice = "kubectl apply -f deploy/rbac.yaml" if missing else ""
+    of_issuing = frozenset(issuing_rights(config.cluster.namespace))
+    files = sorted({RIGHTS_FILE if right in of_issuing else _RIGHTS_FILE for right in missing})
+    advice = "; ".join(f"kubectl apply -f {file}" for file in files)
     yield Finding(check="rights", is_good=not missing, said=said, advice=advice)
 
 
 def _names(rights: Iterable[Right]) -> Iterator[str]:
     for right in rights:
         subresource = f"/{right.subresource}" if right.subresource else ""
-        yield f"{right.verb} {right.resource}{subresource}"
+        place = f" in {right.namespace}" if right.namespace else ""
+        yield f"{right.verb} {right.resource}{subresource}{place}"

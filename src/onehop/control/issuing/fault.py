@@ -6,6 +6,7 @@ things while we run, so to the engine all of them are `TransientError`s that say
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Final
 
 from onehop.base.errors import (
     KubeConflict,
@@ -17,7 +18,7 @@ from onehop.base.errors import (
 from onehop.kube import Right
 from onehop.status.rights import tell_right
 
-RIGHTS_FILE = "deploy/rbac-acme.yaml"
+RIGHTS_FILE: Final = "deploy/rbac-acme.yaml"
 
 
 @contextmanager
