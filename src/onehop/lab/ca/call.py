@@ -35,7 +35,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def account(self) -> Account:
-        """The account that asks; without one, the server lets nobody so far."""
+        """The account that asks: newAccount and revocations alone need none (section 6.2)."""
         if self.signer is None:
             raise malformed("this has to be signed by an account: kid, not jwk")
         return self.signer

@@ -5,6 +5,7 @@ type, URL, nonce, key, signature. aiohttp carries it, as it carries the lab's AP
 """
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ from onehop.lab.ca.ca import Ca
 from onehop.lab.ca.call import Call, Reply
 from onehop.lab.ca.option import CaOptions
 from onehop.lab.ca.order import certificate, finalize, new_order, order
-from onehop.lab.ca.refusal import Refused, malformed, unauthorized
+from onehop.lab.ca.refusal import Refused, unauthorized
 from onehop.lab.ca.renewal import renewal_info
 from onehop.lab.ca.revocation import revoke
 from onehop.lab.ca.signed import Signed, read_signed
@@ -41,8 +42,6 @@ _SIGNED: Final[Mapping[str, Answering]] = {
     "/authorization/{id}/{type}": challenge,
     "/certificate/{id}": certificate,
 }
-_BY_KEY_ITSELF: Final = frozenset({"/new-account", "/revoke"})
-"""What may be signed by a key that is no account's (section 6.2)."""
 _LONGEST_BODY: Final = 256 * 1024
 _SHUTDOWN_S: Final = 1.0
 
@@ -62,13 +61,13 @@ async def running_ca(
     """
     authority = Authority(now())
     tls = authority.server_tls((options.host, *options.names), now())
+    listening = _listen(options)  # before the group, which would wrap what is raised
     async with asyncio.TaskGroup() as group:
         ca = Ca(options, authority, now=now, group=group)
         runner = web.AppRunner(_application(ca), access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, options.host, options.port, ssl_context=tls.context())
-            await site.start()
+            await web.SockSite(runner, listening, ssl_context=tls.context()).start()
             host, port = runner.addresses[0][:2]
             ca.url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
             yield ca
@@ -77,10 +76,15 @@ async def running_ca(
             ca.stop()
 
 
+def _listen(options: CaOptions) -> socket.socket:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    return socket.create_server((options.host, options.port), family=family)
+
+
 def _application(ca: Ca) -> web.Application:
     application = web.Application(client_max_size=_LONGEST_BODY)
     for path, answering in _SIGNED.items():
-        application.router.add_post(path, _signed(ca, path, answering))
+        application.router.add_post(path, _signed(ca, answering))
     for path, open_answering in (
         ("/directory", _directory),
         ("/new-nonce", _new_nonce),
@@ -104,14 +108,14 @@ def _open(ca: Ca, answering: Answering) -> Handler:
     return handle
 
 
-def _signed(ca: Ca, path: str, answering: Answering) -> Handler:
+def _signed(ca: Ca, answering: Answering) -> Handler:
     """Answer what has to be signed; every answer brings a nonce (section 6.5)."""
 
     async def handle(request: web.Request) -> web.Response:
         base = _base(request)
         try:
             signed = _checked(ca, request, await request.read())
-            call = _call(ca, request, signed, may_hold_key=path in _BY_KEY_ITSELF)
+            call = _call(ca, request, signed)
             response = _response(base, answering(ca, call))
         except Refused as refused:
             response = _problem(base, refused)
@@ -137,7 +141,7 @@ def _checked(ca: Ca, request: web.Request, body: bytes) -> Signed:
     return signed
 
 
-def _call(ca: Ca, request: web.Request, signed: Signed, *, may_hold_key: bool) -> Call:
+def _call(ca: Ca, request: web.Request, signed: Signed) -> Call:
     """Find out who has signed, and whether they did."""
     base, header, signer = _base(request), signed.header, None
     if header.kid is not None:
@@ -145,10 +149,8 @@ def _call(ca: Ca, request: web.Request, signed: Signed, *, may_hold_key: bool) -
         if signer is None:
             raise Refused("accountDoesNotExist", f"there is no account {header.kid!r}")
         key = signer.key
-    elif may_hold_key:
-        key = signed.key()
     else:
-        raise malformed("this is signed by an account: kid, not jwk")
+        key = signed.key()
     signed.check(key)
     if signer is not None and not signer.is_active:
         raise unauthorized("this account was deactivated")
