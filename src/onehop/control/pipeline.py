@@ -18,7 +18,7 @@ import structlog
 
 from onehop.base.errors import TransientError
 from onehop.base.latest import Latest
-from onehop.cluster import ref_of
+from onehop.cluster import Kind, ref_of
 from onehop.compile.compiler import Compiler, Outcome
 from onehop.control.binding import Binding
 from onehop.control.gate import Gate
@@ -76,11 +76,13 @@ class Pipeline:
     ) -> None:
         self.compiler = compiler
         self.served = served
+        self.on_secret: list[Callable[[ObjectRef], None]] = []  # told of Secrets that changed
         self.source_problems: tuple[Problem, ...] = ()
         self.is_complete = asyncio.Event()
         self.is_served = asyncio.Event()
         self.applied = Latest[int]()
         self.network = Latest[int]()  # put when `compiler.network()` may be another one
+        self.demands = Latest[int]()  # put when `compiler.demands()` may be others
         self.challenges = Latest[frozenset[str]]()  # those that the data plane answers
         self.behind = Latest[int]()  # put when what stands behind a VIP may have come or gone
         self._reach = reach
@@ -99,6 +101,7 @@ class Pipeline:
         # again must not bring back what it overtook.
         self._overtaking: dict[PoolId, PoolEndpoints] = {}
         self._subjects: frozenset[ObjectRef] = frozenset()
+        self._answers_differ = False
         self._work = asyncio.Event()
         self._changed_at = clock()
 
@@ -107,11 +110,15 @@ class Pipeline:
     def changed(self, batch: Batch) -> None:
         """Take in what changed; members of pools leave for the data plane before this returns."""
         for change in batch.changes:
+            ref = change.ref if isinstance(change, Deleted) else ref_of(change)
             if isinstance(change, Deleted):
-                self.compiler.remove(change.ref)
+                self.compiler.remove(ref)
             else:
                 self.compiler.put(change)
-                self._write_back.seen(ref_of(change))
+                self._write_back.seen(ref)
+            if ref.kind == Kind.SECRET:
+                for told in self.on_secret:
+                    told(ref)
         if batch.problems is not None:
             self.source_problems = batch.problems
         self._settle_endpoints()
@@ -168,6 +175,9 @@ class Pipeline:
         self._subjects |= outcome.subjects
         if outcome.network:
             self.network.put(self.network.revision + 1)
+        if outcome.demands:
+            self.demands.put(self.demands.revision + 1)
+        self._answers_differ |= outcome.challenges
 
     def _turned(self, row: PoolEndpoints) -> frozenset[ObjectRef]:
         """Return the Service whose pool has become empty, or is no longer: its owner is told."""
@@ -221,6 +231,7 @@ class Pipeline:
             admitted = self._gate.admit(self._pending, self.served, now_s=self._clock())
             change = self._confirmed.then(admitted)
             self._overtaking = {}
+            challenges = self.compiler.challenges() if self._answers_differ else None
             subjects, self._pending, self._confirmed = self._take_subjects(), Change(), Change()
             try:
                 await self._carry_out(change)
@@ -238,6 +249,9 @@ class Pipeline:
             failures = 0
             subjects |= self._take_subjects()
             self.is_served.set()
+            if challenges is not None:
+                self._answers_differ = False
+                self.challenges.put(challenges)
             if change:
                 self.applied.put(self.applied.revision + 1)
                 self.behind.put(self.behind.revision + 1)

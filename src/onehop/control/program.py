@@ -21,12 +21,15 @@ import onehop
 from onehop.base.errors import ConfigError, TransientError
 from onehop.compile.compiler import Compiler
 from onehop.control.binding import Binding
+from onehop.control.certificates.live import LiveCertificates
+from onehop.control.certificates.report import CertificateList, HostStory, Renewal
 from onehop.control.config import Config
 from onehop.control.configfile import compile_options, state_directory
 from onehop.control.explain.explanation import Answer
 from onehop.control.explain.live import explain_live, live_facts
 from onehop.control.garbage import collect_after
 from onehop.control.gate import Budget, Gate
+from onehop.control.issuing.port import Issuing, NoIssuing
 from onehop.control.memory import Memory, Remembered
 from onehop.control.overview import Snapshot
 from onehop.control.pipeline import Pipeline
@@ -85,6 +88,14 @@ class Program:
             write_back=self._write_back,
             metrics=self._metrics,
         )
+        self._issuing = self._make_issuing()
+        self._certificates = LiveCertificates(
+            compiler=self._compiler,
+            served=self._served,
+            write_back=self._write_back,
+            issuing=self._issuing,
+            problems=self.problems,
+        )
         self._worst_lag_s = 0.0
         self._metrics.registry.register(
             Scrape(self._gauges, origin.reflectors, self._write_back.metrics)
@@ -101,6 +112,16 @@ class Program:
             served=self._served,
             binding=self._binding,
             refusals=self._refusals,
+        )
+
+    def _make_issuing(self) -> Issuing:
+        if not self._config.acme.issuers:
+            return NoIssuing()
+        # Only if asked for: the engine brings a DNS client and more.
+        from onehop.control.issuing.make import make_issuing  # noqa: PLC0415
+
+        return make_issuing(
+            self._config, self._origin, self._compiler, self._write_back, self._pipeline
         )
 
     async def run(self) -> None:
@@ -125,6 +146,7 @@ class Program:
                 self._networking.run(self._pipeline, self._reach, self._compiler, self._binding)
             )
             tasks.create_task(self._write_back.run())
+            tasks.create_task(self._issuing.run(self._pipeline))
             tasks.create_task(self._save())
             tasks.create_task(self._tell_the_hour())
             tasks.create_task(self._watch_lag())
@@ -147,6 +169,7 @@ class Program:
             *self._networking.problems(),
             *self._refusals.problems(),
             *self._write_back.problems(),
+            *self._issuing.problems(),
             *self._compiler.problems(),
         )
 
@@ -164,7 +187,20 @@ class Program:
             problems=self.problems(),
             data_plane=self._driver.describe(),
             network=self._networking.snapshot(self._served),
+            certificates=self._certificates.summary(),
         )
+
+    def certificates(self) -> CertificateList:
+        """Return how each certificate is doing."""
+        return self._certificates.list()
+
+    def why(self, host: str) -> HostStory:
+        """Return how a host comes to its certificate, or why it does not."""
+        return self._certificates.why(host)
+
+    def renew(self, names: tuple[str, ...], *, spares_valid: bool) -> Renewal:
+        """Get new certificates now; see `control.certificates.renewal`."""
+        return self._certificates.renew(names, spares_valid=spares_valid)
 
     async def explain(self, target: str) -> Answer:
         """Return the way to a URL, a Service or an Ingress."""
@@ -175,6 +211,7 @@ class Program:
             binding=self._binding,
             networking=self._networking,
             problems=self.problems(),
+            states=self._issuing.states(),
         )
         return await explain_live(facts, target, self._driver)
 

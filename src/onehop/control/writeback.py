@@ -5,6 +5,7 @@ import os
 import random
 import socket
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -47,6 +48,11 @@ class WriteBack(Protocol):
         """Whether this process is the one that acts for all, each time that changes."""
         ...
 
+    @property
+    def told_of(self) -> list[Callable[[ObjectRef], tuple[Problem, ...]]]:
+        """Who is asked what is wrong with an object; add to it."""
+        ...
+
     def leader(self) -> str:
         """Return who acts for all, as people call it; empty if nobody knows."""
         ...
@@ -84,6 +90,7 @@ class NoWriteBack:
     def __init__(self) -> None:
         self.leads = Latest[bool]()
         self.leads.put(True)
+        self.told_of: list[Callable[[ObjectRef], tuple[Problem, ...]]] = []
 
     def leader(self) -> str:
         """Return this host."""
@@ -130,6 +137,11 @@ class ClusterWriteBack:
         binding.on_outcome.append(self.reported)
         self._refusals = refusals
         self.leads = Latest[bool]()
+        self.told_of: list[Callable[[ObjectRef], tuple[Problem, ...]]] = [
+            compiler.problems_of,
+            binding.problems_of,
+            refusals.problems_of,
+        ]
         self._holder = ""
         host = socket.gethostname()
         namespace = config.cluster.namespace
@@ -211,11 +223,7 @@ class ClusterWriteBack:
             verdict=verdict,
             uid=live.metadata.uid if live is not None else "",
             generation=getattr(live.metadata, "generation", 0) if live is not None else 0,
-            problems=(
-                *self._compiler.problems_of(ref),
-                *self._binding.problems_of(ref),
-                *self._refusals.problems_of(ref),
-            ),
+            problems=tuple(problem for told in self.told_of for problem in told(ref)),
             served=mine - refused - unreachable,
             refused=refused,
             has_endpoints=not isinstance(verdict, ServiceVerdict) or self._has_endpoints(mine),
