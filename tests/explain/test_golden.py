@@ -31,6 +31,9 @@ CASES: Final = {
     "url-deep-name": ("ingress-hosts", "http://x.y.example.com/"),
     "url-not-found": ("ingress-hosts", "http://b.example.com/"),
     "url-tls": ("tls-by-server-name", "https://shop.example.com/"),
+    "url-tls-clients": ("client-certificates", "https://staff.example.com/"),
+    "url-tls-ended": ("tls-certificates-that-are-bad", "https://expired.example.com/"),
+    "url-tls-missing": ("tls-certificates-that-are-bad", "https://missing.example.com/"),
     "url-redirect": ("ingress-no-redirect-unless-asked", "http://asked.example.com/"),
     "url-default": ("ingress-default-backend", "http://nobody.example.com/x"),
     "ingress": ("ingress-hosts", "ingress/shop/hosts"),
@@ -43,7 +46,7 @@ CASES: Final = {
 }
 """Name of the golden files: the story, and what is asked."""
 DRAWN: Final = ("direct", "mixed", "local", "not-reached", "excluded-node", "forced-node", "ipv6")
-DRAWN_TOO: Final = ("ingress", "url-not-found", "dual-stack")
+DRAWN_TOO: Final = ("url-tls", "url-tls-clients", "ingress", "url-not-found", "dual-stack")
 
 
 def _answer(case: str) -> Answer:

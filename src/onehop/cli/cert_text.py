@@ -34,6 +34,7 @@ _TOPICS: Final = {
     "claims": "claimed by",
     "tls": "TLS",
     "asked": "asked for",
+    "problems": "problem",
     "checks": "looked at",
     "state": "state",
     "shown": "shown",
@@ -123,14 +124,15 @@ def _next_text(report: CertificateReport) -> str:
 def _lines(report: CertificateReport, now: float) -> Iterator[tuple[str, str]]:
     yield "hosts", ", ".join("any other" if host == "*" else host for host in report.hosts)
     yield "issuer", report.issuer or FOREIGN
-    yield "wanted by", ", ".join(report.wanted_by) or "onehop.yaml"
+    yield "wanted by", ", ".join(report.wanted_by)
     yield from _shown_lines(report.shown, now)
     if report.phase is not None:
         again = f", {report.failures} refusals in a row" if report.failures > 1 else ""
         yield "phase", f"{report.phase}{again}"
     yield "next", report.next
+    is_told = report.last_error in {problem.message for problem in report.problems}
     facts = {
-        "last error": report.last_error,
+        "last error": "" if is_told else report.last_error,
         "advice": report.advice,
         "order": report.order_url or "",
         "see": report.renewal_page,

@@ -20,6 +20,7 @@ from onehop.cli.explain.words import (
     hops_text,
     percent_text,
 )
+from onehop.control.certificates.words import day_text
 from onehop.control.explain.explanation import (
     Explanation,
     NatKind,
@@ -148,8 +149,21 @@ def _rules(roads: list[Road]) -> tuple[str, ...]:
             rules[f"{listener.protocol}://{road.route.host}{road.route.path}"] = None
     texts = list(rules)
     if len(texts) > _RULES:
-        return (*texts[: _RULES - 1], f"and {len(texts) - _RULES + 1} more rules")
-    return tuple(texts)
+        texts = [*texts[: _RULES - 1], f"and {len(texts) - _RULES + 1} more rules"]
+    return (*texts, *_certificates(roads))
+
+
+def _certificates(roads: list[Road]) -> Iterable[str]:
+    """Yield a line about the certificates that clients see."""
+    steps = {road.listener.tls for road in roads if road.listener.tls is not None}
+    if len(steps) > 1:
+        yield f"{len(steps)} certificates"
+    for tls in steps if len(steps) == 1 else ():
+        if tls.secret is None or tls.not_after is None:
+            yield "no certificate: handshakes fail"
+        else:
+            good = "until" if tls.is_accepted else "clients refuse it:"
+            yield f"{tls.secret.partition('/')[2]}, {good} {day_text(tls.not_after)}"
 
 
 def _section(canvas: Canvas, section: _Section, top: float) -> None:

@@ -33,6 +33,7 @@ from onehop.control.explain.explanation import (
     RouteStep,
     RungStep,
     SourceStep,
+    TlsStep,
     VipStanding,
 )
 from onehop.control.explain.translation import node_text, socket_text
@@ -88,6 +89,8 @@ def _roads_tree(said: Explanation, limit: int | None) -> Tree:
         for _, by_listener in groupby(roads, key=lambda road: road.listener):
             same = list(by_listener)
             listener = vip.add(_listener_text(same[0]))
+            if same[0].listener.tls is not None:
+                listener.add(_tls_text(same[0].listener.tls))
             for road in _first(same, limit, listener, "rule"):
                 _add_outcome(listener, road, pools, told, limit)
     return root
@@ -122,6 +125,11 @@ def _listener_text(road: Road) -> Text:
     ]
     said = "; ".join(note for note in notes if note)
     return text.append(f"  {said}", "bright_black") if said else text
+
+
+def _tls_text(tls: TlsStep) -> Text:
+    style = "bright_black" if tls.is_accepted else "red"
+    return Text.assemble(f"TLS {tls.policy}  ", (tls.says, style))
 
 
 def _add_outcome(

@@ -53,8 +53,13 @@ def claimed(reader: Reader, host: str) -> Claimed | None:
 
 
 def tls_claimed(reader: Reader, host: str) -> TlsClaimed | None:
-    """Return who decides what certificate the host shows, or None if no object does."""
+    """Return who decides what certificate the host shows, or None if no object does.
+
+    What clients see that ask for a name nobody has is the operator's to say, if he does.
+    """
     for name in tls_names(host):
+        if name == ANY_HOST and options_of(reader).default_certificate is not None:
+            return None
         found = [
             (intent.ref, next(claim for claim in intent.tls if claim.hostname == name))
             for intent in _aged(reader.unordered(TLS_BY_HOST, name))
@@ -90,9 +95,8 @@ def tell_tls(compiler: Compiler, host: str) -> Iterator[Step]:
     """Yield who asks for TLS, and who asks in vain."""
     reader = compiler.reader()
     found = tls_claimed(reader, host)
-    if found is None or (found.by == ANY_HOST and host != ANY_HOST):
-        yield _without_tls(reader, host)
     if found is None:
+        yield _without_tls(reader, host)
         return
     by = "" if found.by == host else f", for {_name_text(found.by)}"
     yield Step(
@@ -105,7 +109,6 @@ def tell_tls(compiler: Compiler, host: str) -> Iterator[Step]:
             topic="tls",
             says=f"{claim.field} of {ref} names {claim.secret}, which is not shown: {found.owner}"
             " is older",
-            is_good=False,
         )
 
 
@@ -123,7 +126,7 @@ def _claim_text(found: Claimed, host: str) -> str:
 
 
 def _name_text(name: str) -> str:
-    return "all hosts that no rule names" if name == ANY_HOST else name
+    return "all hosts that nobody names" if name == ANY_HOST else name
 
 
 def _namespaces(found: Claimed) -> Iterator[Step]:
@@ -133,7 +136,6 @@ def _namespaces(found: Claimed) -> Iterator[Step]:
             topic="claims",
             says=f"the namespaces {' and '.join(spaces)} claim it: it belongs to"
             f" {found.owners[0]}, the oldest",
-            is_good=False,
             advice="let one namespace have the host",
         )
 
@@ -164,6 +166,10 @@ def _of_other_classes(compiler: Compiler, host: str) -> Iterator[tuple[ObjectRef
 
 def _without_tls(reader: Reader, host: str) -> Step:
     found, default = claimed(reader, host), options_of(reader).default_certificate
+    if default is not None and host == ANY_HOST:
+        return Step(
+            topic="tls", says=f"tls.defaultCertificate of onehop.yaml is {default}", is_good=True
+        )
     advice = ""
     if found is not None and found.by == host:
         advice = f"add {host} to spec.tls of {found.owners[0]}, with a secretName"

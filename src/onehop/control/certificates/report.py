@@ -64,7 +64,8 @@ class CertificateReport(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         hosts: those it is wanted for, sorted.
         issuer: by its name in onehop.yaml; None where onehop does not make it.
-        wanted_by: objects that ask for it or show it, the oldest first.
+        wanted_by: objects that ask for it or show it, the oldest first; `onehop.yaml` for the
+            operator's default.
         shown: None while there is none.
         phase: what onehop is doing about it; None where it does nothing, or another host does.
         next: what happens next, in words.
@@ -146,7 +147,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """A sentence of a story.
 
     Attributes:
-        topic: `claims`, `tls`, `secret`, `asked`, `state`, `checks`, `shown`, `clients`, `next`.
+        topic: `claims`, `tls`, `asked`, `problems`, `checks`, `state`, `shown`, `clients`, `next`.
         is_good: None where it is neither good nor bad.
     """
 

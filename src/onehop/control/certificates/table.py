@@ -19,11 +19,13 @@ from onehop.control.certificates.report import (
 from onehop.control.certificates.words import day_text, next_text
 from onehop.model.certificate import CertificateDemand
 from onehop.model.ident import ObjectRef
-from onehop.model.problem import Problem
+from onehop.model.problem import Problem, Reason
 
 _IN_VAIN: Final = frozenset((Phase.LIMITED, Phase.REFUSED, Phase.UNAVAILABLE))
 _ASKING: Final = ("acme", "key-type")
 """What annotations that ask for a certificate have in their names."""
+
+_OPERATOR: Final = "onehop.yaml"
 
 
 def make_list(facts: CertificateFacts) -> CertificateList:
@@ -49,16 +51,21 @@ def make_report(facts: CertificateFacts, secret: ObjectRef) -> CertificateReport
     shown = _shown(facts, secret)
     problems = tuple(_problems(facts, secret))
     standing = _standing(demand, state, shown, facts.now)
+    if standing in {Standing.MISSING, Standing.VALID} and any(map(_is_bad, problems)):
+        standing = Standing.FAILING
     named = facts.named.get(secret, ())
     hosts = {host for naming in named for host in naming.hosts}
     hosts |= set(demand.hosts) if demand else set()
     hosts |= set(shown.hosts) if shown else set()
-    wanted_by = (*(demand.wishers if demand else ()), *(naming.owner for naming in named))
+    wishers = (*(demand.wishers if demand else ()), *(naming.owner for naming in named))
+    wanted_by = dict.fromkeys(map(str, wishers))
+    if secret == facts.default:
+        wanted_by |= {_OPERATOR: None}
     report = CertificateReport(
         secret=certificate_id(secret),
         hosts=tuple(sorted(hosts)),
         issuer=demand.issuer if demand else None,
-        wanted_by=tuple(dict.fromkeys(map(str, wanted_by))),
+        wanted_by=tuple(wanted_by),
         standing=standing,
         shown=shown,
         phase=state.phase if state and demand else None,
@@ -111,6 +118,11 @@ def _standing(
     if shown.uncovered:
         return Standing.ISSUING if _is_under_way(state) else Standing.FAILING
     return Standing.VALID
+
+
+def _is_bad(problem: Problem) -> bool:
+    """Tell whether the Secret itself has to be mended, though its last good form be shown."""
+    return problem.reason is Reason.CERTIFICATE_INVALID and not problem.field.endswith("-ca]")
 
 
 def _is_stuck(demand: CertificateDemand, state: State, shown: Shown | None, now: float) -> bool:

@@ -1,14 +1,16 @@
 """The story of one host: how it comes to its certificate, or why it does not."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
 from onehop.acme.state import Phase
+from onehop.cluster import Ingress
 from onehop.compile.backend import options_of
 from onehop.compile.clientcert import HOST_CHECKS
 from onehop.compile.compiler import Compiler
-from onehop.compile.ingress import ANY_HOST
+from onehop.compile.ingress import ANY_HOST, class_of
 from onehop.control.certificates.chain import covers
 from onehop.control.certificates.claims import (
     TlsClaimed,
@@ -26,7 +28,10 @@ from onehop.control.served import Served
 from onehop.control.unread import secret_of
 from onehop.model.ident import ObjectRef
 from onehop.model.listener import Passthrough
-from onehop.model.problem import Problem
+from onehop.model.problem import Problem, Reason
+
+_DECIDING: Final = frozenset(("claims", "tls", "asked", "problems", "state", "shown"))
+"""Topics of which a bad step means that the host is not as it should be."""
 
 
 class Scene(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,17 +56,17 @@ def tell(scene: Scene, host: str) -> HostStory:
     wanted = make_report(scene.facts, tls.claim.secret) if tls is not None else None
     if tls is not None and wanted is not None:
         steps += _about_secret(scene, host, tls, wanted)
+        steps += _about_problems(scene, host, tls, wanted)
     seen = list(_about_shown(scene, host))
     steps += seen
     steps += _about_clients(scene, host)
     if wanted is not None:
         steps.append(Step(topic="next", says=wanted.next))
-    is_shown = all(step.is_good for step in seen)
-    is_good = is_shown and wanted is not None and wanted.standing is Standing.VALID
+    is_good = all(step.is_good is not False for step in steps if step.topic in _DECIDING)
     return HostStory(
         host=host,
         is_good=is_good,
-        says=_summary(wanted, is_good=is_good, steps=steps),
+        says=_good_end(scene, host) if is_good else _bad_end(wanted, steps),
         steps=tuple(steps),
         secret=wanted.secret if wanted is not None else None,
         leader=scene.facts.leader,
@@ -95,15 +100,19 @@ def _passed(scene: Scene, host: str, past: Passthrough, steps: list[Step]) -> Ho
     )
 
 
-def _summary(wanted: CertificateReport | None, *, is_good: bool, steps: list[Step]) -> str:
-    if is_good and wanted is not None and wanted.shown is not None:
-        return f"clients see a valid certificate, until {day_text(wanted.shown.not_after)}"
-    if wanted is not None and wanted.standing in {Standing.ISSUING, Standing.FAILING}:
-        had = "no certificate yet" if wanted.shown is None else "not as it should be"
+def _good_end(scene: Scene, host: str) -> str:
+    row = server_name_for(scene.served, host)
+    certificate = scene.facts.certificates.get(row.certificate) if row is not None else None
+    until = f", until {day_text(certificate.not_after)}" if certificate is not None else ""
+    return f"clients see a valid certificate{until}"
+
+
+def _bad_end(wanted: CertificateReport | None, steps: list[Step]) -> str:
+    """Return what is being done, else the first thing that went wrong in the story."""
+    if wanted is not None and wanted.issuer is not None and wanted.phase is not Phase.VALID:
+        had = "there is no certificate yet" if wanted.shown is None else "it needs another one"
         return f"{had}: {wanted.next}"
-    if wanted is not None and wanted.standing is Standing.EXPIRED:
-        return "its certificate has ended"
-    return next((step.says for step in steps if step.is_good is False), "it has no certificate")
+    return next(step.says for step in steps if step.is_good is False)
 
 
 def _about_secret(
@@ -112,7 +121,7 @@ def _about_secret(
     """Yield who makes the certificate, or why nobody does, and how it is going."""
     demand = scene.facts.demands.get(tls.claim.secret)
     if demand is None:
-        yield from _about_foreign(scene, tls, report)
+        yield from _about_foreign(scene, tls)
         return
     whom = ", ".join(map(str, demand.wishers))
     if demand.covers(host) or host == tls.by:
@@ -124,7 +133,6 @@ def _about_secret(
     else:
         says = f"{demand.issuer} is asked for {', '.join(demand.hosts)}, and not for this host"
         yield Step(topic="asked", says=says, is_good=False)
-    yield from map(_problem_step, report.problems)
     if scene.facts.states.get(tls.claim.secret) is None:
         if not scene.facts.leader.is_here:
             yield Step(topic="state", says=unled_text(scene.facts.leader))
@@ -145,43 +153,50 @@ def _about_state(report: CertificateReport) -> Iterator[Step]:
         yield Step(
             topic="state",
             says=f"{report.last_error}{again}",
-            is_good=False,
+            is_good=None if report.standing is Standing.VALID else False,
             advice=report.advice,
         )
     elif report.phase is Phase.VALID:
         yield Step(topic="state", says=f"{report.issuer} has issued it", is_good=True)
 
 
-def _about_foreign(scene: Scene, tls: TlsClaimed, report: CertificateReport) -> Iterator[Step]:
+def _about_foreign(scene: Scene, tls: TlsClaimed) -> Iterator[Step]:
     """Yield how it is with a Secret that onehop does not make."""
     secret, is_there = tls.claim.secret, scene.compiler.object(tls.claim.secret) is not None
-    refused = _refusals(scene, tls, report)
-    if not refused:
-        what = "is not by onehop" if is_there else "does not exist"
-        issuers = options_of(scene.compiler.reader()).issuers
-        how = f'annotate {tls.owner} with onehop.dev/acme: "true"'
-        unless = "name an issuer in onehop.yaml, acme.issuers"
-        yield Step(
-            topic="asked",
-            says=f"{secret} {what}, and nobody asks onehop for it",
-            is_good=None if is_there else False,
-            advice="" if is_there else f"create it, or {how if issuers else unless}",
-        )
-    yield from map(_problem_step, refused)
+    what = "is not by onehop" if is_there else "does not exist"
+    issuers = options_of(scene.compiler.reader()).issuers
+    how = f'annotate {tls.owner} with onehop.dev/acme: "true"'
+    unless = "name an issuer in onehop.yaml, acme.issuers"
+    yield Step(
+        topic="asked",
+        says=f"{secret} {what}, and no certificate is ordered for it",
+        is_good=None if is_there else False,
+        advice="" if is_there else f"create it, or {how if issuers else unless}",
+    )
 
 
-def _refusals(scene: Scene, tls: TlsClaimed, report: CertificateReport) -> tuple[Problem, ...]:
-    """Return the problems of the Secret, of who names it, and of the class that asks for all."""
+def _about_problems(
+    scene: Scene, host: str, tls: TlsClaimed, report: CertificateReport
+) -> Iterator[Step]:
+    """Yield what is wrong with the Secret, who names it, and the class that asks for all."""
     found = dict.fromkeys(report.problems)
     ingress = scene.compiler.object(tls.owner)
-    name = getattr(getattr(ingress, "spec", None), "ingress_class_name", None)
-    kind = ObjectRef("IngressClass", "", name or "")
-    found |= {problem: None for problem in scene.facts.problems if problem.subject == kind}
-    return tuple(found)
+    kind = class_of(scene.compiler.reader(), ingress) if isinstance(ingress, Ingress) else None
+    if kind is not None:
+        of_class = ObjectRef("IngressClass", "", kind.metadata.name)
+        found |= {each: None for each in scene.facts.problems if each.subject == of_class}
+    for problem in found:
+        is_others = problem.field.endswith(".hosts") and host not in problem.message
+        if not is_others and not _is_seen(problem):
+            says = f"{problem.subject} {problem.field}: {problem.message}"
+            yield Step(topic="problems", says=says, is_good=False)
 
 
-def _problem_step(problem: Problem) -> Step:
-    return Step(topic="asked", says=f"{problem.subject}: {problem.message}", is_good=False)
+def _is_seen(problem: Problem) -> bool:
+    """Tell whether what clients see tells of it, or that there is nothing for them to see."""
+    if problem.reason in {Reason.CERTIFICATE_EXPIRED, Reason.CERTIFICATE_NOT_FOUND}:
+        return True
+    return problem.reason is Reason.CERTIFICATE_INVALID and problem.field.endswith(".hosts")
 
 
 def _about_shown(scene: Scene, host: str) -> Iterator[Step]:
@@ -197,8 +212,8 @@ def _about_shown(scene: Scene, host: str) -> Iterator[Step]:
     fallback = "" if host == ANY_HOST else fallback
     yield Step(
         topic="shown",
-        says=f"the certificate in Secret/{report.secret}{fallback}: of {shown.issued_by}, for"
-        f" {names}, from {day_text(shown.not_before)} until {day_text(shown.not_after)},"
+        says=f"the certificate in Secret/{report.secret}{fallback}, issued by {shown.issued_by}"
+        f" for {names}, from {day_text(shown.not_before)} until {day_text(shown.not_after)},"
         f" {shown.key}, SHA-256 {shown.fingerprint[:16]}",
         is_good=True,
     )

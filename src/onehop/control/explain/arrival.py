@@ -3,15 +3,12 @@
 from collections.abc import Iterator
 
 from onehop.compile.backend import options_of
-from onehop.compile.certificate import TLS_ROUTER
 from onehop.compile.listener import shared_listeners
 from onehop.control.explain.explanation import ListenerStep, VipStanding, VipStep
 from onehop.control.explain.facts import Facts
-from onehop.control.explain.matching import names_for
+from onehop.control.explain.handshake import tls_step
 from onehop.model.address import IpAddr
-from onehop.model.certificate import ServerName
 from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener
-from onehop.model.model import RowKey, Table
 
 
 def shared_served(facts: Facts) -> Iterator[Listener]:
@@ -84,8 +81,10 @@ def listener_step(facts: Facts, listener: Listener, hostname: str | None = None)
         listener: one that is served.
         hostname: the server name a client asks for, where TLS ends here.
     """
-    protocol = protocol_of(listener)
-    is_tls = protocol == "https" and hostname is not None
+    handler, protocol = listener.handler, protocol_of(listener)
+    tls = None
+    if isinstance(handler, ForwardHttp) and handler.tls and hostname is not None:
+        tls = tls_step(facts, handler, hostname)
     return ListenerStep(
         id=listener.id,
         port=listener.port,
@@ -93,17 +92,6 @@ def listener_step(facts: Facts, listener: Listener, hostname: str | None = None)
         sources=listener.sources,
         accepts_proxy_protocol=listener.accepts_proxy_protocol,
         max_connections=listener.max_connections,
-        certificate=_certificate(facts, hostname) if is_tls and hostname else None,
+        certificate=tls.secret if tls is not None else None,
+        tls=tls,
     )
-
-
-def _certificate(facts: Facts, hostname: str) -> str | None:
-    """Return the Secret of the certificate that is shown; a wildcard stands for one label."""
-    one = "*." + hostname.partition(".")[2]
-    for name in names_for(hostname):
-        if name.startswith("*.") and name not in (hostname, one):
-            continue
-        row = facts.served.row(RowKey(Table.SERVER_NAME, f"{TLS_ROUTER}/{name}"))
-        if isinstance(row, ServerName):
-            return f"Secret/{row.certificate}"
-    return None

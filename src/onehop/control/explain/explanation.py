@@ -60,6 +60,35 @@ class VipStep(msgspec.Struct, frozen=True, kw_only=True):
     says: str
 
 
+class TlsStep(msgspec.Struct, frozen=True, kw_only=True):
+    """The handshake of a client that asks for the host.
+
+    Attributes:
+        policy: which clients TLS is spoken with: `intermediate` or `modern`.
+        secret: whose certificate is shown; None where the handshake fails for want of one.
+        fingerprint: SHA-256 of the leaf, lower-case hex.
+        not_before, not_after: seconds since the epoch.
+        issued_by: common name of who signed it.
+        is_accepted: whether it is for the host, and its time is now, as far as the time is known.
+        issuer: whom onehop asks for it, by its name in onehop.yaml; None if it does not.
+        phase: what is being done about it; None where another host of the balancer knows.
+        client_certificate: whether clients have to show one: `none`, `optional`, `required`.
+        says: all of this as half a sentence.
+    """
+
+    policy: str
+    secret: str | None = None
+    fingerprint: str | None = None
+    not_before: float | None = None
+    not_after: float | None = None
+    issued_by: str | None = None
+    is_accepted: bool = False
+    issuer: str | None = None
+    phase: str | None = None
+    client_certificate: str
+    says: str
+
+
 class ListenerStep(msgspec.Struct, frozen=True, kw_only=True):
     """The socket that takes the connection.
 
@@ -67,6 +96,7 @@ class ListenerStep(msgspec.Struct, frozen=True, kw_only=True):
         protocol: `http`, `https`, `tcp` or `udp`.
         sources: client networks that are let in; empty is everybody.
         certificate: the Secret whose certificate is shown for the host, of `https` only.
+        tls: the handshake; None where TLS does not end here.
     """
 
     id: str
@@ -76,6 +106,7 @@ class ListenerStep(msgspec.Struct, frozen=True, kw_only=True):
     accepts_proxy_protocol: bool = False
     max_connections: int | None = None
     certificate: str | None = None
+    tls: TlsStep | None = None
 
 
 class Loser(msgspec.Struct, frozen=True, kw_only=True):

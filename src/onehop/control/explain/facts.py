@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from onehop.acme.state import State
 from onehop.compile.compiler import Compiler
 from onehop.control.config import Config
 from onehop.control.served import Served
@@ -30,6 +31,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         announced_to: by address, the BGP neighbours that hear it from us.
         problems: those that the compiler does not know: of bindings, of the data plane.
         address_towards: the source address that this host uses towards another one.
+        states: how certificates are doing that are ordered by this host.
+        now: seconds since the epoch; None leaves unjudged whether certificates have ended.
         age_of: for how many seconds the way to an address of an area has been what it is.
     """
 
@@ -40,6 +43,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     is_bound: Callable[[IpAddr], bool] = _nowhere
     announced_to: Mapping[IpAddr, tuple[str, ...]] = {}
     problems: tuple[Problem, ...] = ()
+    states: Mapping[ObjectRef, State] = {}
+    now: float | None = None
     address_towards: Callable[[IpAddr], IpAddr | None] = _nobody
     age_of: Callable[[Cidr, IpAddr], float | None] = _nobody
 

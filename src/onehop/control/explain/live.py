@@ -1,9 +1,12 @@
 """The facts of the program that runs."""
 
+import time
+from collections.abc import Mapping
 from functools import lru_cache
 
 import structlog
 
+from onehop.acme.state import State
 from onehop.base.errors import TransientError
 from onehop.compile.compiler import Compiler
 from onehop.control.binding import Binding
@@ -17,7 +20,7 @@ from onehop.control.networking import Networking
 from onehop.control.served import Served
 from onehop.driver import Driver
 from onehop.model.address import Cidr, IpAddr, ip_number
-from onehop.model.ident import PoolId
+from onehop.model.ident import ObjectRef, PoolId
 from onehop.model.problem import Problem
 
 log = structlog.get_logger(__name__)
@@ -31,6 +34,7 @@ def live_facts(  # noqa: PLR0913  the parts of the program that know something, 
     binding: Binding,
     networking: Networking,
     problems: tuple[Problem, ...],
+    states: Mapping[ObjectRef, State],
 ) -> Facts:
     """Return what the running program knows at this moment."""
 
@@ -45,6 +49,8 @@ def live_facts(  # noqa: PLR0913  the parts of the program that know something, 
         is_bound=binding.is_bound,
         announced_to=_announced_to(networking, served),
         problems=problems,
+        states=states,
+        now=time.time(),
         address_towards=lru_cache(maxsize=None)(address_towards),
         age_of=age_of,
     )

@@ -3,6 +3,7 @@
 The routes are those of this host at this moment, as a program that was started now would find them.
 """
 
+import time
 from functools import lru_cache, partial
 
 import msgspec
@@ -39,5 +40,6 @@ async def offline_facts(config: Config) -> Facts:
         served=served,
         is_live=False,
         problems=problems,
+        now=time.time(),
         address_towards=lru_cache(maxsize=None)(address_towards),
     )

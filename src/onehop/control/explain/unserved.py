@@ -16,6 +16,8 @@ def why_unserved(
     """Return why requests get no answer from a Pod, or None if they do."""
     if not roads:
         return _without_road(facts, meant) if isinstance(meant, ObjectTarget) else "no road"
+    if all(road.listener.tls is not None and road.listener.tls.secret is None for road in roads):
+        return "no certificate is shown for it, so TLS handshakes fail: see onehop cert why"
     kinds = {road.outcome.kind for road in roads}
     if kinds == {OutcomeKind.RESPOND}:
         return f"nothing serves it: {roads[0].outcome.says}"
