@@ -64,6 +64,7 @@ from onehop.compile.options import (
     AddressPool,
     AllocationSource,
     BgpOptions,
+    IssuerOption,
     NeighborSource,
     Options,
     PathPolicy,
@@ -326,7 +327,12 @@ CLASSES = st.builds(
         name=st.sampled_from(("ours", "theirs")),
         creation_timestamp=TIMES,
         annotations=st.sampled_from(
-            (None, {"ingressclass.kubernetes.io/is-default-class": "true"})
+            (
+                None,
+                {"ingressclass.kubernetes.io/is-default-class": "true"},
+                {"onehop.dev/acme": "true"},
+                {"onehop.dev/acme": "internal"},
+            )
         ),
     ),
     spec=st.builds(
@@ -357,6 +363,17 @@ _RULES = st.builds(
     host=HOSTS,
     http=st.none() | st.builds(HttpRule, paths=st.lists(_PATHS, max_size=2).map(tuple)),
 )
+_ASKING = st.sampled_from(
+    (
+        {"onehop.dev/acme": "true"},
+        {"onehop.dev/acme": "internal"},
+        {"onehop.dev/acme": "letsencrypt", "onehop.dev/acme-key-type": "rsa-2048"},
+        {"onehop.dev/acme": "false", "kubernetes.io/tls-acme": "true"},
+        {"onehop.dev/acme-key-type": "rsa-2048"},
+        {"kubernetes.io/tls-acme": "true"},
+        {"kubernetes.io/tls-acme": "true", "cert-manager.io/issuer": "other"},
+    )
+)
 _INGRESS_ANNOTATIONS = st.builds(
     merged,
     annotations_for("Ingress")
@@ -369,7 +386,8 @@ _INGRESS_ANNOTATIONS = st.builds(
             {"onehop.dev/tls-passthrough": "true"},
         )
     )
-    | st.just({"onehop.dev/backend-protocol": "https", "onehop.dev/backend-tls-ca": "ca"}),
+    | st.just({"onehop.dev/backend-protocol": "https", "onehop.dev/backend-tls-ca": "ca"})
+    | _ASKING,
     st.sampled_from(({}, {}, *({CLASS_ANNOTATION: name} for name in ("", "ours", "theirs")))),
 )
 
@@ -392,6 +410,23 @@ INGRESSES = st.builds(
         ).map(tuple),
     ),
 )
+
+PASSED = st.builds(
+    Ingress,
+    metadata=st.builds(
+        Meta,
+        name=st.sampled_from(("three", "four")),
+        namespace=NAMESPACES,
+        creation_timestamp=TIMES,
+        annotations=st.just({"onehop.dev/tls-passthrough": "true"}),
+    ),
+    spec=st.builds(
+        IngressSpec,
+        ingress_class_name=st.just("ours"),
+        rules=st.lists(_RULES, min_size=1, max_size=3).map(tuple),
+    ),
+)
+"""Ingresses whose TLS does not end here."""
 
 EARLY_END = BEGIN.replace(month=6)
 GOOD = {"tls.crt": chain_pem("x.test"), "tls.key": key_pem("x.test")}
@@ -533,8 +568,11 @@ BGP = st.builds(
     announces_return=st.booleans(),
 )
 
+ISSUERS = (IssuerOption(name="internal", has_dns=True), IssuerOption(name="letsencrypt"))
+
 OPTIONS = st.builds(
     Options,
+    issuers=st.sampled_from((ISSUERS, ISSUERS, ISSUERS[::-1], ISSUERS[1:], ())),
     allocation=st.sampled_from((AllocationSource.AUTO, *AllocationSource)),
     tunnel=st.sampled_from(TunnelKind),
     bgp=st.none() | BGP,

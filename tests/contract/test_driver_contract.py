@@ -10,7 +10,7 @@ from onehop.driver import Capability, Driver, Receipt
 from onehop.model.address import IpAddr
 from onehop.model.endpoint import Endpoint, PoolEndpoints
 from onehop.model.ident import HostId, ListenerId, ObjectRef, PoolId, RouterId
-from onehop.model.listener import ForwardHttp, ForwardTcp, Listener
+from onehop.model.listener import ForwardHttp, ForwardTcp, Listener, Passthrough
 from onehop.model.model import Model, Row, RowKey, Table, change_between, key_of, model_of
 from onehop.model.pool import BackendProtocol, Pool
 from onehop.model.route import (
@@ -26,6 +26,7 @@ from onehop.plan import Plan, make_plan
 from tests.contract.drivers import DRIVERS, RunningDriver
 
 ROUTER = RouterId("shared-http")
+SERVICE = ObjectRef("Service", "shop", "web")
 _ports = itertools.count(20_000)
 
 
@@ -90,6 +91,29 @@ async def test_what_is_applied_is_read_back(running: RunningDriver) -> None:
     second = (api, members(api, 3), first[2], host("a.example", api), host("b.example", api))
     async with running() as driver:
         for rows in (first, second, first, ()):
+            receipt = await bring_to(driver, *rows)
+
+            assert receipt.refused == ()
+            assert await driver.read_back() == model_of(rows)
+
+
+async def test_a_host_that_is_passed_through_moves_from_pool_to_pool(
+    running: RunningDriver,
+) -> None:
+    """The pools of a listener's passthroughs are there before it, and go after it."""
+    one, two = (
+        Pool(id=PoolId(name), service=SERVICE, port=443, protocol=BackendProtocol.TCP)
+        for name in ("shop/one:443", "shop/two:443")
+    )
+    http = listener()
+    async with running() as driver:
+        for to in (one, two, None, one):
+            host = Passthrough(
+                hostname="a.example", owner=SERVICE, pool=to.id if to is not None else None
+            )
+            handler = ForwardHttp(router=ROUTER, tls=True, passthroughs=(host,))
+            rows: tuple[Row, ...] = (msgspec.structs.replace(http, handler=handler),)
+            rows += (to, members(to, 1)) if to is not None else ()
             receipt = await bring_to(driver, *rows)
 
             assert receipt.refused == ()
