@@ -12,6 +12,8 @@ from operator import attrgetter
 from typing import Final
 
 import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 
 from onehop.cluster import Secret
 from onehop.cluster.meta import Meta
@@ -90,9 +92,16 @@ def _certificate(reader: Reader, host: str) -> Cell[Certificate]:
     ref = ObjectRef("Secret", "", host)  # as if it were one of its own
     secret = Secret(metadata=Meta(name=host), type="kubernetes.io/tls", data=pair)
     read = read_certificate(ref, secret)
-    if not isinstance(read, Certificate) or host not in names_of(leaf_of(read)):
+    if not isinstance(read, Certificate) or not _shows(leaf_of(read), host):
         return Cell(None)
     return Cell(msgspec.structs.replace(read, id=challenge_certificate(host)))
+
+
+def _shows(leaf: x509.Certificate, host: str) -> bool:
+    """Tell whether a certificate is one of ours: of other keys, data planes may refuse some."""
+    key = leaf.public_key()
+    is_ours = isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1)
+    return is_ours and names_of(leaf) == frozenset((host,))
 
 
 def live_entries(sheet: Sheet) -> frozenset[str]:

@@ -1,9 +1,9 @@
-"""Who points at whom: hosts and listeners at pools, listeners at routers."""
+"""Who points at whom: hosts and listeners at pools, listeners at routers and at challenges."""
 
 from collections.abc import Collection, Hashable, Iterable
 from typing import TypeVar
 
-from onehop.model.ident import PoolId, RouterId
+from onehop.model.ident import CertificateId, PoolId, RouterId
 from onehop.model.listener import ForwardHttp, Listener
 from onehop.model.model import Row, RowKey, key_of
 from onehop.model.route import Forward, VirtualHost
@@ -17,6 +17,7 @@ class Links:
     def __init__(self) -> None:
         self._users_of: dict[PoolId, set[RowKey]] = {}
         self._listeners_of: dict[RouterId, set[RowKey]] = {}
+        self._challengers_of: dict[CertificateId, set[RowKey]] = {}
 
     def add(self, row: Row | None) -> None:
         """Note whom a row points at."""
@@ -24,6 +25,8 @@ class Links:
             self._users_of.setdefault(pool, set()).add(_key(row))
         for router in routers_of(row):
             self._listeners_of.setdefault(router, set()).add(_key(row))
+        for certificate in challenges_of(row):
+            self._challengers_of.setdefault(certificate, set()).add(_key(row))
 
     def remove(self, row: Row | None) -> None:
         """Forget whom a row pointed at."""
@@ -31,6 +34,8 @@ class Links:
             _discard(self._users_of, pool, _key(row))
         for router in routers_of(row):
             _discard(self._listeners_of, router, _key(row))
+        for certificate in challenges_of(row):
+            _discard(self._challengers_of, certificate, _key(row))
 
     def users_of(self, pool: PoolId) -> Collection[RowKey]:
         """Return the hosts and listeners that send traffic to a pool."""
@@ -39,6 +44,10 @@ class Links:
     def listeners_of(self, router: RouterId) -> Collection[RowKey]:
         """Return the listeners that serve a router."""
         return self._listeners_of.get(router, ())
+
+    def challengers_of(self, certificate: CertificateId) -> Collection[RowKey]:
+        """Return the listeners that show a certificate to CAs."""
+        return self._challengers_of.get(certificate, ())
 
 
 def pools_of(row: Row | None) -> Iterable[PoolId]:
@@ -58,6 +67,12 @@ def routers_of(row: Row | None) -> Iterable[RouterId]:
     """Yield the routers a listener serves, if it serves any."""
     if isinstance(row, Listener) and isinstance(row.handler, ForwardHttp):
         yield from row.handler.routers
+
+
+def challenges_of(row: Row | None) -> Iterable[CertificateId]:
+    """Yield the certificates a listener shows to CAs."""
+    if isinstance(row, Listener) and isinstance(row.handler, ForwardHttp):
+        yield from (each.certificate for each in row.handler.challenges)
 
 
 def _key(row: Row | None) -> RowKey:

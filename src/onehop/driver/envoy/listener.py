@@ -39,11 +39,19 @@ class Chain(NamedTuple):
         server_names: by SNI, exact or `*.example.com`; empty takes all others.
         transport: the TLS transport socket, or None for plain TCP.
         filters: without any, Envoy closes the connection.
+        protocols: that a client offers by ALPN; empty takes all others.
     """
 
     server_names: tuple[str, ...]
     transport: dict[str, Any] | None
     filters: tuple[dict[str, Any], ...]
+    protocols: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What Envoy tells it from the other chains by."""
+        names = ",".join(self.server_names) or "default"
+        return "/".join((names, *self.protocols))
 
 
 def tcp_chain(handler: ForwardTcp, access_log: str | None) -> Chain:
@@ -141,6 +149,7 @@ def _filter_chain(listener: Listener, chain: Chain) -> dict[str, Any]:
     """
     match = {
         "server_names": chain.server_names,
+        "application_protocols": chain.protocols,
         "source_prefix_ranges": [cidr_range(cidr) for cidr in listener.sources],
     }
     filters = [*chain.filters]
@@ -150,7 +159,7 @@ def _filter_chain(listener: Listener, chain: Chain) -> dict[str, Any]:
         )
         filters.insert(0, extension("envoy.filters.network.connection_limit", limit))
     rendered: dict[str, Any] = {
-        "name": ",".join(chain.server_names) or "default",
+        "name": chain.name,
         "filter_chain_match": match,
         "filters": filters,
     }

@@ -14,6 +14,7 @@ from typing import Any, Final, assert_never
 from onehop.base.child import bound_to_parent
 from onehop.base.errors import DriverUnavailable, RejectedError
 from onehop.driver.envoy.binary import find_envoy
+from onehop.driver.envoy.challenge import challenge_chains
 from onehop.driver.envoy.cluster import render_cluster
 from onehop.driver.envoy.endpoints import build_endpoints
 from onehop.driver.envoy.http import render_http
@@ -109,7 +110,10 @@ def _chains(model: Model, listener: Listener, *, redact: bool) -> Iterable[Chain
             return
         case ForwardHttp() as handler:
             if handler.tls:
-                yield from _tls_chains(model, handler, redact=redact)
+                chains = list(_tls_chains(model, handler, redact=redact))
+                yield from chains
+                by_id = {each.id: each for each in model.certificates}
+                yield from challenge_chains(handler.challenges, chains, by_id.get, redact=redact)
             else:
                 yield Chain((), None, (_http(model, handler),))
         case _:

@@ -6,6 +6,7 @@ new host or certificate never touches a listener, and no connection is dropped f
 1.85 has no class for the selector's configuration, which therefore travels as a TypedStruct.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from onehop.driver.envoy.proto import (
@@ -24,6 +25,7 @@ from onehop.model.listener import ClientCheck, TlsPolicy
 from onehop.model.pool import BackendProtocol, Pool
 
 ALPN: Final = ("h2", "http/1.1")
+ACME_TLS: Final = "acme-tls/1"  # RFC 8737, section 6.2
 
 # Mozilla's server-side TLS guidelines, version 6.0
 # (https://ssl-config.mozilla.org/guidelines/6.0.json). The cipher suites of TLS 1.3 are not listed:
@@ -100,6 +102,16 @@ def inline_socket(
     return _downstream(policy, check, {"tls_certificates": [pair]})
 
 
+def challenge_socket(certificates: Iterable[Certificate], *, redact: bool) -> dict[str, Any]:
+    """Return the transport socket that shows a CA the certificate for the name it asks for.
+
+    The certificates are inside: a listener that had to ask for them would be taken, and answered
+    for, before it can show them. TLS 1.2 will do, whatever the policy (RFC 8737, section 4).
+    """
+    pairs = [certificate_pair(each, redact=redact) for each in certificates]
+    return _downstream(TlsPolicy.INTERMEDIATE, None, {"tls_certificates": pairs}, alpn=(ACME_TLS,))
+
+
 def render_secret(name: str, certificate: Certificate) -> Any:
     """Return the Secret that carries a certificate under a name of Envoy's choice."""
     return Secret(name=name, tls_certificate=certificate_pair(certificate, redact=False))
@@ -148,6 +160,8 @@ def _downstream(
     policy: TlsPolicy,
     check: ClientCheck | None,
     certificates: dict[str, Any],
+    *,
+    alpn: tuple[str, ...] = ALPN,
     **resumption: bool,
 ) -> dict[str, Any]:
     validation: dict[str, Any] = {}
@@ -156,7 +170,7 @@ def _downstream(
     context = DownstreamTlsContext(
         common_tls_context={
             "tls_params": _PARAMS[policy],
-            "alpn_protocols": ALPN,
+            "alpn_protocols": alpn,
             **certificates,
             **validation,
         },

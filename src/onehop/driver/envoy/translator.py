@@ -1,14 +1,16 @@
 """Rows in, resources out: which of Envoy's resources a row of the Model becomes.
 
-Most rows become one resource of their own. Four relations cross tables, and only these: a host
-shows the persistence of its pools, a listener says whether its pool is transparent, a router lives
-as long as a listener serves it, and a certificate appears under every name that it answers.
+Most rows become one resource of their own. Five relations cross tables, and only these: a host
+shows the persistence of its pools, a listener says whether its pool is transparent and holds the
+certificates of its challenges, a router lives as long as a listener serves it, and a certificate
+appears under every name that it answers.
 """
 
 from collections.abc import Iterable
 from typing import assert_never
 
 from onehop.driver.envoy.cache import ResourceCache
+from onehop.driver.envoy.challenge import challenge_chains
 from onehop.driver.envoy.cluster import encode_cluster
 from onehop.driver.envoy.endpoints import render_endpoints
 from onehop.driver.envoy.http import render_http
@@ -23,7 +25,7 @@ from onehop.driver.envoy.tls import render_secret
 from onehop.driver.envoy.tlschain import tls_chains
 from onehop.model.certificate import Certificate, ServerName
 from onehop.model.endpoint import PoolEndpoints
-from onehop.model.ident import PoolId, RouterId
+from onehop.model.ident import CertificateId, PoolId, RouterId
 from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener, Vip
 from onehop.model.model import Row, RowKey, Table, key_of
 from onehop.model.pool import Persistence, Pool
@@ -57,7 +59,8 @@ class Translator:
             case Vip():
                 return []
             case Certificate():
-                return self._refresh_secrets(self._secrets.put_certificate(row))
+                changed = self._refresh_secrets(self._secrets.put_certificate(row))
+                return changed + self._refresh_listeners(self._links.challengers_of(row.id))
             case ServerName():
                 return self._follow(self._secrets.put_name(row))
             case Pool():
@@ -215,13 +218,21 @@ class Translator:
                 return [Chain((), None, (render_http(handler, self._access_log),))]
             case ForwardHttp():
                 static = self._secrets.static_chains(handler.router)
-                return list(tls_chains(handler, static, self._access_log))
+                chains = list(tls_chains(handler, static, self._access_log))
+                challenges = challenge_chains(
+                    handler.challenges, chains, self._certificate, self._access_log
+                )
+                return [*chains, *challenges]
             case _:
                 assert_never(handler)
 
-    def _refresh_listeners(self, router: RouterId) -> list[ResourceKey]:
+    def _certificate(self, certificate: CertificateId) -> Certificate | None:
+        row = self.rows.get(RowKey(Table.CERTIFICATE, certificate))
+        return row if isinstance(row, Certificate) else None
+
+    def _refresh_listeners(self, listeners: Iterable[RowKey]) -> list[ResourceKey]:
         changed: list[ResourceKey] = []
-        for key in self._links.listeners_of(router):
+        for key in listeners:
             listener = self.rows[key]
             assert isinstance(listener, Listener)  # noqa: S101  only listeners are linked
             changed += self._offer_listener(listener)
@@ -232,7 +243,7 @@ class Translator:
     def _follow(self, change: BookChange) -> list[ResourceKey]:
         changed = self._refresh_secrets(change.secrets)
         for router in change.routers:
-            changed += self._refresh_listeners(router)
+            changed += self._refresh_listeners(self._links.listeners_of(router))
         return changed
 
     def _refresh_secrets(self, names: Iterable[str]) -> list[ResourceKey]:
