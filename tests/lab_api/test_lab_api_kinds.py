@@ -182,6 +182,19 @@ def test_a_secret_takes_text_and_stores_base64(store: Store) -> None:
     assert "stringData" not in secret
 
 
+def test_a_secret_holds_no_more_than_a_mebibyte(store: Store) -> None:
+    """422; the values count as they are, not as base64."""
+    metadata = {"name": "s", "namespace": "shop"}
+    text = "x" * 524_288
+    secret = {"kind": "Secret", "apiVersion": "v1", "metadata": metadata}
+    put(store, secret | {"stringData": {"a": text, "b": text}})
+
+    with pytest.raises(Refused) as caught:
+        put(store, secret | {"stringData": {"a": text, "b": text, "c": "x"}})
+
+    assert causes(caught) == [("data", "Too long: may not be more than 1048576 bytes")]
+
+
 def test_a_tls_secret_must_hold_certificate_and_key(store: Store) -> None:
     """And what it holds must be base64."""
     with pytest.raises(Refused) as caught:

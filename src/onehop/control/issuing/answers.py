@@ -161,11 +161,11 @@ class SharedAnswers:
         if _size(staying) + _size(want) > LARGEST_BYTES:
             staying = {}
         going = dict.fromkeys(have.keys() - want.keys() - staying.keys())
-        if not coming and not going:
-            return kept
-        change = SecretChange(data={**coming, **going})
-        written = await self._store.change(kept.metadata, change)
-        self._withdrawn -= going.keys()
+        written = kept
+        if coming or going:
+            change = SecretChange(data={**coming, **going})
+            written = await self._store.change(kept.metadata, change)
+        self._withdrawn &= (written.data or {}).keys()  # those that are gone need no more care
         return written
 
     def _staying(self, left: Mapping[str, bytes]) -> dict[str, bytes]:

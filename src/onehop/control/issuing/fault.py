@@ -37,7 +37,7 @@ def plain_faults(right: Right) -> Generator[None]:
         raise
     except KubeForbidden as err:
         missing = f"{tell_right(right)} in namespace {right.namespace}"
-        raise TransientError(f"no right to {missing} ({err}); see {RIGHTS_FILE}") from err
+        raise TransientError(f"no right to {missing} ({err}); {RIGHTS_FILE} grants it") from err
     except KubeNotFound as err:
         raise TransientError(f"{err}; is namespace {right.namespace} there?") from err
     except RejectedError as err:

@@ -56,6 +56,11 @@ def duplicate(field: str, value: object) -> FieldFault:
     return FieldFault(field, "FieldValueDuplicate", f"Duplicate value: {_quoted(value)}")
 
 
+def too_long(field: str, most: int) -> FieldFault:
+    """Return the fault of a field that holds more bytes than it may."""
+    return FieldFault(field, "FieldValueTooLong", f"Too long: may not be more than {most} bytes")
+
+
 class Refused(Exception):  # noqa: N818  it is an answer, not a breakdown
     """A request that the API answers with a `Status` of failure.
 

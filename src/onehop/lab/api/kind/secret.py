@@ -1,4 +1,4 @@
-"""Secret: stringData, types, and what a TLS secret must hold.
+"""Secret: stringData, types, what a TLS secret must hold, and how much any may.
 
 Kubernetes `pkg/apis/core/validation/validation.go`, ValidateSecret.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from onehop.lab.api.check import immutable_faults, part
 from onehop.lab.api.printing import AGE, NAME
-from onehop.lab.api.refusal import FieldFault, Json, forbidden, invalid, required
+from onehop.lab.api.refusal import FieldFault, Json, forbidden, invalid, required, too_long
 from onehop.lab.api.resource import Column, NoRules, Resource, World
 
 _KEYS_OF_TYPE = {
@@ -17,6 +17,8 @@ _KEYS_OF_TYPE = {
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
 }
+_MAX_BYTES = 1024 * 1024
+"""`MaxSecretSize` of pkg/apis/core/types.go: of all values together."""
 
 
 class SecretRules(NoRules):
@@ -38,6 +40,9 @@ class SecretRules(NoRules):
         for name, value in data.items():
             if not _is_base64(value):
                 yield invalid(f"data[{name}]", "", "illegal base64 data")
+        size = sum(len(base64.b64decode(value)) for value in data.values() if _is_base64(value))
+        if size > _MAX_BYTES:
+            yield too_long("data", _MAX_BYTES)
         for name in _KEYS_OF_TYPE.get(obj["type"], ()):
             if name not in data:
                 yield required(f"data[{name}]")
