@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,9 +49,9 @@ INGRESS = ObjectRef("Ingress", "shop", "passed")
 STREAM = pool("stream", protocol=BackendProtocol.TCP)
 
 
-def passed(hostname: str, to: Pool | None = STREAM, **fields: object) -> Passthrough:
-    plain = {"hostname": hostname, "owner": INGRESS, "pool": to.id if to else None}
-    return Passthrough(**{**plain, **fields})  # type: ignore[arg-type]  the fields of the caller
+def passed(hostname: str, to: Pool | None = STREAM, **fields: Any) -> Passthrough:
+    pool_id = to.id if to is not None else None
+    return Passthrough(hostname=hostname, owner=INGRESS, pool=pool_id, **fields)
 
 
 @asynccontextmanager
@@ -80,7 +81,7 @@ def rows(
     )
 
 
-async def ask(port: int, name: str, of: Identity, **options: str) -> Reply | None:
+async def ask(port: int, name: str, of: Identity, **options: Any) -> Reply | None:
     """Return the answer of one who trusts a certificate, or None if there is no connection."""
     try:
         async with connected(port, tls=trusting(of.chain_pem), sni=name, **options) as client:
@@ -89,7 +90,7 @@ async def ask(port: int, name: str, of: Identity, **options: str) -> Reply | Non
         return None
 
 
-async def body(port: int, name: str, of: Identity, **options: str) -> str | None:
+async def body(port: int, name: str, of: Identity, **options: Any) -> str | None:
     reply = await ask(port, name, of, **options)
     return reply.body if reply else None
 
@@ -166,7 +167,7 @@ async def test_a_host_without_a_backend_is_closed() -> None:
 async def test_client_networks_are_let_in_or_not() -> None:
     """As `allow` and `deny` say; denied wins."""
     port = free_port()
-    lists = {
+    lists: dict[str, Any] = {
         PASSED: {"allow": (Cidr("192.0.2.0/24"),)},
         OTHER: {"deny": (Cidr("192.0.2.0/24"),)},
         "a.wild.example": {"allow": (Cidr(f"{ADDRESS}/32"),), "deny": (Cidr(f"{ADDRESS}/32"),)},
