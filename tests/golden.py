@@ -13,7 +13,7 @@ import msgspec
 import yaml
 
 from onehop.compile.verdict import IngressVerdict, ServiceRelease, ServiceVerdict, Verdict
-from onehop.model.certificate import SecretText
+from onehop.model.certificate import CertificateDemand, SecretText
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Model, Row
@@ -51,6 +51,12 @@ def verdicts_text(verdicts: Iterable[Verdict]) -> str:
     return yaml_text({str(verdict.ref): _verdict(verdict) for verdict in verdicts})
 
 
+def demands_text(demands: Iterable[CertificateDemand]) -> str:
+    """Return the certificates that are wanted of ACME issuers, by Secret."""
+    written = {str(demand.secret): plain(demand) for demand in demands}
+    return yaml_text({secret: _without(fields, "secret") for secret, fields in written.items()})
+
+
 def yaml_text(value: object) -> str:
     """Return YAML with one line for each innermost mapping or list."""
     return yaml.dump(value, default_flow_style=None, sort_keys=False, width=120, allow_unicode=True)
@@ -82,9 +88,11 @@ def plain(value: object) -> Any:
 def _without_id(row: Row) -> Any:
     if isinstance(row, PoolEndpoints):
         return plain(row.endpoints)
-    written = plain(row)
-    named_by_id = {"type", "id", "router", "hostname"}
-    return {name: value for name, value in written.items() if name not in named_by_id}
+    return _without(plain(row), "type", "id", "router", "hostname")
+
+
+def _without(fields: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in names}
 
 
 def _verdict(verdict: Verdict) -> Any:

@@ -23,7 +23,15 @@ from onehop.model.address import Cidr
 from onehop.model.model import Model, with_change
 from onehop.source.manifests_decode import Fault, decode_document
 from onehop.source.manifests_text import parse_text
-from tests.golden import check_golden, model_text, plain, problems_text, verdicts_text, yaml_text
+from tests.golden import (
+    check_golden,
+    demands_text,
+    model_text,
+    plain,
+    problems_text,
+    verdicts_text,
+    yaml_text,
+)
 from tests.routing import PaperTable, settle
 
 STORIES: Final = sorted(
@@ -105,7 +113,10 @@ def test_a_story_ends_as_its_golden_files_say(folder: Path) -> None:
     check_golden(folder / "model.yaml", model_text(compiler.model()))
     check_golden(folder / "problems.yaml", problems_text(compiler.problems()))
     check_golden(folder / "verdicts.yaml", verdicts_text(compiler.verdicts()))
+    if story.head.options.issuers:
+        check_golden(folder / "demands.yaml", demands_text(compiler.demands()))
     assert with_change(Model(), outcome.change) == compiler.model()
+    assert outcome.demands == bool(compiler.demands())
 
 
 @pytest.mark.parametrize("folder", STORIES, ids=lambda folder: folder.name)
@@ -137,3 +148,4 @@ def test_the_order_of_objects_tells_nothing(folder: Path) -> None:
     assert first.model() == second.model()
     assert first.problems() == second.problems()
     assert first.verdicts() == second.verdicts()
+    assert first.demands() == second.demands()

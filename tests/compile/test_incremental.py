@@ -20,6 +20,7 @@ from onehop.compile.inputs import Held
 from onehop.compile.options import Options
 from onehop.compile.verdict import Verdict
 from onehop.model.address import Cidr
+from onehop.model.certificate import CertificateDemand
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Model, with_change
 from onehop.model.network import Network
@@ -69,6 +70,7 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
         self.table = PaperTable()
         self.areas: set[Cidr] = set()
         self.network = Network()
+        self.demands: tuple[CertificateDemand, ...] = ()
         self.returns: dict[Cidr, bool | None] = {}
 
     @initialize(
@@ -196,6 +198,8 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
         if outcome.network:
             self.network = self.compiler.network()
         assert self.network == self.compiler.network()
+        assert outcome.demands == (self.demands != self.compiler.demands())
+        self.demands = self.compiler.demands()
 
     def compare_with_scratch(self) -> None:
         """Compile the same inputs anew, the memory of what was given and shown included."""
@@ -224,6 +228,7 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
         assert self.compiler.wanted_areas() == scratch.wanted_areas()
         assert self.compiler.wanted_areas() <= self.compiler.likely_areas()
         assert self.network == scratch.network()
+        assert self.demands == scratch.demands()
         wanted = self.compiler.wanted_return_paths()
         assert wanted == scratch.wanted_return_paths()
         for clients in wanted:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onehop.acme.issuer import CertificateWish, KeyType
 from onehop.cluster import ClusterObject, Ingress, Service, ref_of
 from onehop.cluster.service import ServicePort
 from onehop.compile.clientcert import MISDIRECTED, REFUSED
@@ -159,16 +160,28 @@ def test_no_text_makes_compile_raise_or_reaches_the_model(
 @pytest.mark.parametrize("number", range(len(anything.WORLD)))
 def test_no_single_text_reaches_the_model(number: int) -> None:
     """Every place of every object, with everything else as good as it was."""
-    options = Options(address_pools=(anything.FIRST, anything.SECOND), shared=(SHARED,))
+    options = Options(
+        address_pools=(anything.FIRST, anything.SECOND),
+        shared=(SHARED,),
+        issuers=anything.ISSUERS,
+    )
     for copy in hostile_copies(anything.WORLD[number]):
         world = [*anything.WORLD[:number], copy, *anything.WORLD[number + 1 :]]
         assert_harmless(compile_cluster(world, options))
 
 
 def assert_harmless(compiled: Compiled) -> None:
-    """A Model holds what an allow-list let through; a Problem fits into an Event and a log line."""
+    """A Model holds what an allow-list let through; a Problem fits into an Event and a log line.
+
+    And the ACME engine takes every demand for a certificate as its wish.
+    """
     for text, allowed in texts_in(compiled.model):
         assert text in OURS or allowed.fullmatch(text), text
+    for demand in compiled.demands:
+        key_type = KeyType(demand.key_type) if demand.key_type else None
+        CertificateWish(
+            secret=demand.secret, hosts=demand.hosts, issuer=demand.issuer, key_type=key_type
+        )
     for problem in compiled.problems:
         for text in (problem.message, problem.field):
             assert text.isascii(), text

@@ -127,7 +127,8 @@ def _find_issuer(options: Options, saying: _Saying, subject: ObjectRef) -> Issue
     known = ", ".join(quoted(issuer.name) for issuer in options.issuers[:_MOST_LISTED])
     more = ", ..." if len(options.issuers) > _MOST_LISTED else ""
     message = (
-        f"{quoted(saying.issuer)} is no issuer of onehop.yaml; there are {known}{more}"
+        f"no certificate is ordered: {quoted(saying.issuer)} is no issuer of onehop.yaml, which"
+        f" names {known}{more}"
         if options.issuers
         else "no certificate is ordered, for onehop.yaml names no issuer; add one to acme.issuers"
     )

@@ -95,6 +95,7 @@ class Compiled(msgspec.Struct, frozen=True):
     model: Model
     problems: tuple[Problem, ...]
     verdicts: tuple[Verdict, ...]
+    demands: tuple[CertificateDemand, ...] = ()
 
 
 class Compiler:
@@ -350,4 +351,6 @@ def compile_cluster(
     for item in objects:
         compiler.put(item)
     compiler.settle()
-    return Compiled(compiler.model(), compiler.problems(), compiler.verdicts())
+    return Compiled(
+        compiler.model(), compiler.problems(), compiler.verdicts(), compiler.demands()
+    )
