@@ -7,6 +7,7 @@
     - DriverUnavailable    data plane's control socket or REST port does not answer
     - AcmeUnavailable      CA unreachable, 5xx, its answer was cut short, or it asked for a pause
       . AcmeAnswerLost     the request went out, its answer did not come: it may have been done
+    - OcspUnavailable      a CA's OCSP responder does not answer, or not now
     - SolverUnavailable    a name server or webhook did not take our DNS record
   + RejectedError          the other side read what we sent and refused it; never retried as is
     - KubeGone             410: the resourceVersion is too old, list again
@@ -14,6 +15,7 @@
     - KubeNotFound         404
     - KubeForbidden        401 or 403: rights are missing or a token has expired
     - AcmeNonsense         the CA's answer is not ACME, or its certificate is not what we asked for
+    - OcspNonsense         what a responder sent is no answer to what was asked
     - SolverRefused        a name server or webhook read our DNS record and refused it
 
 Bad *cluster* input is not here: it is a `Problem` value (see `onehop.model.problem`).
@@ -56,6 +58,10 @@ class AcmeAnswerLost(AcmeUnavailable):
     """A request went out and its answer was lost or a 5xx: the CA may have done as it was asked."""
 
 
+class OcspUnavailable(TransientError):  # noqa: N818
+    """A CA's OCSP responder cannot be reached, answered other than 200, or says "try later"."""
+
+
 class SolverUnavailable(TransientError):  # noqa: N818
     """The name server or webhook that sets our DNS records does not answer, or not yet."""
 
@@ -82,6 +88,10 @@ class KubeForbidden(RejectedError):  # noqa: N818
 
 class AcmeNonsense(RejectedError):  # noqa: N818
     """The CA's answer is not ACME, or its certificate is not the one that was asked for."""
+
+
+class OcspNonsense(RejectedError):  # noqa: N818
+    """What a responder sent is not OCSP, not signed by who may, or not about what was asked."""
 
 
 class SolverRefused(RejectedError):  # noqa: N818

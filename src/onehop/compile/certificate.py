@@ -19,10 +19,20 @@ from cryptography.hazmat.primitives.serialization import (
 from onehop.cluster import Secret
 from onehop.compile.backend import options_of, pem_of
 from onehop.compile.demand import DEMANDS
+from onehop.compile.extension import extension_of
 from onehop.compile.ingress import ANY_HOST, TLS_BY_HOST, TLS_SECRETS, IngressIntent, TlsClaim
-from onehop.compile.inputs import DEFAULT_CERTIFICATE, HOUR, KEPT, ONLY, OPTIONS, SECRETS
+from onehop.compile.inputs import (
+    DEFAULT_CERTIFICATE,
+    HOUR,
+    KEPT,
+    ONLY,
+    OPTIONS,
+    SECRETS,
+    STAPLES,
+)
 from onehop.compile.options import Options
 from onehop.compile.sheet import Cell, Derived, Index, Reader
+from onehop.compile.staple import demands_staple, inquiry_of, tell_missing, tell_revoked
 from onehop.compile.tlsowner import PASSTHROUGHS
 from onehop.model.certificate import Certificate, CertificateDemand, SecretText, ServerName
 from onehop.model.ident import CertificateId, ObjectRef, RouterId
@@ -75,7 +85,7 @@ def read_certificate(ref: ObjectRef, secret: Secret) -> Certificate | Fault:
         )
     try:
         chain = x509.load_pem_x509_certificates(chain_pem)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         return Fault(
             Reason.CERTIFICATE_INVALID, f"tls.crt in {ref} is not a chain of PEM certificates"
         )
@@ -118,9 +128,8 @@ def leaf_of(certificate: Certificate) -> x509.Certificate:
 
 def names_of(leaf: x509.Certificate) -> frozenset[str]:
     """Return the DNS names a leaf is valid for (RFC 9525, section 6.1: subjectAltName only)."""
-    try:
-        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
+    names = extension_of(leaf, x509.SubjectAlternativeName)
+    if names is None:
         return frozenset()
     return frozenset(name.lower() for name in names.get_values_for_type(x509.DNSName))
 
@@ -136,15 +145,61 @@ def _check(reader: Reader, ref: ObjectRef) -> Cell[Checked]:
         )
     read = read_certificate(ref, secret)
     if isinstance(read, Certificate):
-        leaf = leaf_of(read)
-        fault = _expiry(reader, ref, leaf)
-        is_good = fault is None or fault.reason is not Reason.CERTIFICATE_EXPIRED
-        return Cell(Checked(read, fault, names_of(leaf), is_good))
+        return Cell(_shown(reader, ref, read))
+    return Cell(_last_good(reader, ref, read))
+
+
+def _shown(reader: Reader, ref: ObjectRef, certificate: Certificate) -> Checked:
+    """Return a certificate with what its CA says of it, and with what the time says."""
+    leaf = leaf_of(certificate)
+    is_on = options_of(reader).staples
+    inquiry = inquiry_of(certificate.chain_pem) if is_on else None
+    staple = reader.get(STAPLES, inquiry) if inquiry else None
+    if staple is not None and staple.response is not None:
+        certificate = msgspec.structs.replace(certificate, ocsp=staple.response)
+    revoked = tell_revoked(staple)
+    if certificate.ocsp is None and revoked is None and demands_staple(leaf):
+        why = tell_missing(inquiry, staple, is_on=is_on)
+        return _unstapled(reader, ref, certificate, why)
+    fault = _expiry(reader, ref, leaf)
+    is_over = fault is not None and fault.reason is Reason.CERTIFICATE_EXPIRED
+    if revoked is not None and not is_over:
+        fault = Fault(
+            Reason.CERTIFICATE_REVOKED,
+            f"the certificate in {ref} {revoked}; it is shown all the same, and clients that ask"
+            " the CA refuse it: order another one",
+        )
+    return Checked(certificate, fault, names_of(leaf), is_good=not is_over)
+
+
+def _unstapled(reader: Reader, ref: ObjectRef, certificate: Certificate, why: str) -> Checked:
+    """Return what is shown in place of a certificate that is nothing without its CA's answer.
+
+    Envoy takes none that demands a staple and has none ("OCSP response is required for must-staple
+    certificate"), nor do the clients for which it demands one.
+    """
+    fault = Fault(
+        Reason.STAPLE_MISSING,
+        f"the certificate in {ref} demands to be shown with its CA's OCSP answer (RFC 7633), and"
+        f" there is none: {why}",
+    )
+    kept = reader.get(KEPT, ref)
+    if kept is not None and kept.fingerprint == certificate.fingerprint:
+        return Checked(kept, fault, names_of(leaf_of(kept)))  # its last staple has run out
+    return _last_good(reader, ref, fault)
+
+
+def _last_good(reader: Reader, ref: ObjectRef, fault: Fault) -> Checked:
+    """Return the last certificate that a Secret held, while what it holds cannot be shown."""
     kept = reader.get(KEPT, ref)
     if kept is None:
-        return Cell(Checked(None, read))
-    read = Fault(read.reason, f"{read.message}; the last good one is still shown")
-    return Cell(Checked(kept, read, names_of(leaf_of(kept))))
+        return Checked(None, fault)
+    inquiry = inquiry_of(kept.chain_pem) if options_of(reader).staples else None
+    staple = reader.get(STAPLES, inquiry) if inquiry else None
+    if staple is not None and staple.response is not None:
+        kept = msgspec.structs.replace(kept, ocsp=staple.response)
+    said = Fault(fault.reason, f"{fault.message}; the last good one is still shown")
+    return Checked(kept, said, names_of(leaf_of(kept)))
 
 
 def _expiry(reader: Reader, ref: ObjectRef, leaf: x509.Certificate) -> Fault | None:

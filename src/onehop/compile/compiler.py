@@ -29,6 +29,7 @@ from onehop.compile.inputs import (
     ONLY,
     OPTIONS,
     RETURN_PATHS,
+    STAPLES,
     Held,
 )
 from onehop.compile.network import is_other_network, network_of
@@ -54,6 +55,7 @@ from onehop.model.model import Change, Model, Row, RowKey, model_of
 from onehop.model.network import Network
 from onehop.model.problem import Problem
 from onehop.model.reach import Area
+from onehop.model.staple import Inquiry, Staple
 
 _Cell: TypeAlias = tuple[str, Any]
 
@@ -170,6 +172,14 @@ class Compiler:
     def wanted_return_paths(self) -> frozenset[Cidr]:
         """Return the client networks of which a Service wants to know."""
         return frozenset(self._sheet.demand(RETURN_PATHS))
+
+    def set_staple(self, inquiry: Inquiry, staple: Staple | None) -> None:
+        """Take in what a CA says of a certificate; None forgets it."""
+        self._sheet.put(STAPLES, inquiry, staple)
+
+    def wanted_staples(self) -> frozenset[Inquiry]:
+        """Return whom to ask about the certificates that are shown."""
+        return frozenset(self._sheet.demand(STAPLES))
 
     def return_path_trials(self, clients: Cidr) -> tuple[Endpoint, ...]:
         """Return whom clients of this network would reach, to try its return path with; sorted."""
@@ -351,6 +361,4 @@ def compile_cluster(
     for item in objects:
         compiler.put(item)
     compiler.settle()
-    return Compiled(
-        compiler.model(), compiler.problems(), compiler.verdicts(), compiler.demands()
-    )
+    return Compiled(compiler.model(), compiler.problems(), compiler.verdicts(), compiler.demands())

@@ -23,6 +23,7 @@ from onehop.model.address import Cidr, IpAddr
 from onehop.model.certificate import Certificate
 from onehop.model.ident import ObjectRef
 from onehop.model.reach import Area
+from onehop.model.staple import Inquiry, Staple
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
@@ -59,6 +60,8 @@ AREAS = Demanded[Cidr, Area]("areas")
 """What this host's routing table says of the prefixes that Pods are in."""
 RETURN_PATHS = Demanded[Cidr, bool]("return-paths")
 """Whether Pods answer a network through this host, as far as that was tried."""
+STAPLES = Demanded[Inquiry, Staple]("staples")
+"""What CAs say of the certificates that are shown."""
 KEPT = Table[ObjectRef, Certificate]("kept")
 """The last good certificate of a Secret, shown while the Secret holds a bad one."""
 

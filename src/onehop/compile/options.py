@@ -119,6 +119,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         tls_policy: which clients the shared VIP speaks TLS with.
         default_certificate: the Secret shown to clients there that ask for a name nobody has, or
             for none; and for hosts whose Ingress names no Secret.
+        staples: whether CAs are asked about the certificates that are shown (OCSP).
         issuers: whom objects may ask for certificates; the first is the default.
         answers: the Secret where the answers to CAs that look just now stand; None without issuers.
         shared_accepts_proxy_protocol: connections to the shared VIP begin with a PROXY header.
@@ -142,6 +143,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     trusted_hops: int = 0
     tls_policy: TlsPolicy = TlsPolicy.INTERMEDIATE
     default_certificate: ObjectRef | None = None
+    staples: bool = True
     issuers: tuple[IssuerOption, ...] = ()
     answers: ObjectRef | None = None
     shared_accepts_proxy_protocol: bool = False

@@ -64,6 +64,7 @@ from onehop.compile.inputs import (
     SECRETS,
     SERVICES,
     SLICES,
+    STAPLES,
 )
 from onehop.compile.listener import LISTENERS, VIPS
 from onehop.compile.network import NETWORK_TABLES
@@ -101,6 +102,7 @@ _INPUTS: Final[tuple[Table[Any, Any], ...]] = (
     AREAS,
     RETURN_PATHS,
     HELD,
+    STAPLES,
     KEPT,
     *INPUT_OF.values(),
 )

@@ -87,10 +87,16 @@ class TlsConfig(Section, frozen=True):
         policy: with which clients; see `TlsPolicy`.
         default_certificate: `namespace/name` of the Secret shown to clients that ask for a name
             nobody has, or for none.
+        ocsp_stapling: whether CAs are asked about the certificates that are shown, and their
+            answers shown with these.
+        ocsp_responders: `http://HOST` or `http://HOST:PORT` of responders that may be asked though
+            this host does not trust the CA.
     """
 
     policy: TlsPolicy = TlsPolicy.INTERMEDIATE
     default_certificate: str | None = None
+    ocsp_stapling: bool = True
+    ocsp_responders: tuple[str, ...] = ()
 
 
 class EnvoyConfig(Section, frozen=True):

@@ -20,6 +20,7 @@ from onehop.compile.value import is_object_name
 from onehop.control.acmeconfig import answers_secret, issuer_options, public_addresses, read_issuers
 from onehop.control.bgpconfig import bgp_options
 from onehop.control.config import Config
+from onehop.control.stapling.trust import origin_of
 from onehop.model.address import Cidr, IpAddr, is_ipv6, parse_cidr, parse_ip
 from onehop.model.ident import ObjectRef
 from onehop.telemetry.log import LEVELS
@@ -89,6 +90,12 @@ def check_config(config: Config, *, name: str) -> None:
         fail("addresses.bind", "interface and none exclude each other; keep one")
     if config.ports.http == config.ports.https:
         fail("ports.https", f"{config.ports.https} is ports.http already")
+    for number, responder in enumerate(config.tls.ocsp_responders):
+        if origin_of(responder) != responder.lower():
+            fail(
+                f"tls.ocspResponders[{number}]",
+                f"{responder!r}; allowed is http://HOST or http://HOST:PORT, or https",
+            )
     parse_listen(config.listen.metrics, name=name)
     read_issuers(config.acme, name=name)
     public_addresses(config.acme, name=name)
@@ -135,6 +142,7 @@ def compile_options(config: Config, *, name: str = "config") -> Options:
         default_certificate=_secret(
             config.tls.default_certificate, f"{name}: tls.defaultCertificate"
         ),
+        staples=config.tls.ocsp_stapling,
         issuers=issuer_options(config.acme),
         answers=answers_secret(config.acme, config.cluster.namespace),
         shared_accepts_proxy_protocol=config.http.accept_proxy_protocol,

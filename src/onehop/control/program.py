@@ -39,6 +39,8 @@ from onehop.control.refusals import Refusals
 from onehop.control.scrape import Gauges, Scrape
 from onehop.control.served import Served
 from onehop.control.sources import Origin, open_source, source_name
+from onehop.control.stapling.stapling import Stapling
+from onehop.control.stapling.trust import Trust, system_roots
 from onehop.control.unread import secret_of
 from onehop.control.writeback import ClusterWriteBack, NoWriteBack, WriteBack
 from onehop.driver import Driver
@@ -72,6 +74,8 @@ class Program:
         options = msgspec.structs.replace(compile_options(config), proves_reach=True)
         self._compiler = Compiler(options)
         self._networking = make_networking(config, self._compiler)
+        responders = config.tls.ocsp_responders
+        self._stapling = Stapling(self._compiler, lambda: Trust(responders, system_roots()))
         self._reach = Reach(self._compiler, self._networking.fib)
         self._served = Served()
         self._refusals = Refusals()
@@ -139,9 +143,11 @@ class Program:
     async def _serve(self, remembered: Remembered) -> None:
         async with asyncio.TaskGroup() as tasks:
             await self._pipeline.restore(remembered)
+            self._stapling.restore(remembered.rows)
             self._networking.restore(remembered.network)
             tasks.create_task(self._pipeline.run())
             tasks.create_task(self._binding.run())
+            tasks.create_task(self._stapling.run(self._pipeline))
             tasks.create_task(
                 self._networking.run(self._pipeline, self._reach, self._compiler, self._binding)
             )
@@ -230,6 +236,7 @@ class Program:
             problems=Counter(problem.reason for problem in self.problems()),
             loop_lag_s=self._worst_lag_s,
             network=self._networking.snapshot(self._served),
+            staples=self._stapling.counts(),
             certificates={
                 name: shown.not_after for name, shown in self._served.certificates().items()
             },

@@ -25,6 +25,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         served: rows by table, as are `withheld` and `refused`.
         problems: by reason.
+        staples: certificates that name an OCSP responder, by what it says.
         certificates: the end of each one that is shown, in seconds since the epoch, by Secret.
     """
 
@@ -37,6 +38,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     problems: Counts
     loop_lag_s: float
     network: NetworkSnapshot
+    staples: Counts = {}
     certificates: Counts = {}
 
 
@@ -78,6 +80,7 @@ class Scrape(Collector):
         yield _by("withheld_removals", "Removals that wait for `confirm`", "table", now.withheld)
         yield _by("refused_rows", "Rows the data plane would not take", "table", now.refused)
         yield _by("problems", "Faults in cluster objects", "reason", now.problems)
+        yield _by("staples", "Certificates by what their CA says", "state", now.staples)
         yield _by("certificate_expiry_seconds", _ENDS, "secret", now.certificates)
         yield from _network(now.network)
         yield _gauge("event_loop_lag_seconds", "Worst in the last minute or two", now.loop_lag_s)

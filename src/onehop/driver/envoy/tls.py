@@ -121,10 +121,13 @@ def certificate_pair(certificate: Certificate, *, redact: bool) -> dict[str, Any
     """Return a TlsCertificate; a redacted one shows the fingerprint in place of the rest."""
     chain = certificate.fingerprint if redact else certificate.chain_pem
     key = REDACTED if redact else certificate.key_pem.reveal
-    return {
+    pair: dict[str, Any] = {
         "certificate_chain": {"inline_string": chain},
         "private_key": {"inline_string": key},
     }
+    if certificate.ocsp is not None and not redact:
+        pair["ocsp_staple"] = {"inline_bytes": certificate.ocsp}
+    return pair
 
 
 def upstream_socket(pool: Pool) -> dict[str, Any] | None:

@@ -1,0 +1,116 @@
+"""Which responders are asked.
+
+Where to ask stands in the certificate, and certificates come from tenants: one who makes his own
+could have this host send requests to wherever it may reach and he may not. So a URL is believed if
+a CA that this host trusts has signed it, which then is who wrote it; or if the operator says so.
+"""
+
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.x509 import DNSName
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+
+from onehop.compile.extension import extension_of
+from onehop.model.address import is_never_a_backend, parse_ip
+from onehop.model.staple import Inquiry
+
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+def origin_of(url: str) -> str | None:
+    """Return `scheme://host[:port]` of an http or https URL in lower case, or None."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in _PORTS or not parts.hostname or parts.username or parts.password:
+        return None
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    suffix = "" if port in {None, _PORTS[parts.scheme]} else f":{port}"
+    return f"{parts.scheme}://{host}{suffix}"
+
+
+def system_roots() -> tuple[x509.Certificate, ...]:
+    """Return the CAs that this host trusts, as OpenSSL finds them; what cannot be read is not."""
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile:
+        files = [Path(paths.cafile)]
+    elif paths.capath:
+        files = sorted({entry.resolve() for entry in Path(paths.capath).iterdir()})
+    else:
+        files = []
+    return tuple(root for file in files for root in _roots_in(file))
+
+
+def _roots_in(file: Path) -> tuple[x509.Certificate, ...]:
+    try:
+        return tuple(x509.load_pem_x509_certificates(file.read_bytes()))
+    except (OSError, ValueError, x509.InvalidVersion):
+        return ()
+
+
+class Trust:
+    """Who may be asked.
+
+    Args:
+        responders: origins that the operator names; whatever stands behind them may be asked.
+        roots: CAs that this host trusts.
+    """
+
+    def __init__(
+        self, responders: tuple[str, ...] = (), roots: tuple[x509.Certificate, ...] = ()
+    ) -> None:
+        self.responders = frozenset(responder.lower() for responder in responders)
+        self._store = Store(list(roots)) if roots else None
+
+    def names(self, host: str) -> bool:
+        """Tell whether the operator names a responder on this host."""
+        return any(urlsplit(responder).hostname == host for responder in self.responders)
+
+    def objection(self, inquiry: Inquiry, *, now: float) -> str | None:
+        """Return why a responder must not be asked, as a clause, or None."""
+        origin = origin_of(inquiry.url)
+        if origin is None:
+            return "the certificate's OCSP URL is not http or https"
+        if origin in self.responders:
+            return None
+        host = urlsplit(inquiry.url).hostname or ""
+        address = parse_ip(host)
+        if host == "localhost" or (address is not None and is_never_a_backend(address)):
+            return f"{origin} is this host or on its link"
+        if not self._has_signed(inquiry, now):
+            return (
+                f"this host does not trust the CA; if {origin} may be asked, name it in"
+                " tls.ocspResponders of onehop.yaml"
+            )
+        return None
+
+    def _has_signed(self, inquiry: Inquiry, now: float) -> bool:
+        """Tell whether a CA that this host trusts stands at the end of the chain (RFC 5280)."""
+        chain = x509.load_pem_x509_certificates(inquiry.chain_pem.encode("ascii"))
+        name = _any_name(chain[0])
+        if self._store is None or name is None:
+            return False
+        builder = PolicyBuilder().store(self._store).time(datetime.fromtimestamp(now, UTC))
+        try:
+            builder.build_server_verifier(name).verify(chain[0], chain[1:])
+        except (VerificationError, ValueError):
+            return False
+        return True
+
+
+def _any_name(leaf: x509.Certificate) -> DNSName | None:
+    """Return a name that the certificate is valid for: the verifier wants to be told one."""
+    names = extension_of(leaf, x509.SubjectAlternativeName)
+    for name in names.get_values_for_type(DNSName) if names is not None else ():
+        try:
+            return DNSName(name.replace("*", "any", 1))
+        except ValueError:
+            continue
+    return None
