@@ -196,9 +196,14 @@ async def test_the_pod_hears_who_the_client_is() -> None:
     async with tcp_server(note) as there, envoy() as world:
         handler = ForwardHttp(router=HTTPS, tls=True, passthroughs=(passed(PASSED, told),))
         await world.serve(told, members(told, endpoint(there)), listener(port, handler))
-        await ask(port, PASSED, POD, source=ADDRESS)
 
-    header, first = heads
+        async def is_heard() -> bool:
+            await ask(port, PASSED, POD, source=ADDRESS)
+            return len(heads) > 1
+
+        await until(is_heard)
+
+    header, first, *_ = heads
     assert header.decode().split()[:4] == ["PROXY", "TCP4", ADDRESS, ADDRESS]
     assert first == b"\x16"  # a TLS handshake record
 
