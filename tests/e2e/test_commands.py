@@ -1,10 +1,9 @@
 """The command line as a user meets it, without root and without a cluster."""
 
 import json
-import os
 import re
 import socket
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from onehop.lab.api import Settings
 from onehop.lab.api.access import Access
 from tests.e2e.cluster import cluster_in
 from tests.e2e.loopback import HTTP, METRICS, VIP, Folder, folder_in
-from tests.e2e.network import private_network
 from tests.e2e.objects import ingress
 from tests.e2e.program import onehop, running, write_config
 
@@ -32,16 +30,6 @@ WRONG = {
     ),
 }
 """The whole list is in tests/control/test_configfile.py; these go all the way."""
-
-
-@pytest.fixture
-def quiet() -> Iterator[None]:
-    """Keep to a network of our own where we may: other programs may have the demo's ports."""
-    if os.geteuid() != 0:
-        yield
-        return
-    with private_network():
-        yield
 
 
 @pytest.fixture
@@ -240,6 +228,8 @@ async def test_the_demo_shows_who_answered(tmp_path: Path) -> None:
         ("GET http://nobody.example.com/", "404, no rule takes it", "-"),
         ("TCP ", "queue-", "queue-"),
         ("UDP ", "dns-", "dns-"),
+        ("GET https://shop.example.com/", "200, web saw /", "web-", "onehop test CA"),
+        ("GET https://api.example.com/", "200, api saw /", "api-", "onehop test CA"),
     ):
         assert any(all(word in line for word in words) for line in done.out.splitlines()), words
     assert list(tmp_path.iterdir()) == []

@@ -5,6 +5,7 @@ import contextlib
 import shutil
 import signal
 import socket
+import ssl
 import sys
 import tempfile
 from collections.abc import AsyncGenerator
@@ -20,6 +21,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from onehop.base.errors import TransientError
+from onehop.cli.demo_https import Door, ask_for_https, show_https, wait_for_https
+from onehop.control.acmeconfig import AcmeConfig, IssuerConfig
 from onehop.control.config import (
     AddressesConfig,
     BindConfig,
@@ -29,6 +32,7 @@ from onehop.control.config import (
     PortsConfig,
 )
 from onehop.control.program import Program, open_program
+from onehop.lab.ca import Ca, CaOptions, running_ca
 from onehop.lab.pod import Answer, serve_http, serve_tcp, serve_udp
 from onehop.telemetry.log import configure_logging
 
@@ -37,11 +41,18 @@ HTTPS_PORT: Final = 18443
 VIP: Final = "127.0.0.1"
 TCP_VIP: Final = ("127.0.20.2", 15672)
 UDP_VIP: Final = ("127.0.20.1", 15353)
+CERTIFICATE_S: Final = 600.0
+"""How long certificates of the demo live: renewals come while one is still looking."""
 
 # name -> pod addresses, as in examples/shop
 _HTTP_PODS: Final = {"web": ("127.0.11.1", "127.0.11.2"), "api": ("127.0.12.1", "127.0.12.2")}
 _TCP_PODS: Final = ("127.0.13.1", "127.0.13.2")
 _UDP_PODS: Final = ("127.0.14.1", "127.0.14.2")
+
+_CA: Final = CaOptions(
+    target=VIP, http_port=HTTP_PORT, tls_port=HTTPS_PORT, lifetime_s=CERTIFICATE_S
+)
+"""It looks at the demo's address, as Let's Encrypt looks at yours."""
 
 _READY_TIMEOUT_S: Final = 30.0
 _REQUESTS: Final = (
@@ -70,14 +81,32 @@ async def demo(*, once: bool) -> bool:
         async with asyncio.timeout(_READY_TIMEOUT_S):
             await program.wait_ready()
         await _show(console)
+        await _show_https(console, folder)
         if not once:
-            console.print(
-                f"\nServing until Ctrl-C. Edit the YAML files in [bold]{folder}[/bold] and see:\n"
-                f"  curl -H 'Host: shop.example.com' http://{VIP}:{HTTP_PORT}/\n"
-            )
+            _say_what_to_try(console, folder)
             await ended.wait()
         running.cancel()
     return True
+
+
+async def _show_https(console: Console, folder: Path) -> None:
+    trust = ssl.create_default_context(cafile=_root(folder))
+    door = Door(VIP, HTTPS_PORT, trust)
+    ask_for_https(folder / "shop.yaml")
+    await show_https(console, door, await wait_for_https(door))
+
+
+def _say_what_to_try(console: Console, folder: Path) -> None:
+    """Print commands in lines that can be copied, however narrow the terminal is."""
+    place = f"shop.example.com:{HTTPS_PORT}"
+    console.print(
+        f"\nServing until Ctrl-C. Edit the YAML files in [bold]{folder}[/bold] and see:\n"
+        f"  curl -H 'Host: shop.example.com' http://{VIP}:{HTTP_PORT}/\n"
+        f"  curl --cacert {_root(folder)} --resolve {place}:{VIP} https://{place}/\n"
+        f"\nCertificates live for {CERTIFICATE_S / 60:.0f} minutes here, and are renewed by"
+        " themselves before that.\n",
+        soft_wrap=True,
+    )
 
 
 @contextlib.asynccontextmanager
@@ -99,15 +128,23 @@ async def _sample_program() -> AsyncGenerator[tuple[Program, Path, asyncio.TaskG
         folder = Path(name) / "shop"
         with resources.as_file(resources.files("onehop.lab") / "shop") as examples:
             shutil.copytree(examples, folder)
-        async with (
-            open_program(demo_config(folder, Path(name) / "state")) as program,
-            asyncio.TaskGroup() as tasks,
-        ):
-            yield program, folder, tasks
+        async with running_ca(_CA) as ca:
+            _root(folder).write_text(ca.root_pem)
+            async with (
+                open_program(_config(folder, Path(name) / "state", ca)) as program,
+                asyncio.TaskGroup() as tasks,
+            ):
+                yield program, folder, tasks
 
 
-def demo_config(manifests: Path, state: Path) -> Config:
+def _root(manifests: Path) -> Path:
+    """Return where the root of the demo's CA is, beside the manifests."""
+    return manifests.parent / "test-ca.pem"
+
+
+def _config(manifests: Path, state: Path, ca: Ca) -> Config:
     """Return the configuration of the demo: loopback addresses and high ports, no root."""
+    issuer = IssuerConfig(name="test-ca", directory=ca.directory, ca_file=str(_root(manifests)))
     return Config(
         cluster=ClusterConfig(manifests=str(manifests), allow_loopback=True),
         addresses=AddressesConfig(
@@ -116,6 +153,8 @@ def demo_config(manifests: Path, state: Path) -> Config:
             bind=BindConfig(none=True),
         ),
         ports=PortsConfig(http=HTTP_PORT, https=HTTPS_PORT),
+        # No resolver knows the hosts of the demo, so there is nothing to look at beforehand.
+        acme=AcmeConfig(issuers=(issuer,), preflight=False),
         state=str(state),
     )
 
