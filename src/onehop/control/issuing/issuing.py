@@ -11,7 +11,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -23,7 +23,6 @@ from onehop.acme.state import Phase, State
 from onehop.base.errors import RejectedError, TransientError
 from onehop.base.latest import Latest
 from onehop.compile.compiler import Compiler
-from onehop.control.issuing.confirmation import Confirmation
 from onehop.control.issuing.vault import SecretVault
 from onehop.control.pipeline import Pipeline
 from onehop.control.writeback import WriteBack
@@ -38,11 +37,19 @@ _SWEEP_S: Final = 24 * 3600.0
 log = structlog.get_logger(__name__)
 
 
+class Duty(Protocol):
+    """Work that goes on beside the engine, on every host."""
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        ...
+
+
 class AcmeIssuing:
     """Has certificates ordered while this host acts for all.
 
     Args:
-        confirmation: runs for as long as this does, whoever leads.
+        duties: run for as long as this does, whoever leads.
         preflight: looks at hosts before their first order; None does not.
     """
 
@@ -53,7 +60,7 @@ class AcmeIssuing:
         vault: SecretVault,
         responder: Responder,
         preflight: Preflight | None,
-        confirmation: Confirmation,
+        duties: Iterable[Duty],
         compiler: Compiler,
         write_back: WriteBack,
     ) -> None:
@@ -61,7 +68,7 @@ class AcmeIssuing:
         self._vault = vault
         self._responder = responder
         self._preflight = preflight
-        self._confirmation = confirmation
+        self._duties = tuple(duties)
         self._compiler = compiler
         self._write_back = write_back
         self._engine: Engine | None = None
@@ -100,7 +107,8 @@ class AcmeIssuing:
     async def run(self, pipeline: Pipeline) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._confirmation.run())
+            for duty in self._duties:
+                tasks.create_task(duty.run())
             tasks.create_task(self._follow_demands(pipeline))
             tasks.create_task(self._follow_leadership(pipeline))
 

@@ -4,6 +4,7 @@ import socket
 
 from onehop.acme.preflight import Preflight
 from onehop.compile.compiler import Compiler
+from onehop.compile.listener import shared_listeners
 from onehop.control.acmeconfig import answers_secret, public_addresses, read_issuers
 from onehop.control.config import Config
 from onehop.control.configfile import compile_options
@@ -12,10 +13,13 @@ from onehop.control.issuing.confirmation import Alone, Confirmation
 from onehop.control.issuing.fleet import Fleet
 from onehop.control.issuing.issuing import AcmeIssuing
 from onehop.control.issuing.secrets import ApiSecrets, SecretStore
+from onehop.control.issuing.shown import Shown
 from onehop.control.issuing.vault import SecretVault
 from onehop.control.pipeline import Pipeline
 from onehop.control.sources import Origin
 from onehop.control.writeback import WriteBack
+from onehop.model.ident import ListenerId
+from onehop.model.listener import ForwardHttp
 
 
 def make_issuing(
@@ -29,22 +33,23 @@ def make_issuing(
     namespace = config.cluster.namespace
     answers = answers_secret(config.acme, namespace)
     assert answers is not None  # noqa: S101  there are issuers
+    shown = Shown(pipeline.served, _tls_listeners(config), pipeline.challenges)
     store: SecretStore
     confirmation: Confirmation
     if origin.client is not None:
         store = ApiSecrets(origin.client, write_back.is_leader)
-        confirmation = Fleet(origin.client, namespace, socket.gethostname(), pipeline.challenges)
+        confirmation = Fleet(origin.client, namespace, socket.gethostname(), shown.entries)
     else:
         assert origin.secrets is not None  # noqa: S101  a folder, and there are issuers
         store = origin.secrets
-        confirmation = Alone(pipeline.challenges)
+        confirmation = Alone(shown.entries)
     responder = SharedAnswers(store, answers, namespace, confirmation)
     issuing = AcmeIssuing(
         read_issuers(config.acme, name="onehop.yaml"),
         vault=SecretVault(store, namespace, namespace),
         responder=responder,
         preflight=_preflight(config, responder),
-        confirmation=confirmation,
+        duties=(shown, confirmation),
         compiler=compiler,
         write_back=write_back,
     )
@@ -59,3 +64,10 @@ def _preflight(config: Config, responder: SharedAnswers) -> Preflight | None:
     own = compile_options(config).shared
     vips = frozenset((*own, *public_addresses(config.acme, name="onehop.yaml")))
     return Preflight(vips, responder, http_port=config.ports.http)
+
+
+def _tls_listeners(config: Config) -> tuple[ListenerId, ...]:
+    listeners = shared_listeners(compile_options(config))
+    return tuple(
+        each.id for each in listeners if isinstance(each.handler, ForwardHttp) and each.handler.tls
+    )
