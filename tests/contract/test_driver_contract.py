@@ -1,16 +1,20 @@
 """What every driver promises, held against each of them."""
 
 import asyncio
+import hashlib
 import itertools
+import time
 
 import msgspec
 import pytest
 
+from onehop.acme.solver.solver import alpn_answer
 from onehop.driver import Capability, Driver, Receipt
 from onehop.model.address import IpAddr
+from onehop.model.certificate import Certificate, challenge_certificate
 from onehop.model.endpoint import Endpoint, PoolEndpoints
 from onehop.model.ident import HostId, ListenerId, ObjectRef, PoolId, RouterId
-from onehop.model.listener import ForwardHttp, ForwardTcp, Listener, Passthrough
+from onehop.model.listener import ForwardHttp, ForwardTcp, Listener, Passthrough, TlsChallenge
 from onehop.model.model import Model, Row, RowKey, Table, change_between, key_of, model_of
 from onehop.model.pool import BackendProtocol, Pool
 from onehop.model.route import (
@@ -19,6 +23,7 @@ from onehop.model.route import (
     PathKind,
     PathMatch,
     PoolShare,
+    Respond,
     Route,
     VirtualHost,
 )
@@ -61,6 +66,17 @@ def host(name: str, to: Pool, request_headers: HeaderEdit | None = None) -> Virt
                 request_headers=request_headers or HeaderEdit(),
             ),
         ),
+    )
+
+
+def challenge(hostname: str) -> Certificate:
+    answer = alpn_answer(hostname, "token.thumbprint", now=time.time())
+    return Certificate(
+        id=challenge_certificate(hostname),
+        chain_pem=answer.chain_pem,
+        key_pem=answer.key_pem,
+        fingerprint=hashlib.sha256(answer.chain_pem.encode()).hexdigest(),
+        not_after=0,
     )
 
 
@@ -190,6 +206,37 @@ async def test_a_transparent_pool_is_taken_by_who_can(running: RunningDriver) ->
 
             assert receipt.refused == ()
             assert (await driver.read_back()).pools == (behind,)
+
+
+async def test_a_challenge_comes_changes_and_goes(running: RunningDriver) -> None:
+    """A certificate for a CA alone, by a listener that ends TLS; and a route for one name."""
+    entrance, (first, second) = listener(), (challenge("www.a.example") for _ in range(2))
+    secure = ForwardHttp(router=ROUTER, tls=True)
+    shown = TlsChallenge(hostname="www.a.example", certificate=first.id)
+    plain = msgspec.structs.replace(entrance, handler=secure)
+    asked = msgspec.structs.replace(
+        entrance, handler=msgspec.structs.replace(secure, challenges=(shown,))
+    )
+    answer = Route(
+        id="challenge",
+        owner=None,
+        match=PathMatch(PathKind.EXACT, "/.well-known/acme-challenge/token"),
+        hostname="www.a.example",
+        action=Respond(status=200, body="token.thumbprint"),
+    )
+    wild = host("*.a.example", pool("web"))
+    proven = msgspec.structs.replace(wild, routes=(answer, *wild.routes))
+    async with running() as driver:
+        for rows in (
+            (plain, wild),
+            (first, asked, proven),
+            (second, asked, proven),
+            (plain, wild),
+        ):
+            receipt = await bring_to(driver, *rows)
+
+            assert receipt.refused == ()
+            assert await driver.read_back() == model_of(rows)
 
 
 async def test_one_refused_row_harms_only_itself(running: RunningDriver) -> None:

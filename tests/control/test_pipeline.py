@@ -9,7 +9,7 @@ from onehop.control.gate import Budget
 from onehop.control.memory import Remembered
 from onehop.driver.memory import MemoryDriver
 from onehop.model.address import IpAddr
-from onehop.model.certificate import Certificate, SecretText
+from onehop.model.certificate import Certificate, SecretText, challenge_certificate
 from onehop.model.ident import CertificateId, ObjectRef
 from onehop.model.listener import Listener
 from onehop.model.model import Model, Row, Table
@@ -120,6 +120,28 @@ async def test_a_secret_that_went_bad_while_onehop_was_down_keeps_its_last_good(
         assert [name.hostname for name in model.server_names] == ["a.example.com"]
         (problem,) = world.compiler.problems_of(ObjectRef("Ingress", "shop", "a"))
         assert "the last good one is still shown" in problem.message
+
+
+async def test_what_a_ca_was_shown_before_a_restart_is_not_kept() -> None:
+    """The Secret of answers says what is live; no Secret is expected under a challenge's name."""
+    shown = Certificate(
+        id=challenge_certificate("a.example.com"),
+        chain_pem=chain_pem("a.example.com").decode(),
+        key_pem=SecretText("key"),
+        fingerprint="00",
+        not_after=4102444800,
+    )
+    world = World()
+    await world.pipeline.restore(Remembered(rows=(shown,)))
+
+    assert (await world.driver.read_back()).certificates == (shown,)
+    assert world.served.certificates() == {}
+    assert world.compiler.kept() == {}
+    objects = (ONEHOP_CLASS, service(), slices(), ingress("a.example.com"))
+    async with running(world, *objects):
+        model = await world.until_served("a.example.com")
+
+        assert model.certificates == ()
 
 
 async def test_what_is_gone_from_the_cluster_goes_after_the_restart() -> None:

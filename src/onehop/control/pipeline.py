@@ -30,7 +30,7 @@ from onehop.control.served import Served
 from onehop.control.unread import Unread, secret_of
 from onehop.control.writeback import WriteBack
 from onehop.driver import Driver, Receipt
-from onehop.model.certificate import Certificate
+from onehop.model.certificate import Certificate, is_challenge
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import ObjectRef, PoolId
 from onehop.model.model import Change, RowKey, Table, key_of
@@ -212,7 +212,7 @@ class Pipeline:
         for held in remembered.held:
             self.compiler.hold(held)
         for row in remembered.rows:
-            if isinstance(row, Certificate):
+            if isinstance(row, Certificate) and not is_challenge(row.id):
                 self.compiler.keep(secret_of(row.id), row)
         if remembered.rows:
             await self._carry_out(Change(remembered.rows))

@@ -44,7 +44,7 @@ from onehop.control.stapling.trust import Trust, system_roots
 from onehop.control.unread import secret_of
 from onehop.control.writeback import ClusterWriteBack, NoWriteBack, WriteBack
 from onehop.driver import Driver
-from onehop.model.certificate import Certificate
+from onehop.model.certificate import Certificate, is_challenge
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Table
 from onehop.model.problem import Problem
@@ -326,8 +326,9 @@ async def open_program(config: Config) -> AsyncGenerator[Program]:
 
 def _expected(remembered: Remembered) -> frozenset[ObjectRef]:
     """Return what the source shall not believe to be gone without doubt."""
-    certificates = (row for row in remembered.rows if isinstance(row, Certificate))
-    return frozenset((*remembered.known, *(secret_of(row.id) for row in certificates)))
+    certificates = (row.id for row in remembered.rows if isinstance(row, Certificate))
+    secrets = (secret_of(name) for name in certificates if not is_challenge(name))
+    return frozenset((*remembered.known, *secrets))
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from onehop.driver import Receipt
-from onehop.model.certificate import Certificate, ServerName
+from onehop.model.certificate import Certificate, ServerName, is_challenge
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import ObjectRef
 from onehop.model.listener import Listener, Vip
@@ -70,6 +70,8 @@ def _owners(row: Row) -> Iterator[ObjectRef]:
             yield service
         case Vip(owners=owners):
             yield from owners
+        case Certificate(id=name) if is_challenge(name):
+            return
         case Certificate(id=name):
             namespace, _, secret = name.partition("/")
             yield ObjectRef("Secret", namespace, secret)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from onehop.model.address import IpAddr
-from onehop.model.certificate import Certificate
+from onehop.model.certificate import Certificate, is_challenge
 from onehop.model.endpoint import Path, PoolEndpoints
 from onehop.model.ident import CertificateId, ListenerId, ObjectRef
 from onehop.model.listener import Listener, Vip
@@ -48,7 +48,7 @@ class Served:
         return dict(self._vips)
 
     def certificates(self) -> Mapping[CertificateId, Certificate]:
-        """Return the certificates that are shown, by the Secrets they are from."""
+        """Return the certificates that clients are shown; each id says which Secret it is from."""
         return dict(self._certificates)
 
     def listener(self, name: ListenerId) -> Listener | None:
@@ -76,7 +76,7 @@ class Served:
                 self._listeners_of.setdefault(row.owner, set()).add(row.id)
             elif isinstance(row, Vip):
                 self._vips[row.address] = row.owners
-            elif isinstance(row, Certificate):
+            elif isinstance(row, Certificate) and not is_challenge(row.id):
                 self._certificates[row.id] = row
         for key in change.removals:
             gone = self._rows.pop(key, None)
@@ -95,7 +95,7 @@ class Served:
         elif isinstance(row, Vip):
             del self._vips[row.address]
         elif isinstance(row, Certificate):
-            del self._certificates[row.id]
+            self._certificates.pop(row.id, None)
 
     def change_to(self, want: Model) -> Change:
         """Return what leads from here to `want`; its cost grows with both."""
