@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from onehop.control.gate import WINDOW_S, Budget, Gate
 from onehop.control.served import Served
 from onehop.model.address import IpAddr
+from onehop.model.certificate import Certificate, SecretText, challenge_certificate
 from onehop.model.endpoint import Endpoint, PoolEndpoints
 from onehop.model.ident import HostId, ObjectRef, PoolId, RouterId
 from onehop.model.model import Change, RowKey, Table, key_of
@@ -27,7 +28,7 @@ def members(number: int, count: int = 1) -> PoolEndpoints:
     return PoolEndpoints(pool(number).id, endpoints)
 
 
-def served_with(*rows: VirtualHost | Pool | PoolEndpoints) -> Served:
+def served_with(*rows: VirtualHost | Pool | PoolEndpoints | Certificate) -> Served:
     served = Served()
     served.take(Change(rows))
     return served
@@ -51,6 +52,25 @@ def test_a_wipe_is_kept_back_whole_and_new_rows_still_pass() -> None:
 
     assert admitted == Change(upserts=(host(200),))
     assert gate.withheld == {Table.HOST: 31}
+
+
+def test_what_is_there_for_a_moment_only_may_always_go() -> None:
+    """A hundred hosts proven at once take their certificates for the CA away at once."""
+    shown = [
+        Certificate(
+            id=challenge_certificate(f"h{n}.example.com"),
+            chain_pem="",
+            key_pem=SecretText(""),
+            fingerprint="",
+            not_after=0,
+        )
+        for n in range(100)
+    ]
+    gate = Gate(Budget(30, 20))
+    change = Change(removals=tuple(map(key_of, shown)))
+
+    assert gate.admit(change, served_with(*shown), now_s=0) == change
+    assert not gate.withheld
 
 
 def test_removals_drop_by_drop_share_one_budget_within_a_minute() -> None:

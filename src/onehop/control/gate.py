@@ -12,7 +12,9 @@ from typing import Final
 import msgspec
 
 from onehop.control.served import Served
+from onehop.model.certificate import is_challenge
 from onehop.model.endpoint import PoolEndpoints
+from onehop.model.ident import CertificateId
 from onehop.model.model import Change, Row, RowKey, Table, key_of
 
 WINDOW_S = 60.0
@@ -57,7 +59,7 @@ class Gate:
         """
         for row in change.upserts:
             self._withheld.pop(key_of(row), None)
-        losses = [key for key in change.removals if key in served]
+        losses = [key for key in change.removals if key in served and not _is_passing(key)]
         emptied = [key_of(row) for row in change.upserts if _empties(row, served)]
         may_go = self._afford(Counter(key.table for key in (*losses, *emptied)), served, now_s)
         kept = frozenset(
@@ -94,6 +96,11 @@ class Gate:
         for table, count in losses.items():
             self._spent[table].append((now_s, count))
         return True
+
+
+def _is_passing(key: RowKey) -> bool:
+    """Tell whether a row is there for a moment only, as everybody knew from the beginning."""
+    return key.table is Table.CERTIFICATE and is_challenge(CertificateId(key.id))
 
 
 def _empties(row: Row, served: Served) -> bool:
