@@ -10,6 +10,7 @@ from typing import Final
 
 from onehop.base.errors import ConfigError, OnehopError, TransientError
 from onehop.cluster import KINDS, Kind
+from onehop.control.acmeconfig import read_issuers
 from onehop.control.config import Config
 from onehop.control.configfile import (
     compile_options,
@@ -67,6 +68,12 @@ async def preflight(config: Config) -> AsyncGenerator[Finding]:
     yield _interface(config)
     async for finding in network_findings(config):
         yield finding
+    if config.acme.issuers:
+        # It brings the ACME protocol and what belongs to it.
+        from onehop.control.acmecheck import issuer_findings  # noqa: PLC0415
+
+        async for finding in issuer_findings(read_issuers(config.acme, name="onehop.yaml")):
+            yield finding
     async for finding in _source(config):
         yield finding
 

@@ -237,6 +237,7 @@ class Program:
             loop_lag_s=self._worst_lag_s,
             network=self._networking.snapshot(self._served),
             staples=self._stapling.counts(),
+            issuing=Counter(state.phase for state in self._issuing.states().values()),
             certificates={
                 name: shown.not_after for name, shown in self._served.certificates().items()
             },

@@ -16,6 +16,7 @@ from onehop.status import WriterMetrics
 Counts = Mapping[str, float]
 """Values by the one label they carry."""
 
+_ORDERED = "Certificates that this process sees to, while it leads"
 _ENDS = "End of a certificate that is shown, in seconds since 1970"
 
 
@@ -26,6 +27,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
         served: rows by table, as are `withheld` and `refused`.
         problems: by reason.
         staples: certificates that name an OCSP responder, by what it says.
+        issuing: certificates that are ordered here, by what is being done.
         certificates: the end of each one that is shown, in seconds since the epoch, by Secret.
     """
 
@@ -39,6 +41,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     loop_lag_s: float
     network: NetworkSnapshot
     staples: Counts = {}
+    issuing: Counts = {}
     certificates: Counts = {}
 
 
@@ -81,6 +84,7 @@ class Scrape(Collector):
         yield _by("refused_rows", "Rows the data plane would not take", "table", now.refused)
         yield _by("problems", "Faults in cluster objects", "reason", now.problems)
         yield _by("staples", "Certificates by what their CA says", "state", now.staples)
+        yield _by("acme_certificates", _ORDERED, "phase", now.issuing)
         yield _by("certificate_expiry_seconds", _ENDS, "secret", now.certificates)
         yield from _network(now.network)
         yield _gauge("event_loop_lag_seconds", "Worst in the last minute or two", now.loop_lag_s)

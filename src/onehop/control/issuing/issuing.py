@@ -8,7 +8,7 @@ that the next one goes on where this one stopped.
 """
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -80,10 +80,6 @@ class AcmeIssuing:
     def states(self) -> Mapping[ObjectRef, State]:
         """Return how each certificate is doing; only the host that acts for all knows."""
         return self._engine.states() if self._engine is not None else {}
-
-    def phases(self) -> Counter[Phase]:
-        """Return how many certificates are in each phase."""
-        return Counter(state.phase for state in self.states().values())
 
     def renew(self, secret: ObjectRef) -> bool:
         """Renew a certificate now, or try again now; False if it is not ours to."""
