@@ -162,8 +162,8 @@ def _certificates(roads: list[Road]) -> Iterable[str]:
         if tls.secret is None or tls.not_after is None:
             yield "no certificate: handshakes fail"
         else:
-            good = "until" if tls.is_accepted else "clients refuse it:"
-            yield f"{tls.secret.partition('/')[2]}, {good} {day_text(tls.not_after)}"
+            how = f"until {day_text(tls.not_after)}" if tls.is_accepted else "clients refuse it"
+            yield f"{tls.secret.partition('/')[2]}: {how}"
 
 
 def _section(canvas: Canvas, section: _Section, top: float) -> None:

@@ -81,7 +81,7 @@ def tell_claims(compiler: Compiler, host: str) -> Iterator[Step]:
             yield _nobody(compiler, host)
     else:
         yield Step(topic="claims", says=_claim_text(found, host), is_good=True)
-        yield from _namespaces(found)
+        yield from _namespaces(reader, host)
     for ref, name in foreign:
         yield Step(
             topic="claims",
@@ -122,20 +122,24 @@ def _claim_text(found: Claimed, host: str) -> str:
         text = f"{first} has it"
     else:
         text = f"no rule names it; {first} has it with {_name_text(found.by)}"
-    return text + (f", and so has {', '.join(map(str, others))}" if others else "")
+    also = "so has" if len(others) == 1 else "so have"
+    return text + (f", and {also} {', '.join(map(str, others))}" if others else "")
 
 
 def _name_text(name: str) -> str:
     return "all hosts that nobody names" if name == ANY_HOST else name
 
 
-def _namespaces(found: Claimed) -> Iterator[Step]:
-    spaces = tuple(dict.fromkeys(owner.namespace for owner in found.owners))
-    if len(spaces) > 1 and found.by != ANY_HOST:
+def _namespaces(reader: Reader, host: str) -> Iterator[Step]:
+    """Yield to whom a host belongs that several namespaces claim, in rules or for TLS."""
+    rules, tls = reader.unordered(CLAIMS_BY_HOST, host), reader.unordered(TLS_BY_HOST, host)
+    claims = _aged((*rules, *tls))
+    spaces = tuple(dict.fromkeys(intent.ref.namespace for intent in claims))
+    if len(spaces) > 1 and host != ANY_HOST:
         yield Step(
             topic="claims",
-            says=f"the namespaces {' and '.join(spaces)} claim it: it belongs to"
-            f" {found.owners[0]}, the oldest",
+            says=f"the namespaces {' and '.join(spaces)} claim it: it belongs to {spaces[0]}, for"
+            f" {claims[0].ref} is the oldest",
             advice="let one namespace have the host",
         )
 

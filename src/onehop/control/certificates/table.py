@@ -19,9 +19,11 @@ from onehop.control.certificates.report import (
 from onehop.control.certificates.words import day_text, next_text
 from onehop.model.certificate import CertificateDemand
 from onehop.model.ident import ObjectRef
-from onehop.model.problem import Problem, Reason
+from onehop.model.problem import Problem, Reason, Severity
 
 _IN_VAIN: Final = frozenset((Phase.LIMITED, Phase.REFUSED, Phase.UNAVAILABLE))
+_STATED: Final = frozenset((Reason.CERTIFICATE_PENDING, Reason.CERTIFICATE_NOT_ISSUED))
+"""What owners are told of an order; here its state says more."""
 _ASKING: Final = ("acme", "key-type")
 """What annotations that ask for a certificate have in their names."""
 
@@ -166,7 +168,8 @@ def _unmade(demand: CertificateDemand | None, problems: tuple[Problem, ...]) -> 
     """Return what is wrong with a Secret that onehop does not make."""
     if demand is not None:
         return ""
-    return next((problem.message for problem in problems), "")
+    worst = min(problems, key=lambda each: each.severity is not Severity.ERROR, default=None)
+    return worst.message if worst is not None else ""
 
 
 def _with_state(report: CertificateReport, state: State) -> CertificateReport:
@@ -187,6 +190,8 @@ def _problems(facts: CertificateFacts, secret: ObjectRef) -> Iterator[Problem]:
     places = {(naming.owner, naming.field) for naming in facts.named.get(secret, ())}
     owners = {owner for owner, _ in places}
     for problem in facts.problems:
+        if problem.reason in _STATED:
+            continue
         is_named = (problem.subject, problem.field.partition("].")[0] + "]") in places
         is_asked = problem.subject in owners and is_about_asking(problem)
         if is_named or is_asked or problem.subject == secret:

@@ -13,6 +13,7 @@ from onehop.compile.compiler import Compiler
 from onehop.compile.ingress import ANY_HOST, class_of
 from onehop.control.certificates.chain import covers
 from onehop.control.certificates.claims import (
+    Claimed,
     TlsClaimed,
     claimed,
     tell_claims,
@@ -22,13 +23,14 @@ from onehop.control.certificates.claims import (
 from onehop.control.certificates.facts import CertificateFacts
 from onehop.control.certificates.report import CertificateReport, HostStory, Standing, Step
 from onehop.control.certificates.shown import passthrough_for, server_name_for
-from onehop.control.certificates.table import make_report
+from onehop.control.certificates.table import is_about_asking, make_report
 from onehop.control.certificates.words import day_text, unled_text
 from onehop.control.served import Served
 from onehop.control.unread import secret_of
+from onehop.model.certificate import CertificateDemand
 from onehop.model.ident import ObjectRef
 from onehop.model.listener import Passthrough
-from onehop.model.problem import Problem, Reason
+from onehop.model.problem import Problem, Reason, Severity
 
 _DECIDING: Final = frozenset(("claims", "tls", "asked", "problems", "state", "shown"))
 """Topics of which a bad step means that the host is not as it should be."""
@@ -51,22 +53,24 @@ def tell(scene: Scene, host: str) -> HostStory:
     if past is not None:
         return _passed(scene, host, past, steps)
     tls = tls_claimed(reader, host)
-    if tls is not None or claimed(reader, host) is not None:
+    has_owner = claimed(reader, host)
+    if tls is not None or has_owner is not None:
         steps += tell_tls(scene.compiler, host)
     wanted = make_report(scene.facts, tls.claim.secret) if tls is not None else None
     if tls is not None and wanted is not None:
         steps += _about_secret(scene, host, tls, wanted)
-        steps += _about_problems(scene, host, tls, wanted)
+    elif has_owner is not None:
+        steps += _about_tls_of(scene, has_owner, decides=host != ANY_HOST)
     seen = list(_about_shown(scene, host))
     steps += seen
     steps += _about_clients(scene, host)
-    if wanted is not None:
+    if wanted is not None and (wanted.issuer is None or _demand(scene, host, tls) is not None):
         steps.append(Step(topic="next", says=wanted.next))
     is_good = all(step.is_good is not False for step in steps if step.topic in _DECIDING)
     return HostStory(
         host=host,
         is_good=is_good,
-        says=_good_end(scene, host) if is_good else _bad_end(wanted, steps),
+        says=_good_end(scene, host) if is_good else _bad_end(scene, host, tls, steps),
         steps=tuple(steps),
         secret=wanted.secret if wanted is not None else None,
         leader=scene.facts.leader,
@@ -107,32 +111,50 @@ def _good_end(scene: Scene, host: str) -> str:
     return f"clients see a valid certificate{until}"
 
 
-def _bad_end(wanted: CertificateReport | None, steps: list[Step]) -> str:
+def _bad_end(scene: Scene, host: str, tls: TlsClaimed | None, steps: list[Step]) -> str:
     """Return what is being done, else the first thing that went wrong in the story."""
-    if wanted is not None and wanted.issuer is not None and wanted.phase is not Phase.VALID:
-        had = "there is no certificate yet" if wanted.shown is None else "it needs another one"
-        return f"{had}: {wanted.next}"
+    demand = _demand(scene, host, tls)
+    if demand is not None:
+        report = make_report(scene.facts, demand.secret)
+        if report.phase is not Phase.VALID:
+            had = "there is no certificate yet" if report.shown is None else "it needs another one"
+            return f"{had}: {report.next}"
     return next(step.says for step in steps if step.is_good is False)
+
+
+def _demand(scene: Scene, host: str, tls: TlsClaimed | None) -> CertificateDemand | None:
+    """Return the demand for a certificate for the host, and not just one in its Secret."""
+    demand = scene.facts.demands.get(tls.claim.secret) if tls is not None else None
+    if demand is None or tls is None or not (demand.covers(host) or demand.covers(tls.by)):
+        return None
+    return demand
+
+
+def _about_tls_of(scene: Scene, found: Claimed, *, decides: bool) -> Iterator[Step]:
+    """Yield what is wrong with the TLS of those who have the host, and give it none."""
+    for problem in scene.facts.problems:
+        if problem.subject in found.owners and problem.field.startswith("spec.tls"):
+            yield _problem_step(problem, is_good=False if decides else None)
 
 
 def _about_secret(
     scene: Scene, host: str, tls: TlsClaimed, report: CertificateReport
 ) -> Iterator[Step]:
-    """Yield who makes the certificate, or why nobody does, and how it is going."""
-    demand = scene.facts.demands.get(tls.claim.secret)
-    if demand is None:
-        yield from _about_foreign(scene, tls)
-        return
-    whom = ", ".join(map(str, demand.wishers))
-    if demand.covers(host) or host == tls.by:
-        yield Step(
-            topic="asked",
-            says=f"{whom} asks {demand.issuer} for it, with {', '.join(demand.hosts)}",
-            is_good=True,
-        )
+    """Yield what is wrong with the Secret, and who makes it."""
+    problems = tuple(_problems(scene, host, tls, report))
+    yield from map(_problem_step, problems)
+    if _demand(scene, host, tls) is not None:
+        yield from _about_order(scene, tls, report)
     else:
-        says = f"{demand.issuer} is asked for {', '.join(demand.hosts)}, and not for this host"
-        yield Step(topic="asked", says=says, is_good=False)
+        yield from _about_foreign(scene, tls, is_told=bool(problems))
+
+
+def _about_order(scene: Scene, tls: TlsClaimed, report: CertificateReport) -> Iterator[Step]:
+    """Yield who has it ordered, and how that is going."""
+    demand = scene.facts.demands[tls.claim.secret]
+    whom = ", ".join(map(str, demand.wishers))
+    hosts = ", ".join(demand.hosts)
+    yield Step(topic="asked", says=f"{whom} asks {demand.issuer}, for {hosts}", is_good=True)
     if scene.facts.states.get(tls.claim.secret) is None:
         if not scene.facts.leader.is_here:
             yield Step(topic="state", says=unled_text(scene.facts.leader))
@@ -160,43 +182,60 @@ def _about_state(report: CertificateReport) -> Iterator[Step]:
         yield Step(topic="state", says=f"{report.issuer} has issued it", is_good=True)
 
 
-def _about_foreign(scene: Scene, tls: TlsClaimed) -> Iterator[Step]:
+def _about_foreign(scene: Scene, tls: TlsClaimed, *, is_told: bool) -> Iterator[Step]:
     """Yield how it is with a Secret that onehop does not make."""
     secret, is_there = tls.claim.secret, scene.compiler.object(tls.claim.secret) is not None
-    what = "is not by onehop" if is_there else "does not exist"
+    demand = scene.facts.demands.get(secret)
+    if demand is not None:
+        says = f"{secret} is ordered for {', '.join(demand.hosts)}, and not for this host"
+        yield Step(topic="asked", says=says, is_good=False)
+        return
     issuers = options_of(scene.compiler.reader()).issuers
     how = f'annotate {tls.owner} with onehop.dev/acme: "true"'
     unless = "name an issuer in onehop.yaml, acme.issuers"
+    advice = f"create it, or {how if issuers else unless}"
+    whose = ": it is not by onehop" if is_there else ", and it does not exist"
     yield Step(
         topic="asked",
-        says=f"{secret} {what}, and no certificate is ordered for it",
+        says=f"no certificate is ordered for {secret}{whose}",
         is_good=None if is_there else False,
-        advice="" if is_there else f"create it, or {how if issuers else unless}",
+        advice="" if is_there or is_told else advice,
     )
 
 
-def _about_problems(
+def _problems(
     scene: Scene, host: str, tls: TlsClaimed, report: CertificateReport
-) -> Iterator[Step]:
+) -> Iterator[Problem]:
     """Yield what is wrong with the Secret, who names it, and the class that asks for all."""
     found = dict.fromkeys(report.problems)
     ingress = scene.compiler.object(tls.owner)
     kind = class_of(scene.compiler.reader(), ingress) if isinstance(ingress, Ingress) else None
     if kind is not None:
         of_class = ObjectRef("IngressClass", "", kind.metadata.name)
-        found |= {each: None for each in scene.facts.problems if each.subject == of_class}
+        at_class = (each for each in scene.facts.problems if each.subject == of_class)
+        found |= dict.fromkeys(filter(is_about_asking, at_class))
     for problem in found:
-        is_others = problem.field.endswith(".hosts") and host not in problem.message
-        if not is_others and not _is_seen(problem):
-            says = f"{problem.subject} {problem.field}: {problem.message}"
-            yield Step(topic="problems", says=says, is_good=False)
+        named = {word.strip(",;:") for word in problem.message.split()}.intersection(report.hosts)
+        if not _is_seen(problem) and (not named or named & {host, tls.by}):
+            yield problem
+
+
+def _problem_step(problem: Problem, *, is_good: bool | None = False) -> Step:
+    says = f"{problem.subject} {problem.field}: {problem.message}"
+    return Step(topic="problems", says=says, is_good=is_good)
 
 
 def _is_seen(problem: Problem) -> bool:
-    """Tell whether what clients see tells of it, or that there is nothing for them to see."""
-    if problem.reason in {Reason.CERTIFICATE_EXPIRED, Reason.CERTIFICATE_NOT_FOUND}:
-        return True
-    return problem.reason is Reason.CERTIFICATE_INVALID and problem.field.endswith(".hosts")
+    """Tell whether the story tells of it as well: by what clients see, or by what is not there."""
+    match problem.reason:
+        case Reason.CERTIFICATE_EXPIRED:
+            return True
+        case Reason.CERTIFICATE_INVALID:
+            return problem.field.endswith(".hosts")
+        case Reason.CERTIFICATE_NOT_FOUND:
+            return problem.severity is Severity.ERROR
+        case _:
+            return False
 
 
 def _about_shown(scene: Scene, host: str) -> Iterator[Step]:
