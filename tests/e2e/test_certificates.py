@@ -14,7 +14,7 @@ from tests.e2e.client import Target, ask, is_served, steady
 from tests.e2e.cluster import INGRESSES, SECRETS, Cluster
 from tests.e2e.conftest import WEB_PODS
 from tests.e2e.objects import Json, endpoints, ingress, ingress_class, service
-from tests.e2e.program import Onehop, running
+from tests.e2e.program import Onehop, running, write_config
 from tests.e2e.program import onehop as command
 from tests.e2e.waiting import until
 
@@ -232,3 +232,45 @@ async def test_an_ingress_of_another_class_orders_nothing(
 
     assert len(issuing.logged("certificate_issued")) == 1
     assert cluster.find(SECRETS, "foreign-tls") is None
+
+
+async def test_a_check_before_the_start_asks_the_ca(
+    cluster: Cluster, acme_config: Json, tmp_path: Path
+) -> None:
+    """And says what is wrong where it does not answer, before anything depends on it."""
+    cluster.put(wishing("one", "one.example.com"))
+    deaf = acme_config["acme"]["issuers"][0] | {"name": "deaf", "directory": "https://127.0.0.1:9"}
+    acme_config["acme"]["issuers"].append(deaf)
+    path, _ = write_config(tmp_path / "a", acme_config)
+
+    said = await command("check", "--config", str(path))
+
+    assert said.code == 1
+    (good,) = (line for line in said.out.splitlines() if "issuer pebble" in line)
+    (bad,) = (line for line in said.out.splitlines() if "issuer deaf" in line)
+    assert "answers" in good
+    assert "Connect call failed" in bad
+
+
+@pytest.mark.slow
+async def test_another_host_goes_on_when_the_leader_is_killed(
+    cluster: Cluster, acme_config: Json, trust: ssl.SSLContext, tmp_path: Path
+) -> None:
+    """Both answer the CA, one orders; killed in the midst of it, the other one issues."""
+    second_config = acme_config | {"listen": {"metrics": "127.0.0.1:9081"}}
+    async with running(tmp_path / "a", acme_config) as first:
+        await until(lambda: first.logged("leading"), "the first leads")
+        async with running(tmp_path / "b", second_config) as second:
+            cluster.put(wishing("one", "one.example.com"))
+            await served("one.example.com", trust)
+            cluster.put(*(wishing(f"h{n}", f"h{n}.example.com") for n in range(10)))
+            await until(lambda: cluster.find(SECRETS, "h0-tls"), "some are issued")
+            await first.kill()
+
+            def all_there() -> bool:
+                return all(cluster.find(SECRETS, f"h{n}-tls") for n in range(10))
+
+            await until(all_there, "all are issued", timeout_s=60.0)
+            await served("h9.example.com", trust)
+
+            assert second.logged("leading")
