@@ -3,13 +3,21 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onehop.cluster import ClusterObject, Ingress, IngressClass
-from onehop.cluster.ingress import IngressClassSpec, IngressSpec, IngressTls
+from onehop.cluster import Ingress, IngressClass, ref_of
+from onehop.cluster.ingress import (
+    HttpPath,
+    HttpRule,
+    IngressBackend,
+    IngressClassSpec,
+    IngressRule,
+    IngressSpec,
+    IngressTls,
+)
 from onehop.cluster.meta import Meta
-from onehop.compile.compiler import Compiler, Outcome
+from onehop.compile.compiler import Outcome
 from onehop.compile.demand import MOST_HOSTS
-from onehop.compile.ingress import INGRESS_INTENTS, IngressIntent
 from onehop.compile.options import IssuerOption, Options
+from onehop.model.certificate import wildcard_over
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Reason, Severity
 from tests.compile import anything
@@ -18,6 +26,7 @@ from tests.compile.plugins import compiled
 CLASS = IngressClass(
     metadata=Meta(name="ours"), spec=IngressClassSpec(controller="onehop.dev/ingress")
 )
+PATH = HttpPath(backend=IngressBackend(), path="/", path_type="Prefix")
 OPTIONS = Options(issuers=(IssuerOption(name="letsencrypt"),))
 
 
@@ -34,40 +43,75 @@ def asking(*hosts: str, name: str = "one", born: str = "", issuer: str = "true")
     )
 
 
-def intents_of(compiler: Compiler) -> tuple[IngressIntent, ...]:
-    """Return what every Ingress of ours asks for."""
-    reader = compiler.reader()
-    found = (reader.get(INGRESS_INTENTS, ref) for ref in compiler.refs("Ingress"))
-    return tuple(intent for intent in found if intent is not None)
+_SOME_HOSTS = st.lists(
+    st.sampled_from(("x.test", "a.x.test", "b.x.test", "*.x.test", "*.test")), max_size=3
+)
 
 
-def hosts_of(intent: IngressIntent) -> frozenset[str]:
+def _ingress(metadata: Meta, rules: list[str], tls: list[str]) -> Ingress:
+    return Ingress(
+        metadata=metadata,
+        spec=IngressSpec(
+            ingress_class_name="ours",
+            rules=tuple(IngressRule(host, HttpRule((PATH,))) for host in rules),
+            tls=(IngressTls(tuple(tls), "tls"),) if tls else None,
+        ),
+    )
+
+
+INGRESSES = st.builds(
+    _ingress,
+    metadata=st.builds(
+        Meta,
+        name=st.sampled_from(("one", "two", "three")),
+        namespace=st.sampled_from(("a", "b")),
+        creation_timestamp=anything.TIMES,
+        annotations=st.sampled_from(({"onehop.dev/acme": "true"}, {"onehop.dev/acme": "false"})),
+    ),
+    rules=_SOME_HOSTS,
+    tls=_SOME_HOSTS,
+)
+
+
+def claimed(ingress: Ingress) -> frozenset[str]:
     """Return every host that an Ingress claims, in a rule or for TLS."""
-    return frozenset(claim.hostname for claim in intent.claims) | {
-        claim.hostname for claim in intent.tls
-    }
+    rules, tls = ingress.spec.rules or (), ingress.spec.tls or ()
+    return frozenset(rule.host for rule in rules).union(*(entry.hosts or () for entry in tls))
+
+
+def may_have(namespace: str, host: str, ingresses: list[Ingress]) -> bool:
+    """Tell whether a host belongs to a namespace, and no older host of others is below it."""
+    by_age = sorted(ingresses, key=lambda each: each.metadata.age_key)
+    for ingress in by_age:
+        is_theirs = ingress.metadata.namespace != namespace
+        if host in claimed(ingress):
+            return not is_theirs
+        below = {each.partition(".")[2] for each in claimed(ingress) if each[0] != "*"}
+        if is_theirs and host.startswith("*.") and host[2:] in below:
+            return False
+    raise AssertionError(f"nobody claims {host}")
 
 
 @settings(max_examples=500, deadline=None)
-@given(
-    st.lists(anything.INGRESSES | anything.CLASSES, max_size=10),
-    st.sampled_from((anything.ISSUERS, anything.ISSUERS[::-1])),
-)
-def test_no_certificate_is_wanted_for_a_host_of_another_namespace(
-    objects: list[ClusterObject], issuers: tuple[IssuerOption, ...]
+@given(st.lists(INGRESSES, max_size=6, unique_by=ref_of))
+def test_a_namespace_gets_certificates_for_its_own_hosts_and_for_all_of_them(
+    ingresses: list[Ingress],
 ) -> None:
-    """The oldest claim decides, and a wildcard covers no older host of somebody else's."""
-    compiler = compiled(Options(issuers=issuers), CLASS, *objects)
-    intents = sorted(intents_of(compiler), key=lambda intent: intent.age_key)
+    """The oldest claim decides; a wildcard is not had over an older host of somebody else's."""
+    compiler = compiled(Options(issuers=anything.ISSUERS), CLASS, *ingresses)
 
-    for demand in compiler.demands():
-        for host in demand.hosts:
-            oldest = next(intent for intent in intents if host in hosts_of(intent))
-            assert oldest.ref.namespace == demand.secret.namespace
-            for older in intents[: intents.index(oldest)] if host.startswith("*.") else ():
-                below = {each.partition(".")[2] for each in hosts_of(older)}
-                is_ours = older.ref.namespace == demand.secret.namespace
-                assert is_ours or host.removeprefix("*.") not in below
+    expected: dict[str, set[str]] = {}
+    for ingress in ingresses:
+        namespace = ingress.metadata.namespace
+        for entry in ingress.spec.tls or ():
+            if ingress.metadata.annotation("onehop.dev/acme") == "true":
+                granted = {h for h in entry.hosts or () if may_have(namespace, h, ingresses)}
+                expected.setdefault(namespace, set()).update(granted)
+    assert {demand.secret.namespace: set(demand.hosts) for demand in compiler.demands()} == {
+        namespace: {host for host in hosts if host[0] == "*" or wildcard_over(host) not in hosts}
+        for namespace, hosts in expected.items()
+        if hosts
+    }
 
 
 def test_the_hundred_and_first_host_is_left_out_and_its_ingress_told() -> None:

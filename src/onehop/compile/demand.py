@@ -1,9 +1,7 @@
 """Which certificates are wanted of ACME issuers: one demand for each Secret that shall hold one.
 
-A certificate with its key is power over a host. A namespace gets one only for hosts that are its
-own, and a host belongs to the namespace of the oldest Ingress that claims it, in a rule or in
-spec.tls. A wildcard also has power over the hosts it covers: an older claim on one of them by
-another namespace is respected (docs/adr/0019-hosts-belong-to-namespaces.md).
+A certificate with its key is power over a host: a namespace gets one only for hosts that are its
+own (`hostowner`). What cannot be had is told to who asks, and left out; the rest is ordered.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,61 +9,17 @@ from typing import Final
 
 import msgspec
 
-from onehop.compile.ask import ASKED_HOSTS, ASKS_BY_SECRET, KEY_TYPE_FIELD, Ask
-from onehop.compile.ingress import (
-    ANY_HOST,
-    CLAIMS_BY_HOST,
-    INGRESS_INTENTS,
-    TLS_BY_HOST,
-    IngressIntent,
-    TlsClaim,
-)
+from onehop.compile.ask import ASKS_BY_SECRET, KEY_TYPE_FIELD, Ask
+from onehop.compile.hostowner import HOST_OWNERS
+from onehop.compile.ingress import ANY_HOST, TlsClaim
 from onehop.compile.options import IssuerOption
-from onehop.compile.sheet import Cell, Derived, Index, Reader
+from onehop.compile.sheet import Cell, Derived, Reader
 from onehop.model.certificate import CertificateDemand, wildcard_over
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Reason, Severity, quoted
 
 MOST_HOSTS: Final = 100
 """Of one certificate (https://letsencrypt.org/docs/rate-limits/: up to 100 identifiers)."""
-
-
-class HostOwner(msgspec.Struct, frozen=True, gc=False):
-    """To whom a host belongs.
-
-    Attributes:
-        ref: the oldest Ingress that claims exactly this host.
-        covered: for a wildcard, the oldest Ingress of another namespace that claims a host below it
-            and is older than `ref`; or None.
-    """
-
-    ref: ObjectRef
-    covered: ObjectRef | None = None
-
-    def bars(self, namespace: str) -> ObjectRef | None:
-        """Return the Ingress that keeps a namespace from a certificate for the host, if any."""
-        return self.ref if self.ref.namespace != namespace else self.covered
-
-
-def _owner(reader: Reader, hostname: str) -> Cell[HostOwner]:
-    claimants = (
-        *reader.unordered(CLAIMS_BY_HOST, hostname),
-        *reader.unordered(TLS_BY_HOST, hostname),
-    )
-    oldest = min(claimants, key=_age)
-    if not hostname.startswith("*."):
-        return Cell(HostOwner(oldest.ref))
-    older = (
-        intent
-        for intent in reader.unordered(BELOW_WILDCARD, hostname)
-        if intent.ref.namespace != oldest.ref.namespace and intent.age_key < oldest.age_key
-    )
-    covered = min(older, key=_age, default=None)
-    return Cell(HostOwner(oldest.ref, covered.ref if covered else None))
-
-
-def _age(item: IngressIntent | Ask) -> tuple[str, str, str]:
-    return item.age_key
 
 
 def _demand(reader: Reader, secret: ObjectRef) -> Cell[CertificateDemand]:
@@ -95,6 +49,10 @@ def _demand(reader: Reader, secret: ObjectRef) -> Cell[CertificateDemand]:
     )
     demand = msgspec.structs.replace(demand, wishers=tuple(dict.fromkeys(wishers)))
     return Cell(demand, tuple(problems))
+
+
+def _age(ask: Ask) -> tuple[str, str, str]:
+    return ask.age_key
 
 
 def _united(hostnames: Sequence[str]) -> list[str]:
@@ -185,13 +143,4 @@ def _too_many(left_out: Sequence[tuple[Ask, TlsClaim]]) -> Iterator[Problem]:
         )
 
 
-def _hosts_below_wildcards(_ref: ObjectRef, intent: IngressIntent) -> set[str]:
-    hosts = {claim.hostname for claim in intent.claims} | {claim.hostname for claim in intent.tls}
-    return {wildcard_over(host) for host in hosts if not host.startswith("*")}
-
-
-BELOW_WILDCARD: Final = Index[ObjectRef, IngressIntent, str](
-    INGRESS_INTENTS, "below-wildcard", _hosts_below_wildcards
-)
-HOST_OWNERS: Final = Derived[str, HostOwner]("host-owners", _owner, (ASKED_HOSTS,))
 DEMANDS: Final = Derived[ObjectRef, CertificateDemand]("demands", _demand, (ASKS_BY_SECRET,))

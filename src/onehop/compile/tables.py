@@ -2,7 +2,7 @@
 
 options ─┬─ service-intents ── address-wishes ── ledger ── placements ─┬─ listeners, vips
 services ┤                └─ wishes = pools                          └─ service-verdicts
-ingresses┼─ ingress-intents ─┼─ asks ── host-owners ── demands
+ingresses┼─ ingress-intents ─┼─ asks, claimants ── host-owners ── demands
          │                   ├─ checked ── certificates, server-names
          │                   ├─ passthroughs ── server-names, host-checks, hosts, listeners
          │                   ├─ host-checks ── hosts, listeners
@@ -41,10 +41,11 @@ from onehop.compile.ask import ASKS, CLASS_ISSUERS
 from onehop.compile.block import ALLOCATION, BLOCKS, NODE_HOPS
 from onehop.compile.certificate import CERTIFICATES, CHECKED, SERVER_NAMES, TLS_ROUTER
 from onehop.compile.clientcert import HOST_CHECKS
-from onehop.compile.demand import DEMANDS, HOST_OWNERS
+from onehop.compile.demand import DEMANDS
 from onehop.compile.endpoint import ENDPOINTS
 from onehop.compile.forbidden import BORDER
 from onehop.compile.host import DEFAULT, HOSTS
+from onehop.compile.hostowner import CLAIMANTS, HOST_OWNERS
 from onehop.compile.ingress import INGRESS_INTENTS
 from onehop.compile.inputs import (
     AREAS,
@@ -116,6 +117,7 @@ _INGRESS_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     INGRESS_INTENTS,
     CLASS_ISSUERS,
     ASKS,
+    CLAIMANTS,
     HOST_OWNERS,
     DEMANDS,
     PASSTHROUGHS,
