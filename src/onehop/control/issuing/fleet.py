@@ -90,7 +90,8 @@ class Fleet:
         self._clock = clock
         self._sightings: dict[str, Sighting] = {}
         self._looking = asyncio.Lock()
-        self._looked_at = float("-inf")
+        self._looks_begun = 0
+        self._looks_done = 0
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -117,45 +118,50 @@ class Fleet:
         try:
             async with asyncio.timeout(self._times.patience_s):
                 await self._here.until(entry)
-                since = self._clock()
-                while late := await self._late(entry, since):
+                while late := await self._late(entry):
                     await asyncio.sleep(self._times.poll_s)
-                    since = self._clock()
         except TimeoutError as err:
             names = ", ".join(late)
             said = f"no answer after {self._times.patience_s:g} s from {names}: is onehop stuck?"
             raise TransientError(said) from err
 
-    async def _late(self, entry: str, since: float) -> tuple[str, ...]:
-        """Return who lives and does not give the answer, by a look not older than `since`."""
-        await self._look(since)
+    async def _late(self, entry: str) -> tuple[str, ...]:
+        """Return who lives and does not give the answer."""
+        await self._look()
         now = self._clock()
         leases = (each.lease for each in self._sightings.values() if not each.has_run_out(now))
         return tuple(sorted(lease.hostname for lease in leases if not lease.has(entry)))
 
-    async def _look(self, since: float) -> None:
-        """Look at the other hosts, once for all who wait."""
+    async def _look(self) -> None:
+        """Look at the other hosts: by a look that began after we asked, one for all who wait."""
+        before = self._looks_begun
         async with self._looking:
-            if self._looked_at >= since:
+            if self._looks_done > before:
                 return
+            self._looks_begun += 1
+            number = self._looks_begun
             began = self._clock()
-            found: dict[str, Sighting] = {}
-            selection = Selection(namespace=self._namespace, labels=selector_of(COMPONENT))
-            with plain_faults(self._right("list")):
-                async with contextlib.aclosing(self._client.pages(HOST_LEASES, selection)) as pages:
-                    async for page in pages:
-                        for raw in page.items:
-                            lease = msgspec.json.decode(raw, type=HostLease)
-                            name = lease.metadata.name
-                            found[name] = sight(lease, self._sightings.get(name), began)
-            found.pop(self._name, None)
-            self._sightings, self._looked_at = found, began
+            found = {
+                lease.metadata.name: sight(lease, self._sightings.get(lease.metadata.name), began)
+                for lease in await self._list()
+                if lease.metadata.name != self._name
+            }
+            self._sightings, self._looks_done = found, number
+
+    async def _list(self) -> tuple[HostLease, ...]:
+        found: list[HostLease] = []
+        selection = Selection(namespace=self._namespace, labels=selector_of(COMPONENT))
+        with plain_faults(self._right("list")):
+            async with contextlib.aclosing(self._client.pages(HOST_LEASES, selection)) as pages:
+                async for page in pages:
+                    found += (msgspec.json.decode(raw, type=HostLease) for raw in page.items)
+        return tuple(found)
 
     async def _watch_over(self) -> None:
         """Know who is alive before somebody asks, and take away what the dead have left."""
         while True:
             try:
-                await self._look(self._clock())
+                await self._look()
                 await self._bury()
             except OnehopError as err:
                 log.warning("hosts_unknown", error=str(err))
