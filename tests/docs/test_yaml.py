@@ -12,7 +12,7 @@ from onehop.cluster import Ingress, Secret
 from onehop.cluster.kind import ClusterObject
 from onehop.cluster.meta import Meta
 from onehop.compile.compiler import Compiled, Compiler
-from onehop.compile.options import AddressPool, Options
+from onehop.compile.options import AddressPool, IssuerOption, Options
 from onehop.control.config import Config
 from onehop.control.configfile import compile_options, load_config, parse_config
 from onehop.model.address import Cidr, IpAddr
@@ -31,6 +31,7 @@ OPTIONS: Final = Options(
             ),
         ),
     ),
+    issuers=(IssuerOption(name="letsencrypt"),),
     writes_back=False,
     transparent_clients=(Cidr("198.51.100.0/24"),),
 )
