@@ -1,5 +1,6 @@
 """Every piece of YAML that a reader may copy works."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -92,9 +93,13 @@ def test_a_block_of_yaml_is_a_configuration_an_object_or_a_status(block: Block) 
 
 
 @pytest.mark.parametrize("block", [each for each in YAML if _is_config(each)], ids=str)
-def test_a_configuration_in_a_document_is_accepted(block: Block) -> None:
-    """Whoever copies it gets a program that starts."""
-    parse_config(block.text, name=str(block))
+def test_a_configuration_in_a_document_is_accepted(block: Block, tmp_path: Path) -> None:
+    """Whoever copies it, and has the files that it names, gets a program that starts."""
+    for name in re.findall(r"/etc/onehop/([\w.-]+)", block.text):
+        held = chain_pem("root") if name.endswith(".pem") else b"c2VjcmV0"
+        (tmp_path / name).write_bytes(held)
+
+    parse_config(block.text.replace("/etc/onehop/", f"{tmp_path}/"), name=str(block))
 
 
 @pytest.mark.parametrize("block", [each for each in YAML if _is_kubernetes(each)], ids=str)
