@@ -84,6 +84,7 @@ class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http
         client_checks: hosts that ask for clients' certificates, sorted by name; needs `tls`.
         challenges: answers to a CA that looks just now, sorted by host; needs `tls`.
         passthroughs: hosts whose TLS does not end here, sorted by name; needs `tls`.
+        http3: whether the hosts are served over QUIC as well, on the same port; needs `tls`.
     """
 
     router: RouterId
@@ -93,6 +94,7 @@ class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http
     client_checks: tuple[ClientCheck, ...] = ()
     challenges: tuple[TlsChallenge, ...] = ()
     passthroughs: tuple[Passthrough, ...] = ()
+    http3: bool = False
 
     def router_for(self, hostname: str) -> RouterId:
         """Return the router of connections whose clients asked for a host."""

@@ -209,14 +209,14 @@ class EnvoyDriver:
                 return changed
         for key in stage.remove:
             changed += self._rows.remove(key)
+        changed += self._rows.settle()
         self._send(changed)
         return changed
 
     def _put_rows(self, rows: Iterable[Row], before: dict[RowKey, Row | None]) -> list[ResourceKey]:
         changed: list[ResourceKey] = []
         for row in rows:
-            key = key_of(row)
-            self._discards.keep(key)
+            self._discards.keep(key := key_of(row))
             before.setdefault(key, self._rows.rows.get(key))
             changed += self._rows.put(row)
         self._send(changed)

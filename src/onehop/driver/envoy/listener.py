@@ -99,16 +99,16 @@ def render_listener(
         case ForwardHttp() | ForwardTcp():
             return ListenerMessage(
                 name=listener.id,
-                address=_address(listener, "TCP"),
+                address=socket_address(listener, "TCP"),
                 freebind=wrapped(True),
                 per_connection_buffer_limit_bytes=wrapped(BUFFER_LIMIT_BYTES),
                 listener_filters=_listener_filters(listener, is_transparent=is_transparent),
-                filter_chains=[_filter_chain(listener, chain) for chain in chains],
+                filter_chains=[filter_chain(listener, chain) for chain in chains],
             )
         case ForwardUdp() as handler:
             return ListenerMessage(
                 name=listener.id,
-                address=_address(listener, "UDP"),
+                address=socket_address(listener, "UDP"),
                 freebind=wrapped(True),
                 udp_listener_config={
                     "downstream_socket_config": {"max_rx_datagram_size": {"value": 9000}}
@@ -119,7 +119,8 @@ def render_listener(
             assert_never(listener.handler)
 
 
-def _address(listener: Listener, protocol: str) -> dict[str, Any]:
+def socket_address(listener: Listener, protocol: str) -> dict[str, Any]:
+    """Return where a listener is bound: TCP or UDP."""
     socket = {"protocol": protocol, "address": listener.address, "port_value": listener.port}
     return {"socket_address": socket}
 
@@ -142,7 +143,7 @@ def _listener_filters(listener: Listener, *, is_transparent: bool) -> list[dict[
     return filters
 
 
-def _filter_chain(listener: Listener, chain: Chain) -> dict[str, Any]:
+def filter_chain(listener: Listener, chain: Chain) -> dict[str, Any]:
     """Return a filter chain; no chain for a client's address means that it is turned away.
 
     The source is the one in the PROXY header where there is one.

@@ -62,6 +62,7 @@ from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2 as 
 from envoy.extensions.transport_sockets.proxy_protocol.v3 import (
     upstream_proxy_protocol_pb2 as _upstream_proxy_protocol,
 )
+from envoy.extensions.transport_sockets.quic.v3 import quic_transport_pb2 as _quic_transport
 from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2 as _raw_buffer
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2 as _secret
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2 as _tls
@@ -112,6 +113,7 @@ DownstreamConnectionsConfig: Any = _downstream_connections.DownstreamConnections
 FixedHeapConfig: Any = _fixed_heap.FixedHeapConfig
 PreviousHostsPredicate: Any = _previous_hosts.PreviousHostsPredicate
 ProxyProtocolUpstreamTransport: Any = _upstream_proxy_protocol.ProxyProtocolUpstreamTransport
+QuicDownstreamTransport: Any = _quic_transport.QuicDownstreamTransport
 RawBuffer: Any = _raw_buffer.RawBuffer
 Secret: Any = _secret.Secret
 DownstreamTlsContext: Any = _tls.DownstreamTlsContext

@@ -20,10 +20,11 @@ from onehop.driver.envoy.endpoints import build_endpoints
 from onehop.driver.envoy.http import render_http
 from onehop.driver.envoy.listener import Chain, passthrough_chain, render_listener, tcp_chain
 from onehop.driver.envoy.proto import Bootstrap, as_dict
+from onehop.driver.envoy.quic import alt_svc, quic_chains, render_twin
 from onehop.driver.envoy.route import render_host
 from onehop.driver.envoy.router import render_static_router
 from onehop.driver.envoy.secrets import StaticChain
-from onehop.driver.envoy.tls import inline_socket
+from onehop.driver.envoy.tls import inline_socket, shown_inline
 from onehop.driver.envoy.tlschain import alone, chain_of, others
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import CertificateId, PoolId, RouterId
@@ -80,13 +81,16 @@ def _bootstrap(model: Model, *, redact: bool) -> Any:
     clusters = [
         _cluster(pool, members.get(pool.id, PoolEndpoints(pool.id))) for pool in model.pools
     ]
-    rendered = ((each, list(_chains(model, each, redact=redact))) for each in model.listeners)
     transparent = {pool.id for pool in model.pools if pool.is_transparent}
-    listeners = [
-        render_listener(listener, chains, is_transparent=_pool(listener) in transparent)
-        for listener, chains in rendered
-        if chains or isinstance(listener.handler, ForwardUdp)
-    ]
+    listeners: list[Any] = []
+    for each in model.listeners:
+        chains = list(_chains(model, each, redact=redact))
+        if chains or isinstance(each.handler, ForwardUdp):
+            is_transparent = _pool(each) in transparent
+            listeners.append(render_listener(each, chains, is_transparent=is_transparent))
+        twin = list(_twin_chains(model, each, redact=redact))
+        if twin:
+            listeners.append(render_twin(each, twin))
     return Bootstrap(static_resources={"clusters": clusters, "listeners": listeners})
 
 
@@ -110,24 +114,26 @@ def _chains(model: Model, listener: Listener, *, redact: bool) -> Iterable[Chain
             return
         case ForwardHttp() as handler:
             if handler.tls:
-                chains = list(_tls_chains(model, handler, redact=redact))
+                chains = list(_tls_chains(model, listener, handler, redact=redact))
                 yield from chains
                 by_id = {each.id: each for each in model.certificates}
                 yield from challenge_chains(handler.challenges, chains, by_id.get, redact=redact)
             else:
-                yield Chain((), None, (_http(model, handler),))
+                yield Chain((), None, (_http(model, listener, handler),))
         case _:
             assert_never(listener.handler)
 
 
-def _tls_chains(model: Model, handler: ForwardHttp, *, redact: bool) -> Iterable[Chain]:
+def _tls_chains(
+    model: Model, listener: Listener, handler: ForwardHttp, *, redact: bool
+) -> Iterable[Chain]:
     by_id = {each.id: each for each in model.certificates}
     static = list(_static_chains(model, handler.router))
 
     def chain(shown: StaticChain, check: ClientCheck | None = None) -> Chain:
         certificate = by_id[shown.certificate]
         socket = inline_socket(certificate, handler.tls_policy, check, redact=redact)
-        return Chain(shown.hostnames, socket, (_http(model, handler, check),))
+        return Chain(shown.hostnames, socket, (_http(model, listener, handler, check),))
 
     yield from (passthrough_chain(each, None) for each in handler.passthroughs)
     for name, check in alone(handler):
@@ -137,19 +143,42 @@ def _tls_chains(model: Model, handler: ForwardHttp, *, redact: bool) -> Iterable
     yield from map(chain, others(static, handler))
 
 
-def _http(model: Model, handler: ForwardHttp, check: ClientCheck | None = None) -> dict[str, Any]:
-    routes = _router(model, check.router if check else handler.router)
+def _twin_chains(model: Model, listener: Listener, *, redact: bool) -> Iterable[Chain]:
+    """Yield the chains of HTTP/3, if it is spoken."""
+    handler = listener.handler
+    if not isinstance(handler, ForwardHttp) or not handler.http3:
+        return ()
+    by_id = {each.id: each for each in model.certificates}
+    names = [
+        StaticChain((name.hostname,) if name.hostname != "*" else (), name.certificate)
+        for name in model.server_names
+        if name.router == handler.router and name.certificate in by_id
+    ]
+    routes = _router(model, handler.router, alt_svc(listener, handler.router))
+    http = render_http(handler, None, routes=routes, is_quic=True)
+
+    def shown(name: CertificateId) -> dict[str, Any]:
+        return shown_inline(by_id[name], redact=redact)
+
+    return quic_chains(handler, names, http, shown)
+
+
+def _http(
+    model: Model, listener: Listener, handler: ForwardHttp, check: ClientCheck | None = None
+) -> dict[str, Any]:
+    router = check.router if check else handler.router
+    routes = _router(model, router, alt_svc(listener, router))
     return render_http(handler, None, check=check, routes=routes)
 
 
-def _router(model: Model, router: RouterId) -> Any:
+def _router(model: Model, router: RouterId, said: str | None) -> Any:
     pools = {pool.id: pool for pool in model.pools}
 
     def persistence_of(pool: PoolId) -> Persistence | None:
         return pools[pool].persistence if pool in pools else None
 
     hosts = [render_host(host, persistence_of) for host in model.hosts if host.router == router]
-    return render_static_router(router, hosts)
+    return render_static_router(router, hosts, said)
 
 
 def _static_chains(model: Model, router: RouterId) -> Iterable[StaticChain]:

@@ -4,24 +4,32 @@ The hosts come one by one (VHDS). With all of them inline, one new host in 10,00
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from onehop.driver.envoy.proto import ADS, RouteConfiguration
 from onehop.model.ident import RouterId
 
-
-def render_router(router: RouterId) -> Any:
-    """Return the RouteConfiguration that takes its hosts by VHDS."""
-    return RouteConfiguration(name=router, vhds={"config_source": ADS}, **_common())
+_OVERWRITE: Final = "OVERWRITE_IF_EXISTS_OR_ADD"
 
 
-def render_static_router(router: RouterId, hosts: Iterable[Any]) -> Any:
+def render_router(router: RouterId, alt_svc: str | None = None) -> Any:
+    """Return the RouteConfiguration that takes its hosts by VHDS.
+
+    `alt_svc` is what answers say of other ways to the same hosts (RFC 7838).
+    """
+    common = _common(alt_svc)
+    return RouteConfiguration(name=router, vhds={"config_source": ADS}, **common)
+
+
+def render_static_router(router: RouterId, hosts: Iterable[Any], alt_svc: str | None = None) -> Any:
     """Return the RouteConfiguration with its hosts inside, for a static configuration."""
-    return RouteConfiguration(name=router, virtual_hosts=hosts, **_common())
+    return RouteConfiguration(name=router, virtual_hosts=hosts, **_common(alt_svc))
 
 
-def _common() -> dict[str, Any]:
+def _common(alt_svc: str | None) -> dict[str, Any]:
+    said = {"header": {"key": "alt-svc", "value": alt_svc}, "append_action": _OVERWRITE}
     return {
+        "response_headers_to_add": [said] if alt_svc is not None else [],
         "ignore_port_in_host_matching": True,
         "validate_clusters": {"value": False},  # a route may wait for its pool, answering 503
         "max_direct_response_body_size_bytes": {"value": 64 * 1024},
@@ -32,7 +40,7 @@ def _common() -> dict[str, Any]:
                     "key": "x-real-ip",
                     "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
                 },
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                "append_action": _OVERWRITE,
             }
         ],
         # Envoy's own notes are for a mesh of Envoys; to an application they only leak.

@@ -96,6 +96,14 @@ class SecretBook:
             self._demanded[secret] = self._certificate_of(secret)
         return certificate
 
+    def names_of(self, router: RouterId) -> tuple[StaticChain, ...]:
+        """Return each name of a router by itself."""
+        return tuple(
+            StaticChain((hostname,) if hostname != "*" else (), routers[router])
+            for hostname, routers in sorted(self._names.items())
+            if router in routers
+        )
+
     def static_chains(self, router: RouterId) -> tuple[StaticChain, ...]:
         """Return the chains of a router that contradicts another one; empty for all others."""
         if not self._contradicted.get(router):

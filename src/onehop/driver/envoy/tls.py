@@ -13,6 +13,7 @@ from onehop.driver.envoy.proto import (
     ADS,
     DownstreamTlsContext,
     ProxyProtocolUpstreamTransport,
+    QuicDownstreamTransport,
     RawBuffer,
     Secret,
     TypedStruct,
@@ -90,16 +91,36 @@ def secret_socket(
     secret: str, policy: TlsPolicy, check: ClientCheck | None = None
 ) -> dict[str, Any]:
     """Return the transport socket that shows one certificate, whatever name is asked for."""
-    config = {"name": secret, "sds_config": ADS}
-    return _downstream(policy, check, {"tls_certificate_sds_secret_configs": [config]})
+    return _downstream(policy, check, shown_by_name(secret))
+
+
+def shown_by_name(secret: str) -> dict[str, Any]:
+    """Return what asks for one Secret."""
+    return {"tls_certificate_sds_secret_configs": [{"name": secret, "sds_config": ADS}]}
+
+
+def shown_inline(certificate: Certificate, *, redact: bool) -> dict[str, Any]:
+    """Return what holds a certificate itself."""
+    return {"tls_certificates": [certificate_pair(certificate, redact=redact)]}
+
+
+def quic_socket(certificates: dict[str, Any]) -> dict[str, Any]:
+    """Return the transport socket of HTTP/3, which speaks TLS 1.3 alone (RFC 9001, section 4.2).
+
+    Args:
+        certificates: what is shown, as `shown_by_name` or `shown_inline` return it.
+    """
+    context = _context(TlsPolicy.MODERN, None, certificates, alpn=("h3",))
+    return extension(
+        "envoy.transport_sockets.quic", QuicDownstreamTransport(downstream_tls_context=context)
+    )
 
 
 def inline_socket(
     certificate: Certificate, policy: TlsPolicy, check: ClientCheck | None = None, *, redact: bool
 ) -> dict[str, Any]:
     """Return the transport socket with the certificate itself, for a static configuration."""
-    pair = certificate_pair(certificate, redact=redact)
-    return _downstream(policy, check, {"tls_certificates": [pair]})
+    return _downstream(policy, check, shown_inline(certificate, redact=redact))
 
 
 def challenge_socket(certificates: Iterable[Certificate], *, redact: bool) -> dict[str, Any]:
@@ -167,10 +188,22 @@ def _downstream(
     alpn: tuple[str, ...] = ALPN,
     **resumption: bool,
 ) -> dict[str, Any]:
+    context = _context(policy, check, certificates, alpn=alpn, **resumption)
+    return extension("envoy.transport_sockets.tls", context)
+
+
+def _context(
+    policy: TlsPolicy,
+    check: ClientCheck | None,
+    certificates: dict[str, Any],
+    *,
+    alpn: tuple[str, ...],
+    **resumption: bool,
+) -> Any:
     validation: dict[str, Any] = {}
     if check is not None:
         validation["validation_context"] = {"trusted_ca": {"inline_string": check.ca_pem}}
-    context = DownstreamTlsContext(
+    return DownstreamTlsContext(
         common_tls_context={
             "tls_params": _PARAMS[policy],
             "alpn_protocols": alpn,
@@ -183,4 +216,3 @@ def _downstream(
         prefer_client_ciphers=True,
         **resumption,
     )
-    return extension("envoy.transport_sockets.tls", context)

@@ -17,6 +17,7 @@ from onehop.driver.envoy.http import render_http
 from onehop.driver.envoy.links import Links, routers_of
 from onehop.driver.envoy.listener import Chain, render_listener, tcp_chain
 from onehop.driver.envoy.proto import encode
+from onehop.driver.envoy.quic import Twins, alt_svc, twin_of
 from onehop.driver.envoy.resource import ResourceKey, ResourceType
 from onehop.driver.envoy.route import host_resource, render_host
 from onehop.driver.envoy.router import render_router
@@ -44,6 +45,7 @@ class Translator:
         self._secrets = SecretBook()
         self._links = Links()
         self._row_of: dict[ResourceKey, RowKey] = {}
+        self._twins = Twins(access_log)
         self.rows: dict[RowKey, Row] = {}
 
     def put(self, row: Row) -> list[ResourceKey]:
@@ -62,7 +64,7 @@ class Translator:
                 changed = self._refresh_secrets(self._secrets.put_certificate(row))
                 return changed + self._refresh_listeners(self._links.challengers_of(row.id))
             case ServerName():
-                return self._follow(self._secrets.put_name(row))
+                return self._follow(row.router, self._secrets.put_name(row))
             case Pool():
                 return self._put_pool(row, old)
             case PoolEndpoints():
@@ -84,7 +86,8 @@ class Translator:
             case Certificate():
                 return self._refresh_secrets(self._secrets.remove_certificate(row.id))
             case ServerName():
-                return self._follow(self._secrets.remove_name(row.router, row.hostname))
+                change = self._secrets.remove_name(row.router, row.hostname)
+                return self._follow(row.router, change)
             case Pool():
                 return self._withdraw((_cluster(row.id), _endpoints(row.id)))
             case PoolEndpoints():
@@ -92,12 +95,27 @@ class Translator:
                     return self._offer_endpoints(row.pool)
                 return self._withdraw((_endpoints(row.pool),))
             case Listener():
+                self._twins.touch(row)
                 routers = (_router(r) for r in routers_of(row) if not self.serves(r))
                 return self._withdraw((_listener(row.id), *routers))
             case VirtualHost():
                 return self._withdraw((_host(row),))
             case _:
                 assert_never(row)
+
+    def settle(self) -> list[ResourceKey]:
+        """Bring up to date what is rendered once for many rows; to be called after a batch."""
+        changed: list[ResourceKey] = []
+        for listener in self._twins.due():
+            resource = ResourceKey(ResourceType.LISTENER, twin_of(listener))
+            row = self.rows.get(RowKey(Table.LISTENER, listener))
+            twin = self._twins.render(row, self._secrets) if isinstance(row, Listener) else None
+            if twin is None:
+                changed += self._withdraw((resource,))
+            elif self._cache.put(resource, encode(twin)):
+                # No row's own: an HTTP/3 that Envoy does not take is no fault of the listener.
+                changed.append(resource)
+        return changed
 
     def revert(self, key: RowKey, old: Row | None) -> None:
         """Note that Envoy refused a row, and still serves what it had before."""
@@ -186,12 +204,14 @@ class Translator:
 
     def _put_listener(self, listener: Listener, old: Row | None) -> list[ResourceKey]:
         key = key_of(listener)
+        self._twins.touch(listener)
         changed: list[ResourceKey] = []
         if isinstance(old, Listener):
             left = (_router(r) for r in routers_of(old) if not self.serves(r))
             changed += self._withdraw(left)
         for router in routers_of(listener):
-            changed += self._offer(_router(router), encode(render_router(router)), key)
+            said = alt_svc(listener, router)
+            changed += self._offer(_router(router), encode(render_router(router, said)), key)
         return changed + self._offer_listener(listener)
 
     def _offer_listener(self, listener: Listener) -> list[ResourceKey]:
@@ -240,10 +260,12 @@ class Translator:
 
     # Certificates
 
-    def _follow(self, change: BookChange) -> list[ResourceKey]:
+    def _follow(self, router: RouterId, change: BookChange) -> list[ResourceKey]:
         changed = self._refresh_secrets(change.secrets)
-        for router in change.routers:
-            changed += self._refresh_listeners(self._links.listeners_of(router))
+        for key in self._links.listeners_of(router):
+            self._twins.touch(self.rows[key])
+        for static in change.routers:
+            changed += self._refresh_listeners(self._links.listeners_of(static))
         return changed
 
     def _refresh_secrets(self, names: Iterable[str]) -> list[ResourceKey]:
