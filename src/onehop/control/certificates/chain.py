@@ -12,6 +12,8 @@ from onehop.control.certificates.report import Shown
 from onehop.model.certificate import Certificate
 
 _UNNAMED: Final = "(no name)"
+_CURVES: Final = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+"""As people and ACME clients call them (FIPS 186-4)."""
 
 
 def read_chain(certificate: Certificate, hosts: Iterable[str]) -> Shown:
@@ -41,7 +43,8 @@ def _names(leaf: x509.Certificate) -> tuple[str, ...]:
         found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
         return ()
-    return tuple(sorted({name.lower() for name in found.get_values_for_type(x509.DNSName)}))
+    names = {_plain(name.lower()) for name in found.get_values_for_type(x509.DNSName)}
+    return tuple(sorted(names))
 
 
 def _key(leaf: x509.Certificate) -> str:
@@ -50,7 +53,7 @@ def _key(leaf: x509.Certificate) -> str:
         case rsa.RSAPublicKey() as key:
             return f"RSA {key.key_size}"
         case ec.EllipticCurvePublicKey() as key:
-            return f"ECDSA {key.curve.name}"
+            return f"ECDSA {_CURVES.get(key.curve.name, key.curve.name)}"
         case ed25519.Ed25519PublicKey():
             return "Ed25519"
         case other:
@@ -61,5 +64,10 @@ def _common_name(name: x509.Name) -> str:
     """Return the common name, else the organization: a CA may have no other one."""
     for kind in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME):
         for attribute in name.get_attributes_for_oid(kind):
-            return str(attribute.value)
+            return _plain(str(attribute.value))
     return _UNNAMED
+
+
+def _plain(text: str) -> str:
+    """Return somebody's text as it may be printed on a terminal."""
+    return text if text.isprintable() else ascii(text)

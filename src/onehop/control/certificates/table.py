@@ -71,7 +71,7 @@ def make_report(facts: CertificateFacts, secret: ObjectRef) -> CertificateReport
         standing=standing,
         shown=shown,
         phase=state.phase if state and demand else None,
-        next=_next(demand, state, shown, facts),
+        next=_next(state, facts) if demand else _unasked(shown, problems, facts.now),
         last_error=_unmade(demand, problems),
         problems=problems,
     )
@@ -141,21 +141,22 @@ def _is_under_way(state: State | None) -> bool:
     return state is not None and state.phase not in {Phase.VALID, Phase.FOREIGN}
 
 
-def _next(
-    demand: CertificateDemand | None,
-    state: State | None,
-    shown: Shown | None,
-    facts: CertificateFacts,
-) -> str:
-    if demand is not None and state is not None:
+def _next(state: State | None, facts: CertificateFacts) -> str:
+    """Return what happens next with a certificate that onehop makes."""
+    if state is not None:
         return next_text(state, facts.now)
-    if demand is not None:
-        if facts.leader.is_here:
-            return "is looked at in a moment"
-        return f"is seen to by the host that leads{_named_leader(facts.leader)}"
+    if facts.leader.is_here:
+        return "is looked at in a moment"
+    return f"is seen to by the host that leads{_named_leader(facts.leader)}"
+
+
+def _unasked(shown: Shown | None, problems: tuple[Problem, ...], now: float) -> str:
+    """Return what happens next with one that it does not make."""
+    if shown is None and problems:
+        return "nothing by onehop until that is mended"
     if shown is None:
         return "nothing by onehop: nobody asks it for a certificate"
-    if shown.not_after <= facts.now:
+    if shown.not_after <= now:
         return f"nothing by onehop: it ended on {day_text(shown.not_after)}, renew it"
     return f"nothing by onehop: who made it renews it before {day_text(shown.not_after)}"
 

@@ -251,7 +251,7 @@ def _about_shown(scene: Scene, host: str) -> Iterator[Step]:
     fallback = "" if host == ANY_HOST else fallback
     yield Step(
         topic="shown",
-        says=f"the certificate in Secret/{report.secret}{fallback}, issued by {shown.issued_by}"
+        says=f'the certificate in Secret/{report.secret}{fallback}, issued by "{shown.issued_by}"'
         f" for {names}, from {day_text(shown.not_before)} until {day_text(shown.not_after)},"
         f" {shown.key}, SHA-256 {shown.fingerprint[:16]}",
         is_good=True,

@@ -63,7 +63,7 @@ def _client_words(clients: str) -> str:
 
 
 def _shown_words(shown: Shown, *, fits: bool, is_over: bool) -> str:
-    until = f"issued by {shown.issued_by}, until {day_text(shown.not_after)}"
+    until = f'issued by "{shown.issued_by}", until {day_text(shown.not_after)}'
     if is_over:
         return f"{until}: clients refuse it, its time is over or yet to come"
     return until if fits else f"{until}: clients refuse it, it is for {', '.join(shown.names)}"
