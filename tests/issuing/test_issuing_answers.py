@@ -239,6 +239,33 @@ async def test_what_an_earlier_leader_left_stays_for_an_hour(world: World) -> No
     assert world.given == {challenge_of(http("new.example.com"))}
 
 
+async def test_a_leader_that_leads_again_begins_as_a_new_one(world: World) -> None:
+    """What it published in its first term is as old as any other's."""
+    responder = world.process()
+    await responder.publish(http("first.example.com"))
+    responder.take_over()
+    await responder.publish(http("second.example.com"))
+    assert len(world.given) == 2
+
+    world.clock.now = OLD_S + 1
+    await responder.sweep()
+
+    assert world.given == {challenge_of(http("second.example.com"))}
+
+
+async def test_an_entry_that_somebody_spoilt_is_mended(world: World) -> None:
+    """By the next write, whatever it is for."""
+    responder = world.process()
+    answer = http("a.example.com")
+    await responder.publish(answer)
+    entry = entry_of(challenge_of(answer))
+    world.cluster.patch(ANSWERS, {"data": {entry: "eA=="}})
+
+    await responder.publish(http("b.example.com"))
+
+    assert len(world.given) == 2
+
+
 async def test_what_was_taken_over_does_not_grow_old(world: World) -> None:
     """Nor does what a leader published itself, however long a CA takes."""
     await world.process().publish(http("a.example.com"))

@@ -65,7 +65,8 @@ class SharedAnswers:
         self._installation = installation
         self._confirmation = confirmation
         self._clock = clock
-        self._live: dict[str, Challenge] = {}
+        self._live: dict[str, bytes] = {}
+        self._shown: dict[str, str] = {}  # hosts of the live ones by TLS
         self._withdrawn: set[str] = set()
         self._left: dict[str, float] = {}
         self._kept: Secret | None = None
@@ -74,21 +75,27 @@ class SharedAnswers:
         self._done = 0
         self._failed: tuple[int, TransientError] | None = None
 
+    def take_over(self) -> None:
+        """Begin as a new leader does: what was published until now was left by an earlier one."""
+        for known in (self._live, self._shown, self._left, self._withdrawn):
+            known.clear()
+        self._kept = None
+
     async def publish(self, answer: ResponderAnswer) -> None:
         """Have every host give the answer from soon on.
 
         Raises:
             TransientError: not written, or the Secret is full: others must be done first.
         """
-        challenge = _challenge(answer)
-        entry = entry_of(challenge)
-        self._live[entry] = challenge
-        if _size(encode_challenges(self._live.values())) > LARGEST_BYTES:
-            del self._live[entry]
+        ((entry, data),) = encode_challenges((_challenge(answer),)).items()
+        if entry not in self._live and _size(self._live) + len(data) > LARGEST_BYTES:
             raise TransientError(
                 f"{self._secret} is full: {len(self._live)} hosts are being proven just now; "
                 f"{answer.host} waits until some of them are done"
             )
+        self._live[entry] = data
+        if isinstance(answer, AlpnAnswer):
+            self._shown[entry] = answer.host
         self._withdrawn.discard(entry)
         await self._write()
 
@@ -104,6 +111,7 @@ class SharedAnswers:
         """Stop giving the answer."""
         entry = entry_of(_challenge(answer))
         self._live.pop(entry, None)
+        self._shown.pop(entry, None)
         self._withdrawn.add(entry)
         await self._write()
 
@@ -147,16 +155,16 @@ class SharedAnswers:
         self._withdrawn.clear()
         if not self._live:
             return None
-        data = encode_challenges(self._live.values())
-        return await self._store.create(Secret(metadata=self._meta(), type=TYPE, data=data))
+        new = Secret(metadata=self._meta(), type=TYPE, data=dict(self._live))
+        return await self._store.create(new)
 
     async def _change(self, kept: Secret) -> Secret:
         why = why_foreign(kept.metadata, self._installation)
         if why:
             raise TransientError(f"{self._secret} is in our way: {why}; choose another name")
         have = kept.data or {}
-        want = encode_challenges(self._live.values())
-        coming = {entry: data for entry, data in want.items() if entry not in have}
+        want = dict(self._live)
+        coming = {entry: data for entry, data in want.items() if have.get(entry) != data}
         staying = self._staying({e: data for e, data in have.items() if e not in want})
         if _size(staying) + _size(want) > LARGEST_BYTES:
             staying = {}
@@ -172,7 +180,7 @@ class SharedAnswers:
         """Return which of the answers that are not ours stay."""
         now = self._clock()
         self._left = {entry: self._left.get(entry, now) for entry in left}
-        shown = {each.host for each in self._live.values() if isinstance(each, AlpnChallenge)}
+        shown = frozenset(self._shown.values())
         return {
             entry: data
             for entry, data in left.items()

@@ -118,7 +118,7 @@ class Fleet:
         try:
             async with asyncio.timeout(self._times.patience_s):
                 await self._here.until(entry)
-                while late := await self._late(entry):
+                while late := await self._late(entry):  # noqa: ASYNC110  others say it in the API
                     await asyncio.sleep(self._times.poll_s)
         except TimeoutError as err:
             names = ", ".join(late)
