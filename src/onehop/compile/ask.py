@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from onehop.cluster import Ingress, IngressClass
+from onehop.cluster import Ingress, IngressClass, ref_of
 from onehop.compile.backend import options_of
 from onehop.compile.ingress import INGRESS_INTENTS, IngressIntent, TlsClaim, class_of
 from onehop.compile.inputs import INGRESS_CLASSES, INGRESSES
@@ -98,7 +98,8 @@ def _saying(reader: Reader, ingress: Ingress, policy: Policy, options: Options) 
     """Return whom an Ingress asks; `true` is answered by its class if that names an issuer."""
     if policy.acme == _NOBODY:
         return None
-    of_class = _issuer_of(reader, class_of(reader, ingress))
+    found = class_of(reader, ingress)
+    of_class = reader.get(CLASS_ISSUERS, ref_of(found)) if found else None
     default = of_class or _DEFAULT
     if policy.acme is not None:
         return _Saying(default if policy.acme == _DEFAULT else policy.acme, ACME_FIELD)
@@ -110,12 +111,6 @@ def _saying(reader: Reader, ingress: Ingress, policy: Policy, options: Options) 
     if tls_acme == "false" or of_class is None:
         return None
     return _Saying(of_class, CLASS_FIELD)
-
-
-def _issuer_of(reader: Reader, found: IngressClass | None) -> str | None:
-    if found is None:
-        return None
-    return reader.get(CLASS_ISSUERS, ObjectRef("IngressClass", "", found.metadata.name))
 
 
 def _find_issuer(options: Options, saying: _Saying, subject: ObjectRef) -> IssuerOption | Problem:
