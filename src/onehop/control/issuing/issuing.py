@@ -17,12 +17,12 @@ import structlog
 
 from onehop.acme.engine import Engine
 from onehop.acme.issuer import CertificateWish, Issuer, KeyType
-from onehop.acme.port import Responder
 from onehop.acme.preflight import Preflight
 from onehop.acme.state import Phase, State
 from onehop.base.errors import RejectedError, TransientError
 from onehop.base.latest import Latest
 from onehop.compile.compiler import Compiler
+from onehop.control.issuing.answers import SharedAnswers
 from onehop.control.issuing.vault import SecretVault
 from onehop.control.pipeline import Pipeline
 from onehop.control.writeback import WriteBack
@@ -58,7 +58,7 @@ class AcmeIssuing:
         issuers: Iterable[Issuer],
         *,
         vault: SecretVault,
-        responder: Responder,
+        responder: SharedAnswers,
         preflight: Preflight | None,
         duties: Iterable[Duty],
         compiler: Compiler,
@@ -136,6 +136,7 @@ class AcmeIssuing:
 
     async def _lead(self, seen: int) -> int:
         """Run an engine until this host leads no more; return the revision that says so."""
+        self._responder.take_over()
         engine = self._engine = Engine(
             self._issuers,
             vault=self._vault,
@@ -172,8 +173,9 @@ class AcmeIssuing:
         while True:
             try:
                 await self._vault.sweep(frozenset(self._demands))
+                await self._responder.sweep()
             except (TransientError, RejectedError) as err:
-                log.warning("acme_records_not_swept", error=str(err))
+                log.warning("acme_secrets_not_swept", error=str(err))
             await asyncio.sleep(_SWEEP_S)
 
     def _report(self, state: State) -> None:
