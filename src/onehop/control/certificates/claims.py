@@ -76,10 +76,11 @@ def tell_claims(compiler: Compiler, host: str) -> Iterator[Step]:
     reader = compiler.reader()
     found = claimed(reader, host)
     foreign = tuple(_of_other_classes(compiler, host))
-    if found is None:
-        if not foreign:
-            yield _nobody(compiler, host)
-    else:
+    if found is None and tls_claimed(reader, host) is not None:
+        yield Step(topic="claims", says="no rule has it: HTTPS requests for it get 404")
+    elif found is None and not foreign:
+        yield _nobody(compiler, host)
+    if found is not None:
         yield Step(topic="claims", says=_claim_text(found, host), is_good=True)
         yield from _namespaces(reader, host)
     for ref, name in foreign:
