@@ -20,6 +20,17 @@ from onehop.model.ident import CertificateId
 HOUR: Final = dt.timedelta(hours=1)
 BEGIN: Final = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 END: Final = dt.datetime(2044, 1, 1, tzinfo=dt.UTC)
+_MAY_SIGN: Final = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 class Party:
@@ -46,10 +57,13 @@ class Ca(Party):
     def __init__(self, name: str = "Test CA") -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = _name(name)
+        identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
         certificate = (
             _builder(subject, key)
             .issuer_name(subject)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(_MAY_SIGN, critical=True)
+            .add_extension(identifier, critical=False)
             .sign(key, SHA256())
         )
         super().__init__(certificate, key)
@@ -68,6 +82,10 @@ class Ca(Party):
             _builder(_name(host), key, end)
             .issuer_name(self.certificate.subject)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
+                critical=False,
+            )
         )
         if url is not None:
             place = x509.AccessDescription(
@@ -114,7 +132,8 @@ class Ca(Party):
             revocation_time=fields.get("revoked_at"),
             revocation_reason=None,
         )
-        builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, signer.certificate)
+        encoding = fields.get("encoding", ocsp.OCSPResponderEncoding.HASH)
+        builder = builder.responder_id(encoding, signer.certificate)
         if fields.get("encloses", signer is not self):
             builder = builder.certificates([signer.certificate])
         return builder.sign(signer.key, SHA256()).public_bytes(Encoding.DER)
