@@ -23,7 +23,6 @@ from onehop.model.model import RowKey, Table
 ALPN: Final = "acme-tls/1"
 """RFC 8737, section 6.2."""
 
-_PATIENCE_S: Final = 5.0
 _LOOK_S: Final = 0.005
 _AT_ONCE: Final = 8
 
@@ -40,6 +39,7 @@ class Shown:
         served: what the data plane has acknowledged.
         listeners: those that end TLS for CAs.
         acknowledged: entries of the answers that the data plane says it has.
+        patience_s: how long we look; perhaps nobody can reach the listener from here.
 
     Attributes:
         entries: those that a CA will find.
@@ -50,11 +50,14 @@ class Shown:
         served: Served,
         listeners: tuple[ListenerId, ...],
         acknowledged: Latest[frozenset[str]],
+        *,
+        patience_s: float = 5.0,
     ) -> None:
         self.entries = Latest[frozenset[str]]()
         self._served = served
         self._listeners = listeners
         self._acknowledged = acknowledged
+        self._patience_s = patience_s
         self._turn = asyncio.Semaphore(_AT_ONCE)
         self._seen: frozenset[_Key] = frozenset()
 
@@ -72,13 +75,13 @@ class Shown:
         new = [key for key in wanted if key not in self._seen]
         self._seen = frozenset(wanted)
         try:
-            async with asyncio.timeout(_PATIENCE_S), asyncio.TaskGroup() as tasks:
+            async with asyncio.timeout(self._patience_s), asyncio.TaskGroup() as tasks:
                 for key in new:
                     _, host, fingerprint = key
                     tasks.create_task(self._until_shown(wanted[key], host, fingerprint))
         except TimeoutError:
             hosts = sorted({host for _, host, _ in new})
-            log.warning("challenges_not_seen", hosts=hosts, waited_s=_PATIENCE_S)
+            log.warning("challenges_not_seen", hosts=hosts, waited_s=self._patience_s)
 
     def _wanted(self) -> Iterator[tuple[Listener, str, str]]:
         for name in self._listeners:
