@@ -57,7 +57,13 @@ from onehop.cluster.slice import (
 )
 from onehop.compile import tunnel
 from onehop.compile.certificate import read_certificate
-from onehop.compile.ingress import CLASS_ANNOTATION
+from onehop.compile.challenge import (
+    CHALLENGE_PATH,
+    AlpnChallenge,
+    HttpChallenge,
+    encode_challenges,
+)
+from onehop.compile.ingress import CLASS_ANNOTATION, SOLVER_LABEL
 from onehop.compile.inputs import Held
 from onehop.compile.node import AUTOSCALER_TAINT, EXCLUDE_LABEL, ZONE_LABEL
 from onehop.compile.options import (
@@ -411,6 +417,35 @@ INGRESSES = st.builds(
     ),
 )
 
+SOLVERS = st.builds(
+    Ingress,
+    metadata=st.builds(
+        Meta,
+        name=st.sampled_from(("solver-1", "solver-2")),
+        namespace=NAMESPACES,
+        creation_timestamp=TIMES,
+        labels=st.sampled_from(({SOLVER_LABEL: "true"},) * 3 + (None, {SOLVER_LABEL: "false"})),
+    ),
+    spec=st.builds(
+        IngressSpec,
+        ingress_class_name=st.just("ours"),
+        rules=st.builds(
+            IngressRule,
+            host=HOSTS | HOSTS | st.just("z.test"),
+            http=st.builds(
+                HttpRule,
+                paths=st.builds(
+                    HttpPath,
+                    backend=_BACKENDS,
+                    path=st.sampled_from(("one", "two", "")).map(CHALLENGE_PATH.__add__)
+                    | st.just("/a"),
+                    path_type=st.sampled_from(("Exact", "ImplementationSpecific")),
+                ).map(lambda path: (path,)),
+            ),
+        ).map(lambda rule: (rule,)),
+    ),
+)
+
 PASSED = st.builds(
     Ingress,
     metadata=st.builds(
@@ -447,6 +482,36 @@ SECRETS = st.builds(
             {"ca.crt": chain_pem("ca.test")},
             {"ca.crt": b"junk"},
         )
+    ),
+)
+ANSWERS_REF = ObjectRef("Secret", "onehop-system", "answers")
+_PROVEN = st.sampled_from(("x.test", "x.test", "a.x.test", "z.test", "*.test", "b.a.test", "Bad"))
+_HTTP_CHALLENGES = st.builds(
+    HttpChallenge,
+    host=_PROVEN,
+    token=st.sampled_from(("one", "one", "two", "to/ken", "")),
+    body=st.sampled_from(("one.print", "two.print", "two.other", "one", "one.<b>")),
+)
+_ALPN_CHALLENGES = st.builds(
+    AlpnChallenge,
+    host=_PROVEN,
+    chain_pem=st.sampled_from(("x.test", "x.test", "a.x.test")).map(
+        lambda name: chain_pem(name).decode()
+    )
+    | st.just("junk"),
+    key_pem=st.sampled_from(("x.test", "x.test", "a.x.test")).map(
+        lambda name: key_pem(name).decode()
+    ),
+)
+ANSWERS = st.builds(
+    Secret,
+    metadata=st.just(Meta(name=ANSWERS_REF.name, namespace=ANSWERS_REF.namespace)),
+    type=st.just("Opaque"),
+    data=st.none()
+    | st.builds(
+        lambda challenges, junk: {**encode_challenges(challenges), **junk},
+        st.lists(_HTTP_CHALLENGES | _ALPN_CHALLENGES, max_size=4),
+        st.sampled_from(({}, {"junk": b"junk"}, {"later": b'{"type": "dns-01"}'})),
     ),
 )
 SECRET_REFS = st.builds(ObjectRef, st.just("Secret"), NAMESPACES, SECRET_NAMES)
@@ -537,6 +602,8 @@ OBJECTS = (
     | INGRESSES
     | CLASSES
     | SECRETS
+    | ANSWERS
+    | SOLVERS
     | NAMESPACE_OBJECTS
     | PLUGIN_OBJECTS
 )
@@ -572,6 +639,7 @@ ISSUERS = (IssuerOption(name="internal", has_dns=True), IssuerOption(name="letse
 
 OPTIONS = st.builds(
     Options,
+    answers=st.sampled_from((ANSWERS_REF, ANSWERS_REF, None)),
     issuers=st.sampled_from((ISSUERS, ISSUERS, ISSUERS[::-1], ISSUERS[1:], ())),
     allocation=st.sampled_from((AllocationSource.AUTO, *AllocationSource)),
     tunnel=st.sampled_from(TunnelKind),

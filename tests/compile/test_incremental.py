@@ -70,6 +70,7 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
         self.table = PaperTable()
         self.areas: set[Cidr] = set()
         self.network = Network()
+        self.challenges: frozenset[str] = frozenset()
         self.demands: tuple[CertificateDemand, ...] = ()
         self.returns: dict[Cidr, bool | None] = {}
 
@@ -109,6 +110,11 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
     @rule(target=refs, item=anything.INGRESSES, lane=LANES)
     def put_ingress(self, item: ClusterObject, lane: Lane) -> ObjectRef:
         """Ingresses fight for hosts, paths, certificates and what is left over."""
+        return self.put(item, lane)
+
+    @rule(target=refs, item=anything.ANSWERS | anything.SOLVERS, lane=LANES)
+    def put_answer(self, item: ClusterObject, lane: Lane) -> ObjectRef:
+        """A CA looks, by our leave or by cert-manager's."""
         return self.put(item, lane)
 
     def put(self, item: ClusterObject, lane: Lane = "later") -> ObjectRef:
@@ -198,6 +204,9 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
         if outcome.network:
             self.network = self.compiler.network()
         assert self.network == self.compiler.network()
+        if outcome.challenges:
+            self.challenges = self.compiler.challenges()
+        assert self.challenges == self.compiler.challenges()
         assert outcome.demands == (self.demands != self.compiler.demands())
         self.demands = self.compiler.demands()
 
@@ -229,6 +238,7 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
         assert self.compiler.wanted_areas() <= self.compiler.likely_areas()
         assert self.network == scratch.network()
         assert self.demands == scratch.demands()
+        assert self.challenges == scratch.challenges()
         wanted = self.compiler.wanted_return_paths()
         assert wanted == scratch.wanted_return_paths()
         for clients in wanted:

@@ -121,6 +121,8 @@ def _pointers(model: Model) -> Iterator[tuple[str, RowKey]]:
         else:
             for pool in listener.handler.pools:
                 yield listener.id, RowKey(Table.POOL, pool)
+            for challenge in listener.handler.challenges:
+                yield listener.id, RowKey(Table.CERTIFICATE, challenge.certificate)
     for host in model.hosts:
         for route in host.routes:
             if isinstance(route.action, Forward):

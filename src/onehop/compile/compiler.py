@@ -69,7 +69,7 @@ class Outcome(msgspec.Struct, frozen=True):
         wants_areas: whether `wanted_areas` are others now.
         network: whether `network` may return another one now.
         demands: whether `demands` returns others now.
-        challenges: whether `challenges` returns others now.
+        challenges: whether `challenges` may return others now.
     """
 
     change: Change = Change()
