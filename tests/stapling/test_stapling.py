@@ -195,6 +195,7 @@ async def test_it_vanishes_when_it_runs_out_and_no_newer_one_comes(clock: Clock)
         assert stage.reasons() == []  # clients ask the CA by themselves
         assert stage.stapling.counts() == {"missing": 1}
 
+        await until(lambda: "answered 503" in stage.why())
         stage.responder.behave = None
         clock.now += 200
         await until(stage.has_staple)
