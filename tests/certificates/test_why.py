@@ -78,9 +78,9 @@ def test_a_host_has_the_story_that_its_golden_file_tells(case: str) -> None:
     assert told.is_good is (case in GOOD)
 
 
-def test_a_host_that_is_found_elsewhere_says_where() -> None:
-    """What was looked at, what the outcome is, and what to do."""
-    story = _story(
+def led_elsewhere() -> HostStory:
+    """Return the story of a host that leads to somebody else."""
+    return _story(
         Phase.REFUSED,
         next_at=NOW + 720,
         last_error=str(ELSEWHERE),
@@ -88,6 +88,11 @@ def test_a_host_that_is_found_elsewhere_says_where() -> None:
         failures=3,
         findings=(ADMITTED, ELSEWHERE),
     )
+
+
+def test_a_host_that_is_found_elsewhere_says_where() -> None:
+    """What was looked at, what the outcome is, and what to do."""
+    story = led_elsewhere()
 
     check_golden(GOLDEN / "led-elsewhere.txt", printed(story))
     assert not story.is_good
