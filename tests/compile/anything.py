@@ -4,7 +4,7 @@ Much stands twice in a `sampled_from`: most objects should work together, or the
 when one of them changes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from hypothesis import strategies as st
 
@@ -60,6 +60,7 @@ from onehop.compile.certificate import read_certificate
 from onehop.compile.challenge import (
     CHALLENGE_PATH,
     AlpnChallenge,
+    Challenge,
     HttpChallenge,
     encode_challenges,
 )
@@ -503,16 +504,20 @@ _ALPN_CHALLENGES = st.builds(
         lambda name: key_pem(name).decode()
     ),
 )
+
+
+def answers_of(challenges: Iterable[Challenge], more: Mapping[str, bytes]) -> Secret:
+    """Return the Secret of answers with these challenges, and whatever else it may hold."""
+    return Secret(
+        metadata=Meta(name=ANSWERS_REF.name, namespace=ANSWERS_REF.namespace),
+        data={**encode_challenges(challenges), **more},
+    )
+
+
 ANSWERS = st.builds(
-    Secret,
-    metadata=st.just(Meta(name=ANSWERS_REF.name, namespace=ANSWERS_REF.namespace)),
-    type=st.just("Opaque"),
-    data=st.none()
-    | st.builds(
-        lambda challenges, junk: {**encode_challenges(challenges), **junk},
-        st.lists(_HTTP_CHALLENGES | _ALPN_CHALLENGES, max_size=4),
-        st.sampled_from(({}, {"junk": b"junk"}, {"later": b'{"type": "dns-01"}'})),
-    ),
+    answers_of,
+    st.lists(_HTTP_CHALLENGES | _ALPN_CHALLENGES, max_size=4),
+    st.sampled_from(({}, {"junk": b"junk"}, {"later": b'{"type": "dns-01"}'})),
 )
 SECRET_REFS = st.builds(ObjectRef, st.just("Secret"), NAMESPACES, SECRET_NAMES)
 
@@ -588,6 +593,18 @@ WORLD: tuple[ClusterObject, ...] = (
         ),
     ),
     Secret(metadata=Meta(name="tls1", namespace="a"), type="kubernetes.io/tls", data=GOOD),
+    answers_of(
+        (
+            HttpChallenge(host="x.test", token="one", body="one.print"),
+            HttpChallenge(host="z.test", token="two", body="two.print"),
+            AlpnChallenge(
+                host="x.test",
+                chain_pem=chain_pem("x.test").decode(),
+                key_pem=key_pem("x.test").decode(),
+            ),
+        ),
+        {},
+    ),
 )
 """A small cluster in which all works together."""
 

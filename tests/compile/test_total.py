@@ -163,6 +163,7 @@ def test_no_single_text_reaches_the_model(number: int) -> None:
     options = Options(
         address_pools=(anything.FIRST, anything.SECOND),
         shared=(SHARED,),
+        answers=anything.ANSWERS_REF,
         issuers=anything.ISSUERS,
     )
     for copy in hostile_copies(anything.WORLD[number]):
