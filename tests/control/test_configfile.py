@@ -89,6 +89,10 @@ def test_json_is_read_as_well(tmp_path: Path) -> None:
             "{tls: {defaultCertificate: shop}}",
             "tls.defaultCertificate: 'shop'; allowed is NAMESPACE/NAME of a Secret",
         ),
+        (
+            "{tls: {http3: true}, http: {acceptProxyProtocol: true}}",
+            "tls.http3: a PROXY header is of TCP",
+        ),
         ("{tls: {policy: old}}", "tls.policy: allowed is modern | intermediate, not 'old'"),
         ("{path: straight}", "path: allowed is auto | pod | local | node, not 'straight'"),
         ("{addresses: {shared: 1.2.3}}", "addresses.shared: '1.2.3'; allowed is one IP address"),

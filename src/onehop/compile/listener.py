@@ -38,6 +38,7 @@ def shared_listeners(options: Options) -> Iterator[Listener]:
                     tls=tls,
                     trusted_hops=options.trusted_hops,
                     tls_policy=options.tls_policy,
+                    http3=tls and options.http3,
                 ),
                 accepts_proxy_protocol=options.shared_accepts_proxy_protocol,
             )

@@ -117,6 +117,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         trusted_hops: proxies in front of the shared VIP whose X-Forwarded-For is believed.
         transparent_clients: networks that Pods answer through this host, as the operator says.
         tls_policy: which clients the shared VIP speaks TLS with.
+        http3: whether it speaks HTTP/3 as well.
         default_certificate: the Secret shown to clients there that ask for a name nobody has, or
             for none; and for hosts whose Ingress names no Secret.
         staples: whether CAs are asked about the certificates that are shown (OCSP).
@@ -142,6 +143,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     writes_back: bool = True
     trusted_hops: int = 0
     tls_policy: TlsPolicy = TlsPolicy.INTERMEDIATE
+    http3: bool = False
     default_certificate: ObjectRef | None = None
     staples: bool = True
     issuers: tuple[IssuerOption, ...] = ()

@@ -87,6 +87,7 @@ class TlsConfig(Section, frozen=True):
         policy: with which clients; see `TlsPolicy`.
         default_certificate: `namespace/name` of the Secret shown to clients that ask for a name
             nobody has, or for none.
+        http3: whether hosts are served over QUIC as well, on the same port.
         ocsp_stapling: whether CAs are asked about the certificates that are shown, and their
             answers shown with these.
         ocsp_responders: `http://HOST` or `http://HOST:PORT` of responders that may be asked though
@@ -95,6 +96,7 @@ class TlsConfig(Section, frozen=True):
 
     policy: TlsPolicy = TlsPolicy.INTERMEDIATE
     default_certificate: str | None = None
+    http3: bool = False
     ocsp_stapling: bool = True
     ocsp_responders: tuple[str, ...] = ()
 

@@ -90,6 +90,8 @@ def check_config(config: Config, *, name: str) -> None:
         fail("addresses.bind", "interface and none exclude each other; keep one")
     if config.ports.http == config.ports.https:
         fail("ports.https", f"{config.ports.https} is ports.http already")
+    if config.tls.http3 and config.http.accept_proxy_protocol:
+        fail("tls.http3", "a PROXY header is of TCP: not together with http.acceptProxyProtocol")
     for number, responder in enumerate(config.tls.ocsp_responders):
         if origin_of(responder) != responder.lower():
             fail(
@@ -139,6 +141,7 @@ def compile_options(config: Config, *, name: str = "config") -> Options:
         writes_back=config.cluster.manifests is None,
         trusted_hops=config.http.trusted_hops,
         tls_policy=config.tls.policy,
+        http3=config.tls.http3,
         default_certificate=_secret(
             config.tls.default_certificate, f"{name}: tls.defaultCertificate"
         ),
