@@ -37,6 +37,19 @@ CASES: Final = {
     "url-passthrough": ("tls-passthrough", "https://db.example.com/"),
     "url-passthrough-none": ("tls-passthrough-in-vain", "https://missing.example.com/"),
     "ingress-passthrough": ("tls-passthrough", "ingress/shop/apps"),
+    "url-challenge": (
+        "challenges-of-cert-manager",
+        "http://www.example.com/.well-known/acme-challenge/t-exact",
+    ),
+    "url-answer": (
+        "challenges-before-tenants",
+        "http://redirect.example.com/.well-known/acme-challenge/live",
+    ),
+    "url-no-challenge": (
+        "challenges-under-a-wildcard",
+        "http://x.api.example.com/.well-known/acme-challenge/t-api",
+    ),
+    "ingress-solver": ("challenges-of-cert-manager", "ingress/shop/cm-free"),
     "url-redirect": ("ingress-no-redirect-unless-asked", "http://asked.example.com/"),
     "url-default": ("ingress-default-backend", "http://nobody.example.com/x"),
     "ingress": ("ingress-hosts", "ingress/shop/hosts"),

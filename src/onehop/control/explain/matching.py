@@ -41,7 +41,7 @@ def routes_for(host: VirtualHost, hostname: str, path: str) -> tuple[Route, ...]
     return tuple(
         route
         for route in host.routes
-        if takes(route.match, path) and _fits(host.hostname, route.labels, hostname)
+        if takes(route.match, path) and _fits(host.hostname, route, hostname)
     )
 
 
@@ -63,9 +63,11 @@ def normal_path(path: str) -> str:
     return clean + "/" if is_folder and clean != "/" else clean
 
 
-def _fits(pattern: str, labels: Labels, hostname: str) -> bool:
-    """Tell whether the `*` of a host stands for as many labels as the route demands."""
-    if labels is Labels.ANY or not pattern.startswith("*."):
+def _fits(pattern: str, route: Route, hostname: str) -> bool:
+    """Tell whether the `*` of a host stands for what the route demands: one name, or labels."""
+    if route.hostname is not None:
+        return hostname == route.hostname
+    if route.labels is Labels.ANY or not pattern.startswith("*."):
         return True
     is_one = "." not in hostname.removesuffix(pattern[1:])
-    return is_one is (labels is Labels.ONE)
+    return is_one is (route.labels is Labels.ONE)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from onehop.compile.ingress import ANY_HOST, INGRESS_INTENTS, IngressIntent
+from onehop.compile.proof import PROOFS
 from onehop.control.explain.arrival import listener_step, shared_served, vip_step
 from onehop.control.explain.explanation import Branch, Outcome, OutcomeKind, Road, RouteStep
 from onehop.control.explain.facts import Facts
@@ -82,7 +83,7 @@ def roads_of_ingress(facts: Facts, ref: ObjectRef) -> Iterator[Road]:
         for host in listener.handler.passthroughs:
             if host.owner == ref:
                 yield passthrough_road(facts, listener, host)
-        for hostname in _hostnames(intent):
+        for hostname in _hostnames(facts, intent):
             row = facts.served.row(
                 RowKey(Table.HOST, f"{listener.handler.router_for(hostname)}/{hostname}")
             )
@@ -98,6 +99,9 @@ def roads_of_ingress(facts: Facts, ref: ObjectRef) -> Iterator[Road]:
                     )
 
 
-def _hostnames(intent: IngressIntent) -> list[str]:
+def _hostnames(facts: Facts, intent: IngressIntent) -> list[str]:
+    """Return the virtual hosts in which an Ingress may have routes."""
+    proofs = (facts.compiler.reader().get(PROOFS, claim.hostname) for claim in intent.solved)
     names = {claim.hostname for claim in intent.claims}
+    names |= {proof.place.hostname for proof in proofs if proof is not None}
     return sorted(names | {ANY_HOST} if intent.default is not None else names)

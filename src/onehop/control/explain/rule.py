@@ -6,6 +6,7 @@ from typing import assert_never
 from onehop.compile.host import claims_on
 from onehop.compile.ingress import ANY_HOST, CLAIMS_BY_HOST, DEFAULT_CLAIMS
 from onehop.compile.inputs import ONLY
+from onehop.compile.proof import PROOFS
 from onehop.control.explain.explanation import Branch, Loser, Outcome, OutcomeKind, RouteStep
 from onehop.control.explain.facts import Facts
 from onehop.control.explain.matching import names_for, routes_for, takes
@@ -26,6 +27,8 @@ NOTHING_THERE = Outcome(kind=OutcomeKind.RESPOND, says="404, no rule takes it")
 
 def route_step(facts: Facts, host: VirtualHost, route: Route) -> RouteStep:
     """Return a rule of a host by itself, whatever the request."""
+    if _is_proof(facts, host, route):
+        return _step(host, route, "a CA looks for it just now", ())
     same = same_path(facts, host, route)
     why = "the only one for this host and path" if not same else "the oldest for this host and path"
     return _step(host, route, why, same)
@@ -45,11 +48,19 @@ def step_of_request(
         *_less_exact(host, route, hostname, path),
         *_wider_hosts(facts, host, route, hostname, path),
     )
-    if _is_default(facts, host, route):
+    if _is_proof(facts, host, route):
+        why = "a CA looks for it just now, which comes before all rules"
+    elif _is_default(facts, host, route):
         why = "the oldest defaultBackend, for no rule takes it"
     else:
         why = f"{_host_words(host, route)}, {_path_words(route.match)}"
     return _step(host, route, why, lost)
+
+
+def _is_proof(facts: Facts, host: VirtualHost, route: Route) -> bool:
+    """Tell whether a route is there to prove a host to a CA."""
+    proof = facts.compiler.reader().get(PROOFS, route.hostname or host.hostname)
+    return proof is not None and any(each.id == route.id for each in proof.routes)
 
 
 def _is_default(facts: Facts, host: VirtualHost, route: Route) -> bool:
@@ -65,7 +76,7 @@ def _claimed(host: VirtualHost, route: Route) -> str:
 
 def _step(host: VirtualHost, route: Route, why: str, lost: tuple[Loser, ...]) -> RouteStep:
     return RouteStep(
-        host=host.hostname,
+        host=route.hostname or host.hostname,
         path_kind=route.match.kind.value,
         path=route.match.value,
         owner=str(route.owner) if route.owner is not None else None,
@@ -95,6 +106,8 @@ def rule_text(hostname: str, match: PathMatch) -> str:
 def same_path(facts: Facts, host: VirtualHost, route: Route) -> tuple[Loser, ...]:
     """Return the claims on the same host and path that are younger, and the younger defaults."""
     hostname = _claimed(host, route)
+    if _is_proof(facts, host, route):
+        return ()
     if _is_default(facts, host, route):
         return tuple(_younger_defaults(facts, route))
     return tuple(
@@ -123,9 +136,14 @@ def _elder(is_same: bool) -> str:  # noqa: FBT001  one question
 def _less_exact(host: VirtualHost, route: Route, hostname: str, path: str) -> Iterator[Loser]:
     for other in routes_for(host, hostname, path):
         if other is not route:
-            shorter = "a shorter prefix" if route.match.kind is PathKind.PREFIX else "only a prefix"
             rule = rule_text(host.hostname, other.match)
-            yield Loser(owner=str(other.owner), rule=rule, why=shorter)
+            yield Loser(owner=str(other.owner), rule=rule, why=_less(other.match, route.match))
+
+
+def _less(other: PathMatch, taken: PathMatch) -> str:
+    if other == taken:
+        return "the same path, and a CA comes first"
+    return "a shorter prefix" if taken.kind is PathKind.PREFIX else "only a prefix"
 
 
 def _wider_hosts(
