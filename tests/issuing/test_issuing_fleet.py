@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from onehop.base.errors import TransientError
 from onehop.base.latest import Latest
 from onehop.control.issuing.fleet import Fleet, FleetTimes
-from onehop.control.issuing.host import ANSWERS, HOST_LEASES, beat
+from onehop.control.issuing.host import ANSWERS, HOST_LEASES, beat, this_instance
 from onehop.control.issuing.name import host_name
 from onehop.kube import Client
 from onehop.lab.api import put, read
@@ -39,7 +40,9 @@ class Host:
     def __init__(self, name: str, client: Client, times: FleetTimes, clock: Clock) -> None:
         self.name = name
         self.acknowledged = Latest[frozenset[str]]()
-        self.fleet = Fleet(client, NAMESPACE, name, self.acknowledged, times=times, clock=clock)
+        self.fleet = Fleet(
+            client, NAMESPACE, name, self.acknowledged, instance="", times=times, clock=clock
+        )
 
     def serves(self, *entries: str) -> None:
         self.acknowledged.put(frozenset(entries))
@@ -66,13 +69,13 @@ class Balancer:
             for host in hosts:
                 task = group.create_task(host.fleet.run())
                 stack.callback(task.cancel)
-            await until(lambda: {host_name(h.name) for h in hosts} <= set(self.leases))
+            await until(lambda: {host_name(h.name, "") for h in hosts} <= set(self.leases))
             yield
 
     def crashed(self, name: str, *entries: str, lasts_s: int = 40) -> None:
         """Leave the Lease of a host that has been cut down."""
         body = beat(name, entries, lasts_s=lasts_s, wall=datetime.now(UTC))
-        metadata = {**body["metadata"], "name": host_name(name), "namespace": NAMESPACE}
+        metadata = {**body["metadata"], "name": host_name(name, ""), "namespace": NAMESPACE}
         lease = {"apiVersion": HOST_LEASES.api_version, "kind": "Lease", **body}
         put(self.cluster.store, lease | {"metadata": metadata})
 
@@ -81,7 +84,7 @@ class Balancer:
         return self.cluster.names(LEASES)
 
     def lease(self, name: str) -> dict[str, Any]:
-        return read(self.cluster.store, LEASES, NAMESPACE, host_name(name))
+        return read(self.cluster.store, LEASES, NAMESPACE, host_name(name, ""))
 
 
 @pytest.fixture
@@ -176,7 +179,7 @@ async def test_a_dead_host_stops_counting_when_its_lease_has_run_out(balancer: B
 
         balancer.clock.now = 41.0
         await settles(waiting)
-        await until(lambda: balancer.leases == ["onehop-host-lb-1"])
+        await until(lambda: balancer.leases == [host_name("lb-1", "")])
 
         assert one.fleet.hosts == ()
 
@@ -207,7 +210,7 @@ async def test_a_host_that_ends_in_good_order_is_not_waited_for(balancer: Balanc
     async with balancer.running(one):
         async with balancer.running(two):
             pass
-        assert balancer.leases == ["onehop-host-lb-1"]
+        assert balancer.leases == [host_name("lb-1", "")]
 
         async with asyncio.timeout(10):
             await one.fleet.everywhere(ENTRY)
@@ -218,9 +221,9 @@ async def test_a_host_that_comes_back_makes_its_lease_anew(balancer: Balancer) -
     one = balancer.host("lb-1")
     async with balancer.running(one):
         balancer.cluster.store.delete(
-            balancer.cluster.store.registry.named(LEASES), (NAMESPACE, host_name("lb-1"))
+            balancer.cluster.store.registry.named(LEASES), (NAMESPACE, host_name("lb-1", ""))
         )
-        await until(lambda: balancer.leases == ["onehop-host-lb-1"])
+        await until(lambda: balancer.leases == [host_name("lb-1", "")])
 
 
 async def test_a_beat_goes_on_after_trouble_with_the_api(balancer: Balancer) -> None:
@@ -263,6 +266,34 @@ async def test_an_api_that_does_not_answer_is_waited_for_no_longer_than_a_host(
 
     with pytest.raises(TransientError, match="no answer after"):
         await one.fleet.everywhere(ENTRY)
+
+
+async def test_two_onehops_on_one_host_wait_for_each_other(
+    balancer: Balancer, client: Client
+) -> None:
+    """They have one name and two state directories; a restart changes neither."""
+    first, second, restarted = (
+        Fleet(
+            client,
+            NAMESPACE,
+            "lb-1",
+            Latest[frozenset[str]](),
+            instance=this_instance(Path(state)),
+            times=FAST,
+        )
+        for state in ("/var/lib/onehop", "/var/lib/onehop-b", "/var/lib/onehop")
+    )
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(fleet.run()) for fleet in (first, second)]
+        await until(lambda: first.hosts == second.hosts == ("lb-1",))
+        leases = balancer.leases
+        running.append(tasks.create_task(restarted.run()))
+        await until(lambda: restarted.hosts == ("lb-1",))
+
+        assert balancer.leases == leases
+        assert len(leases) == 2
+        for task in running:
+            task.cancel()
 
 
 async def test_another_programs_leases_are_not_hosts(balancer: Balancer) -> None:

@@ -60,13 +60,15 @@ USUAL: Final = FleetTimes()
 
 
 class Fleet:
-    """Implements `Confirmation` by Leases `onehop-host-HOSTNAME`.
+    """Implements `Confirmation` by Leases `onehop-host-HOSTNAME-DIGEST`.
 
     Args:
         client: of the cluster.
         namespace: where the Leases are.
-        hostname: this host; no other may have the same.
+        hostname: of this host, for people.
         acknowledged: the entries that our data plane serves now.
+        instance: tells us from any other onehop, but not from ourselves after a restart
+            (`this_instance`).
         times: see there.
         clock: seconds; it must go on while we are stopped.
     """
@@ -78,13 +80,14 @@ class Fleet:
         hostname: str,
         acknowledged: Latest[frozenset[str]],
         *,
+        instance: str,
         times: FleetTimes = USUAL,
         clock: Callable[[], float] = boot_time,
     ) -> None:
         self._client = client
         self._namespace = namespace
         self._hostname = hostname
-        self._name = host_name(hostname)
+        self._name = host_name(hostname, instance)
         self._here = Here(acknowledged)
         self._times = times
         self._clock = clock

@@ -7,6 +7,7 @@ of two machines: a Lease has run out when whoever looks has not seen it change f
 
 from collections.abc import Iterable
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +18,7 @@ from onehop.kube import Collection
 from onehop.kube.lease_record import LeaseSpec, micro_time
 
 COMPONENT: Final = "load-balancer-host"
+_MACHINE_ID: Final = Path("/etc/machine-id")
 ANSWERS: Final = "onehop.dev/acme-answers"
 _BRIEF: Final = 12
 """So many characters of an entry's name: 2^48 names for the few thousand that fit in a Secret."""
@@ -41,6 +43,19 @@ class HostLease(msgspec.Struct, frozen=True, kw_only=True):
 HOST_LEASES: Final = Collection(
     kind="Lease", api_version="coordination.k8s.io/v1", plural="leases", struct=HostLease
 )
+
+
+def this_instance(state: Path) -> str:
+    """Return what tells this onehop from others, and is the same after a restart.
+
+    Two of them may run on one host, and hosts may share a name; but no two share a state
+    directory, and machines differ by machine-id(5) where there is one.
+    """
+    try:
+        machine = _MACHINE_ID.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        machine = ""
+    return f"{machine} {state}"
 
 
 def beat(hostname: str, entries: Iterable[str], *, lasts_s: int, wall: datetime) -> dict[str, Any]:

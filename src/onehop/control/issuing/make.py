@@ -7,10 +7,11 @@ from onehop.compile.compiler import Compiler
 from onehop.compile.listener import shared_listeners
 from onehop.control.acmeconfig import answers_secret, public_addresses, read_issuers
 from onehop.control.config import Config
-from onehop.control.configfile import compile_options
+from onehop.control.configfile import compile_options, state_directory
 from onehop.control.issuing.answers import SharedAnswers
 from onehop.control.issuing.confirmation import Alone, Confirmation
 from onehop.control.issuing.fleet import Fleet
+from onehop.control.issuing.host import this_instance
 from onehop.control.issuing.issuing import AcmeIssuing
 from onehop.control.issuing.secrets import ApiSecrets, SecretStore
 from onehop.control.issuing.shown import Shown
@@ -38,7 +39,13 @@ def make_issuing(
     confirmation: Confirmation
     if origin.client is not None:
         store = ApiSecrets(origin.client, write_back.is_leader)
-        confirmation = Fleet(origin.client, namespace, socket.gethostname(), shown.entries)
+        confirmation = Fleet(
+            origin.client,
+            namespace,
+            socket.gethostname(),
+            shown.entries,
+            instance=this_instance(state_directory(config)),
+        )
     else:
         assert origin.secrets is not None  # noqa: S101  a folder, and there are issuers
         store = origin.secrets

@@ -32,9 +32,14 @@ def record_name(secret: ObjectRef) -> str:
     return _name(RECORD, f"{secret.namespace}.{secret.name}")
 
 
-def host_name(hostname: str) -> str:
-    """Return the name of the Lease of a host of the load balancer."""
-    return _name(HOST, hostname.lower())
+def host_name(hostname: str, instance: str) -> str:
+    """Return the name of the Lease of a host of the load balancer.
+
+    Args:
+        hostname: for people.
+        instance: what tells two onehops apart that run on one host, or on clones of one.
+    """
+    return _name(HOST, f"{hostname.lower()}-{_digest(instance)[:8]}")
 
 
 def is_subdomain(text: str) -> bool:
@@ -50,4 +55,8 @@ def _name(prefix: str, about: str) -> str:
     name = f"{prefix}-{about}"
     if _SUBDOMAIN.match(about) and is_subdomain(name):
         return name
-    return f"{prefix}.{hashlib.sha256(about.encode()).hexdigest()[:32]}"
+    return f"{prefix}.{_digest(about)[:32]}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
