@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -53,17 +54,30 @@ class Pebble(NamedTuple):
 
 
 @contextlib.contextmanager
-def running_pebble(
+def running_pebble(  # noqa: PLR0913  its knobs, by name
     folder: Path,
     *,
     env: Mapping[str, str] | None = None,
     config: Mapping[str, Any] | None = None,
     dns_server: str | None = None,
+    dns_port: int | None = None,
     is_strict: bool = True,
+    log: Path | None = None,
 ) -> Generator[Pebble]:
-    """Start Pebble, with pebble-challtestsrv beside it unless another DNS server is given."""
+    """Start Pebble, with pebble-challtestsrv beside it unless another DNS server is given.
+
+    Args:
+        folder: for its files.
+        env: over the quick and kind one of most tests.
+        config: over what pebble.json says by default.
+        dns_server: `address:port` that says where hosts lead, in place of pebble-challtestsrv.
+        dns_port: of pebble-challtestsrv; any free one by default.
+        is_strict: whether Pebble insists on what old clients forget.
+        log: where Pebble writes what it is asked and does; None throws that away.
+    """
     ca = make_ca(folder)
-    acme, manage, http, tls, dns, dns_manage = free_ports(6)
+    acme, manage, http, tls, any_dns, dns_manage = free_ports(6)
+    dns = dns_port or any_dns
     settings = {
         "listenAddress": f"127.0.0.1:{acme}",
         "managementListenAddress": f"127.0.0.1:{manage}",
@@ -88,7 +102,7 @@ def running_pebble(
     with contextlib.ExitStack() as stack:
         if dns_server is None:
             stack.enter_context(running(challtestsrv, {}, dns_manage))
-        stack.enter_context(running(command, base_env | dict(env or {}), acme))
+        stack.enter_context(running(command, base_env | dict(env or {}), acme, log=log))
         wait_for(manage)
         yield Pebble(
             directory=f"https://127.0.0.1:{acme}/dir",
@@ -102,14 +116,19 @@ def running_pebble(
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], env: Mapping[str, str], port: int) -> Generator[None]:
+def running(
+    command: Sequence[str], env: Mapping[str, str], port: int, *, log: Path | None = None
+) -> Generator[None]:
     """Have a program listening on a port of loopback, and gone afterwards."""
-    with subprocess.Popen(
-        bound_to_parent(command),
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **env},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
+    with (
+        (log or Path(os.devnull)).open("ab") as output,
+        subprocess.Popen(
+            bound_to_parent(command),
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **env},
+            stdout=output,
+            stderr=output,
+        ) as process,
+    ):
         try:
             wait_for(port)
             yield

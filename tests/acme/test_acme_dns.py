@@ -3,7 +3,7 @@
 import contextlib
 import json
 import ssl
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -12,46 +12,13 @@ from aiohttp import web
 from onehop.acme.issuer import Rfc2136, Webhook
 from onehop.acme.leaf import read_leaf
 from onehop.model.certificate import SecretText
-from tests.acme.pebble import Pebble, free_ports, running, running_pebble
+from tests.acme.knot import TSIG, running_knot
+from tests.acme.pebble import Pebble, free_ports, running_pebble
 from tests.acme.responder import LiveResponder
 from tests.acme.world import issuer_of, tended, wish
 
-_KNOT = """
-server:
-    listen: 127.0.0.1@{port}
-    rundir: {folder}
-database:
-    storage: {folder}/db
-key:
-  - id: onehop
-    algorithm: hmac-sha256
-    secret: {secret}
-acl:
-  - id: ours
-    key: onehop
-    action: update
-zone:
-  - domain: example.com
-    storage: {folder}
-    zonefile-sync: -1
-    acl: ours
-"""
-_TSIG = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="
 
-
-@contextlib.contextmanager
-def running_knot(folder: Path) -> Generator[int]:
-    """Run Knot DNS with one zone that a key may update; yields its port."""
-    (port,) = free_ports(1)
-    records = ("@ 60 SOA ns hostmaster 1 60 60 600 60", "@ 60 NS ns", "ns A 127.0.0.1")
-    (folder / "example.com.zone").write_text("\n".join(("$ORIGIN example.com.", *records, "")))
-    (folder / "db").mkdir()
-    (folder / "knot.conf").write_text(_KNOT.format(port=port, folder=folder, secret=_TSIG))
-    with running(("knotd", "-c", str(folder / "knot.conf")), {}, port):
-        yield port
-
-
-def solver_at(port: int, secret: str = _TSIG) -> Rfc2136:
+def solver_at(port: int, secret: str = TSIG) -> Rfc2136:
     return Rfc2136(
         server="127.0.0.1", port=port, tsig_name="onehop", tsig_secret=SecretText(secret)
     )

@@ -44,12 +44,24 @@ class Ca:
 
 
 @contextlib.asynccontextmanager
-async def ca_in(folder: Path, *, env: Mapping[str, str] | None = None) -> AsyncGenerator[Ca]:
-    """Run Pebble and its DNS, which says that every host leads to the shared address."""
+async def ca_in(
+    folder: Path,
+    *,
+    env: Mapping[str, str] | None = None,
+    dns_port: int | None = None,
+    dns_server: str | None = None,
+) -> AsyncGenerator[Ca]:
+    """Run Pebble and its DNS, which says that every host leads to the shared address.
+
+    With another DNS server, that one says where hosts lead.
+    """
     ports = {"httpPort": 80, "tlsPort": 443}
     folder.mkdir(exist_ok=True)
-    with running_pebble(folder, config=ports, env=env) as pebble:
-        await pebble.set_dns("set-default-ipv4", ip=SHARED)
+    with running_pebble(
+        folder, config=ports, env=env, dns_port=dns_port, dns_server=dns_server
+    ) as pebble:
+        if pebble.dns:
+            await pebble.set_dns("set-default-ipv4", ip=SHARED)
         yield Ca(pebble, folder)
 
 

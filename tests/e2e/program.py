@@ -188,7 +188,7 @@ def _socket(endpoint: dict[str, Any]) -> str:
 
 @contextlib.asynccontextmanager
 async def running(
-    folder: Path, config: Json, *flags: str, waits: bool = True
+    folder: Path, config: Json, *flags: str, waits: bool = True, within: tuple[str, ...] = ()
 ) -> AsyncGenerator[Onehop]:
     """Run onehop until the context ends; whatever happens, nothing of it is left.
 
@@ -197,9 +197,10 @@ async def running(
         config: the configuration; `state` and `listen.metrics` are filled in if need be.
         flags: further arguments.
         waits: until it is ready.
+        within: a command that runs its arguments as a command, such as `env` or `unshare`.
     """
     path, config = write_config(folder, config)
-    program = Onehop(await _start(path, flags), folder, config)
+    program = Onehop(await _start(path, flags, within), folder, config)
     try:
         if waits:
             await until(program.is_ready, "onehop is ready")
@@ -219,11 +220,12 @@ def write_config(folder: Path, config: Json) -> tuple[Path, Json]:
     return path, whole
 
 
-async def _start(config_file: Path, flags: tuple[str, ...]) -> asyncio.subprocess.Process:
+async def _start(
+    config_file: Path, flags: tuple[str, ...], within: tuple[str, ...]
+) -> asyncio.subprocess.Process:
+    command = (*within, str(ONEHOP), "run", "--config", str(config_file), *flags)
     with config_file.with_name("onehop.log").open("ab") as log:
-        return await asyncio.create_subprocess_exec(
-            ONEHOP, "run", "--config", config_file, *flags, stdout=log, stderr=log
-        )
+        return await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
