@@ -14,6 +14,7 @@ import msgspec
 
 from bench import (
     namespace,
+    row_acme,
     row_edit,
     row_endpoint,
     row_ingress,
@@ -39,6 +40,7 @@ ROWS: Final = (
     *row_ladder.ROWS,
     *row_throughput.ROWS,
     *row_tls.ROWS,
+    *row_acme.ROWS,
 )
 
 

@@ -120,6 +120,13 @@ def ingress(
     }
 
 
+def wishing_ingress(number: int, issuer: str) -> Json:
+    """Return an Ingress that asks for a certificate."""
+    wishing = ingress(number, annotations={"onehop.dev/acme": issuer})
+    wishing["spec"]["tls"] = [{"hosts": [host(number)], "secretName": f"route-{number}-tls"}]
+    return wishing
+
+
 def probed_ingress(number: int) -> Json:
     """Return what gateway-api-bench's probe makes: two header filters and a rule to nowhere."""
     nowhere = {"service": {"name": "does-not-exist", "port": {"number": 80}}}

@@ -137,12 +137,16 @@ class World:
         self._product = self._floor = None
 
     @contextlib.contextmanager
-    def started_product(self) -> Generator[Running]:
-        """Start a product with nothing remembered; it need not serve yet."""
+    def started_product(self, **more: object) -> Generator[Running]:
+        """Start a product with nothing remembered; it need not serve yet.
+
+        Args:
+            more: sections of its configuration beside the usual ones.
+        """
         with tempfile.TemporaryDirectory(prefix="ohs-", dir="/tmp") as state:
             self.state = Path(state) / "s"
             config = Path(state) / "onehop.json"
-            config.write_text(json.dumps(self._config()))
+            config.write_text(json.dumps(self._config() | more))
             command = (str(Path(sys.executable).parent / "onehop"), "run", "--config", str(config))
             environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
             with running(command, self.log("product"), environment=environment) as process:
