@@ -9,6 +9,7 @@ from rich.console import Console
 from onehop.acme.state import Phase, State
 from onehop.cli.cert_text import print_list, print_report, print_story
 from onehop.compile.certificate import read_certificate
+from onehop.control.certificates.chain import ChainReader, read_chain
 from onehop.control.certificates.facts import CertificateFacts, TlsNaming, gather_facts
 from onehop.control.certificates.report import (
     CertificateList,
@@ -47,6 +48,7 @@ def scene_of_story(
         states=states or {},
         demands=known.compiler.demands(),
         problems=known.compiler.problems(),
+        chains=ChainReader(),
         now=now,
     )
     return Scene(facts=facts, compiler=known.compiler, served=known.served)
@@ -85,7 +87,7 @@ def facts_of(
         leader=leader,
         demands={SECRET: demand} if is_asked else {},
         states={SECRET: at} if at is not None else {},
-        certificates={name: shown} if shown is not None else {},
+        chains={name: read_chain(shown)} if shown is not None else {},
         shown_for={name: hosts} if shown is not None else {},
         named={SECRET: (naming,)},
         **more,

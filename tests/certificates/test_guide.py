@@ -5,6 +5,7 @@ from typing import Final, get_args
 import msgspec
 
 from onehop.acme.state import Phase
+from onehop.control.certificates.chain import read_chain
 from onehop.control.certificates.facts import CertificateFacts, TlsNaming
 from onehop.control.certificates.report import CertificateList, HostStory, Renewal, Standing
 from onehop.control.certificates.table import make_list
@@ -60,7 +61,7 @@ def _facts() -> CertificateFacts:
                 Phase.VALID, secrets["shop"], renews_at=NOW + 42 * DAY_S, is_in_window=True
             ),
         },
-        certificates={CertificateId("web/shop-tls"): good},
+        chains={CertificateId("web/shop-tls"): read_chain(good)},
         shown_for={CertificateId("web/shop-tls"): hosts["shop"]},
         named={
             secrets[name]: (
@@ -73,7 +74,7 @@ def _facts() -> CertificateFacts:
             )
             for name in names
         },
-        problems=(missing,),
+        problems={missing.subject: (missing,)},
     )
 
 

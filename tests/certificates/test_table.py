@@ -140,7 +140,7 @@ def test_a_bad_secret_is_failing_though_its_last_good_form_is_shown() -> None:
         message="tls.key in Secret/shop/web-tls does not belong to it; the last good one is shown",
         severity=Severity.WARNING,
     )
-    facts = facts_of(shown=GOOD, is_asked=False, problems=(kept,))
+    facts = facts_of(shown=GOOD, is_asked=False, problems={WEB: (kept,)})
 
     report = _only(make_reports(facts))
 
@@ -163,7 +163,7 @@ def test_problems_of_others_are_left_out() -> None:
         message="not understood",
     )
 
-    report = _only(make_reports(facts_of(problems=(*others, asking))))
+    report = _only(make_reports(facts_of(problems={WEB: (*others, asking)})))
 
     assert report.problems == (asking,)
 

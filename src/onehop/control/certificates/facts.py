@@ -8,9 +8,10 @@ from onehop.acme.state import State
 from onehop.compile.backend import options_of
 from onehop.compile.compiler import Compiler
 from onehop.compile.ingress import INGRESS_INTENTS
+from onehop.control.certificates.chain import Chain, ChainReader
 from onehop.control.certificates.report import Leader
 from onehop.control.served import Served
-from onehop.model.certificate import Certificate, CertificateDemand, ServerName
+from onehop.model.certificate import CertificateDemand, ServerName
 from onehop.model.ident import CertificateId, ObjectRef
 from onehop.model.problem import Problem
 
@@ -33,21 +34,22 @@ class CertificateFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         states: by the engine of this host; empty where another one leads.
-        certificates: those that the data plane has.
+        chains: the certificates that the data plane has.
         shown_for: by certificate, the names that clients ask for and are shown it.
         named: by Secret, where objects name it, the oldest first.
         default: the operator's own, for names that nobody has.
+        problems: by the object that they are about.
     """
 
     now: float
     leader: Leader = Leader()
     demands: Mapping[ObjectRef, CertificateDemand] = {}
     states: Mapping[ObjectRef, State] = {}
-    certificates: Mapping[CertificateId, Certificate] = {}
+    chains: Mapping[CertificateId, Chain] = {}
     shown_for: Mapping[CertificateId, tuple[str, ...]] = {}
     named: Mapping[ObjectRef, tuple[TlsNaming, ...]] = {}
     default: ObjectRef | None = None
-    problems: tuple[Problem, ...] = ()
+    problems: Mapping[ObjectRef, tuple[Problem, ...]] = {}
 
     @property
     def needs_leader(self) -> bool:
@@ -62,7 +64,8 @@ def gather_facts(  # noqa: PLR0913  who knows something, by name
     leader: Leader,
     states: Mapping[ObjectRef, State],
     demands: Iterable[CertificateDemand],
-    problems: tuple[Problem, ...],
+    problems: Iterable[Problem],
+    chains: ChainReader,
     now: float,
 ) -> CertificateFacts:
     """Return what is known now; its cost grows with the number of Ingresses and certificates."""
@@ -71,17 +74,24 @@ def gather_facts(  # noqa: PLR0913  who knows something, by name
         leader=leader,
         demands={demand.secret: demand for demand in demands},
         states=states,
-        certificates=served.certificates(),
+        chains=chains.read(served.certificates()),
         shown_for=_shown_for(served),
         named=_named(compiler),
         default=options_of(compiler.reader()).default_certificate,
-        problems=problems,
+        problems=_by_subject(problems),
     )
 
 
 def certificate_id(secret: ObjectRef) -> CertificateId:
     """Return the id of the certificate that a Secret gives."""
     return CertificateId(f"{secret.namespace}/{secret.name}")
+
+
+def _by_subject(problems: Iterable[Problem]) -> Mapping[ObjectRef, tuple[Problem, ...]]:
+    found: dict[ObjectRef, list[Problem]] = {}
+    for problem in problems:
+        found.setdefault(problem.subject, []).append(problem)
+    return {subject: tuple(sorted(about)) for subject, about in found.items()}
 
 
 def _shown_for(served: Served) -> Mapping[CertificateId, tuple[str, ...]]:

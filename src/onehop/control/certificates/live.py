@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from onehop.compile.compiler import Compiler
+from onehop.control.certificates.chain import ChainReader
 from onehop.control.certificates.facts import CertificateFacts, gather_facts
 from onehop.control.certificates.renewal import renew
 from onehop.control.certificates.report import (
@@ -38,6 +39,7 @@ class LiveCertificates:
         self._write_back = write_back
         self._issuing = issuing
         self._problems = problems
+        self._chains = ChainReader()
 
     def list(self) -> CertificateList:
         """Return how each is doing."""
@@ -64,5 +66,6 @@ class LiveCertificates:
             states=self._issuing.states(),
             demands=self._compiler.demands(),
             problems=self._problems(),
+            chains=self._chains,
             now=time.time(),
         )

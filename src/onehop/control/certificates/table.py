@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from onehop.acme.state import Phase, State
-from onehop.control.certificates.chain import read_chain
+from onehop.control.certificates.chain import covers
 from onehop.control.certificates.facts import CertificateFacts, certificate_id
 from onehop.control.certificates.report import (
     CertificateList,
@@ -99,10 +99,20 @@ def summarize(reports: Iterable[CertificateReport]) -> CertificateSummary:
 
 def _shown(facts: CertificateFacts, secret: ObjectRef) -> Shown | None:
     name = certificate_id(secret)
-    certificate = facts.certificates.get(name)
-    if certificate is None:
+    chain, hosts = facts.chains.get(name), facts.shown_for.get(name, ())
+    if chain is None:
         return None
-    return read_chain(certificate, facts.shown_for.get(name, ()))
+    return Shown(
+        fingerprint=chain.fingerprint,
+        not_before=chain.not_before,
+        not_after=chain.not_after,
+        names=chain.names,
+        key=chain.key,
+        issued_by=chain.issued_by,
+        chain_top=chain.top,
+        hosts=hosts,
+        uncovered=tuple(host for host in hosts if not covers(chain.names, host)),
+    )
 
 
 def _standing(
@@ -188,15 +198,14 @@ def _with_state(report: CertificateReport, state: State) -> CertificateReport:
 
 def _problems(facts: CertificateFacts, secret: ObjectRef) -> Iterator[Problem]:
     """Yield the problems that are about a Secret: its own, and those of who names it."""
-    places = {(naming.owner, naming.field) for naming in facts.named.get(secret, ())}
-    owners = {owner for owner, _ in places}
-    for problem in facts.problems:
-        if problem.reason in _STATED:
-            continue
-        is_named = (problem.subject, problem.field.partition("].")[0] + "]") in places
-        is_asked = problem.subject in owners and is_about_asking(problem)
-        if is_named or is_asked or problem.subject == secret:
-            yield problem
+    yield from facts.problems.get(secret, ())
+    namings = facts.named.get(secret, ())
+    for owner in dict.fromkeys(naming.owner for naming in namings):
+        fields = {naming.field for naming in namings if naming.owner == owner}
+        for problem in facts.problems.get(owner, ()):
+            is_named = f"{problem.field.partition(']')[0]}]" in fields  # the entry, not its part
+            if problem.reason not in _STATED and (is_named or is_about_asking(problem)):
+                yield problem
 
 
 def is_about_asking(problem: Problem) -> bool:

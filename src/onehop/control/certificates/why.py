@@ -106,8 +106,8 @@ def _passed(scene: Scene, host: str, past: Passthrough, steps: list[Step]) -> Ho
 
 def _good_end(scene: Scene, host: str) -> str:
     row = server_name_for(scene.served, host)
-    certificate = scene.facts.certificates.get(row.certificate) if row is not None else None
-    until = f", until {day_text(certificate.not_after)}" if certificate is not None else ""
+    chain = scene.facts.chains.get(row.certificate) if row is not None else None
+    until = f", until {day_text(chain.not_after)}" if chain is not None else ""
     return f"clients see a valid certificate{until}"
 
 
@@ -132,8 +132,8 @@ def _demand(scene: Scene, host: str, tls: TlsClaimed | None) -> CertificateDeman
 
 def _about_tls_of(scene: Scene, found: Claimed, *, decides: bool) -> Iterator[Step]:
     """Yield what is wrong with the TLS of those who have the host, and give it none."""
-    for problem in scene.facts.problems:
-        if problem.subject in found.owners and problem.field.startswith("spec.tls"):
+    for problem in (each for owner in found.owners for each in scene.facts.problems.get(owner, ())):
+        if problem.field.startswith("spec.tls"):
             yield _problem_step(problem, is_good=False if decides else None)
 
 
@@ -212,8 +212,7 @@ def _problems(
     kind = class_of(scene.compiler.reader(), ingress) if isinstance(ingress, Ingress) else None
     if kind is not None:
         of_class = ObjectRef("IngressClass", "", kind.metadata.name)
-        at_class = (each for each in scene.facts.problems if each.subject == of_class)
-        found |= dict.fromkeys(filter(is_about_asking, at_class))
+        found |= dict.fromkeys(filter(is_about_asking, scene.facts.problems.get(of_class, ())))
     for problem in found:
         named = {word.strip(",;:") for word in problem.message.split()}.intersection(report.hosts)
         if not _is_seen(problem) and (not named or named & {host, tls.by}):

@@ -3,8 +3,7 @@
 from onehop.compile.compiler import Compiler
 from onehop.compile.demand import DEMANDS
 from onehop.compile.ingress import ANY_HOST
-from onehop.control.certificates.chain import covers, read_chain
-from onehop.control.certificates.report import Shown
+from onehop.control.certificates.chain import Chain, covers, read_chain
 from onehop.control.certificates.shown import server_name_for
 from onehop.control.certificates.words import day_text
 from onehop.control.explain.explanation import TlsStep
@@ -23,11 +22,11 @@ def tls_step(facts: Facts, handler: ForwardHttp, hostname: str) -> TlsStep:
     if row is None or certificate is None:
         says = f"no certificate for it: the handshake fails{_client_words(clients)}"
         return TlsStep(policy=handler.tls_policy, says=says, client_certificate=clients)
-    secret, shown = secret_of(row.certificate), read_chain(certificate, ())
+    secret, shown = secret_of(row.certificate), read_chain(certificate)
     demand, state = _demand(facts.compiler, secret), facts.states.get(secret)
     phase = state.phase if state is not None and demand is not None else None
     fits = hostname == ANY_HOST or covers(shown.names, hostname)
-    is_over = facts.now is not None and not shown.not_before <= facts.now < shown.not_after
+    is_over = facts.now is not None and not shown.is_valid_at(facts.now)
     made = f", ordered from {demand.issuer}" if demand is not None else ""
     made += f" ({phase})" if phase is not None else ""
     return TlsStep(
@@ -62,7 +61,7 @@ def _client_words(clients: str) -> str:
     return f"; clients {'must' if clients == 'required' else 'may'} show a certificate"
 
 
-def _shown_words(shown: Shown, *, fits: bool, is_over: bool) -> str:
+def _shown_words(shown: Chain, *, fits: bool, is_over: bool) -> str:
     until = f'issued by "{shown.issued_by}", until {day_text(shown.not_after)}'
     if is_over:
         return f"{until}: clients refuse it, its time is over or yet to come"
