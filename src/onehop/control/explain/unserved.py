@@ -20,7 +20,8 @@ def why_unserved(
         return "no certificate is shown for it, so TLS handshakes fail: see onehop cert why"
     kinds = {road.outcome.kind for road in roads}
     if kinds == {OutcomeKind.RESPOND}:
-        return f"nothing serves it: {roads[0].outcome.says}"
+        says = roads[0].outcome.says
+        return f"{'no Pod is asked' if says.startswith('200') else 'nothing serves it'}: {says}"
     if OutcomeKind.FORWARD in kinds and not any(pool.members for pool in pools):
         return "no Pod is ready, so there is nobody to send to"
     return None
