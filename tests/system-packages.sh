@@ -14,6 +14,7 @@ command -v pebble >/dev/null || packages+=(pebble)
 command -v knotd >/dev/null || packages+=(knot)
 command -v setpriv >/dev/null || packages+=(util-linux)
 command -v wrk >/dev/null || packages+=(wrk)
+command -v openssl >/dev/null || packages+=(openssl)
 [ ${#packages[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" -ne 0 ]; then
     echo "not installed here, because that needs root: ${packages[*]}"

@@ -1,0 +1,109 @@
+"""Certificates with their CA's OCSP answer, through a real Envoy and OpenSSL's client."""
+
+import datetime as dt
+import ssl
+from typing import Final
+
+import msgspec
+import pytest
+from cryptography.x509 import ocsp
+
+from onehop.driver.envoy.tls import certificate_pair
+from onehop.model.certificate import Certificate, ServerName
+from onehop.model.listener import ForwardHttp
+from onehop.model.model import Row
+from onehop.model.route import Respond
+from tests.driver_envoy.world import (
+    ADDRESS,
+    HTTPS,
+    connected,
+    envoy,
+    free_port,
+    host,
+    listener,
+    route,
+    trusting,
+    until,
+)
+from tests.stapling.ca import HOUR, Ca, Party, certificate_of
+from tests.stapling.client import shown_status
+
+pytestmark = pytest.mark.envoy
+
+NAME: Final = "www.a.example"
+CA: Final = Ca()
+
+
+def rows(certificate: Certificate, port: int) -> tuple[Row, ...]:
+    """Return a host that shows a certificate."""
+    return (
+        certificate,
+        ServerName(router=HTTPS, hostname=NAME, certificate=certificate.id),
+        listener(port, ForwardHttp(router=HTTPS, tls=True)),
+        host(NAME, route(Respond(status=200)), router=HTTPS),
+    )
+
+
+def stapled(leaf: Party, response: bytes | None) -> Certificate:
+    return msgspec.structs.replace(certificate_of(leaf, CA), ocsp=response)
+
+
+def now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC).replace(microsecond=0)
+
+
+async def test_an_answer_comes_and_goes_without_dropping_a_connection() -> None:
+    """It is part of the certificate, which travels by SDS."""
+    leaf, port = CA.leaf(NAME), free_port()
+    async with envoy() as world:
+        await world.serve(*rows(stapled(leaf, None), port))
+        async with connected(port, tls=trusting(CA.pem), sni=NAME) as client:
+            assert await shown_status(ADDRESS, port, NAME) == ""
+
+            await world.serve(*rows(stapled(leaf, CA.says(leaf, now())), port))
+            assert await shown_status(ADDRESS, port, NAME) == "good"
+
+            at = now() - HOUR
+            status = ocsp.OCSPCertStatus.REVOKED
+            revoked = CA.says(leaf, now(), status=status, revoked_at=at)
+            await world.serve(*rows(stapled(leaf, revoked), port))
+            assert await shown_status(ADDRESS, port, NAME) == "revoked"
+
+            await world.serve(*rows(stapled(leaf, None), port))
+            assert await shown_status(ADDRESS, port, NAME) == ""
+            assert (await client.ask(NAME)).status == 200
+
+
+async def test_envoy_itself_shows_no_answer_that_has_run_out() -> None:
+    """So nothing false is shown even if we are not there to take it back."""
+    leaf, port = CA.leaf(NAME), free_port()
+    short = CA.says(leaf, now() - HOUR, lives=HOUR + dt.timedelta(seconds=3))
+    async with envoy() as world:
+        await world.serve(*rows(stapled(leaf, short), port))
+        assert await shown_status(ADDRESS, port, NAME) == "good"
+
+        async def has_vanished() -> bool:
+            return await shown_status(ADDRESS, port, NAME) == ""
+
+        await until(has_vanished)
+
+
+async def test_envoy_takes_no_certificate_that_demands_an_answer_and_has_none() -> None:
+    """Which is why compile gives it none; with the answer it is served."""
+    leaf, port = CA.leaf(NAME, must_staple=True), free_port()
+    async with envoy() as world:
+        await world.serve(*rows(stapled(leaf, None), port))
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            async with connected(port, tls=trusting(CA.pem), sni=NAME):
+                pass
+
+        await world.serve(*rows(stapled(leaf, CA.says(leaf, now())), port))
+        assert await shown_status(ADDRESS, port, NAME) == "good"
+
+
+def test_a_rendered_configuration_for_people_has_no_answer() -> None:
+    """It is a few hundred bytes that nobody can read."""
+    leaf = CA.leaf(NAME)
+
+    assert "ocsp_staple" not in certificate_pair(stapled(leaf, b"x"), redact=True)
+    assert "ocsp_staple" in certificate_pair(stapled(leaf, b"x"), redact=False)
