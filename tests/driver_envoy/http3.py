@@ -57,7 +57,8 @@ class H3Client(QuicConnectionProtocol):
         self._http.send_headers(stream, headers, end_stream=True)
         self.transmit()
         async with asyncio.timeout(10):
-            await self._ended.wait()
+            while not self._ended.is_set() and not self.is_closed:
+                await self._ended.wait()
         if self.is_closed:
             raise ConnectionError("closed before the response ended")
         return H3Reply(int(self._headers[":status"]), self._headers, self._body.decode())
