@@ -6,7 +6,7 @@ from onehop.compile.ingress import INGRESS_INTENTS
 from onehop.compile.service import SERVICE_INTENTS
 from onehop.control.explain.explanation import OutcomeKind, PoolStep, Road
 from onehop.control.explain.facts import Facts
-from onehop.control.explain.target import Meant, ObjectTarget
+from onehop.control.explain.target import Meant, ObjectTarget, UrlTarget
 from onehop.model.ident import ObjectRef
 
 
@@ -17,7 +17,8 @@ def why_unserved(
     if not roads:
         return _without_road(facts, meant) if isinstance(meant, ObjectTarget) else "no road"
     if all(road.listener.tls is not None and road.listener.tls.secret is None for road in roads):
-        return "no certificate is shown for it, so TLS handshakes fail: see onehop cert why"
+        host = meant.host if isinstance(meant, UrlTarget) else "HOST"
+        return f"there is no certificate for it, so TLS handshakes fail: see onehop cert why {host}"
     kinds = {road.outcome.kind for road in roads}
     if kinds == {OutcomeKind.RESPOND}:
         says = roads[0].outcome.says
