@@ -8,8 +8,9 @@ import pytest
 from onehop.base.errors import RejectedError
 from onehop.driver.envoy import render_config, validate_config
 from onehop.model.address import Cidr
+from onehop.model.certificate import challenge_certificate
 from onehop.model.ident import ListenerId, RouterId
-from onehop.model.listener import ClientCheck, ForwardHttp, ForwardTcp, ForwardUdp
+from onehop.model.listener import ClientCheck, ForwardHttp, ForwardTcp, ForwardUdp, TlsChallenge
 from onehop.model.model import Model, Row, model_of
 from onehop.model.pool import (
     BackendProtocol,
@@ -161,3 +162,13 @@ def test_a_rendering_holds_no_private_key() -> None:
 def test_nothing_is_rendered_as_nothing() -> None:
     """An empty Model is an empty configuration."""
     assert render_config(Model()) == {"static_resources": {}}
+
+
+def test_a_challenge_whose_certificate_is_missing_is_passed_over() -> None:
+    """Rows come one by one; the listener serves all the others."""
+    shown = TlsChallenge(hostname="a.example", certificate=challenge_certificate("a.example"))
+    secure = ForwardHttp(router=HTTPS, tls=True, challenges=(shown,))
+
+    rendered = render_config(model_of((listener(443, secure),)))
+
+    assert rendered == {"static_resources": {}}

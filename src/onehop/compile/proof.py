@@ -15,13 +15,13 @@ from typing import Final
 import msgspec
 
 from onehop.compile.answers import ANSWERS, HTTP_HOSTS, HostAnswers
-from onehop.compile.challenge import CHALLENGE_PATH
+from onehop.compile.challenge import CHALLENGE_PATH, HttpChallenge
 from onehop.compile.hostkey import HostKey, plain_host_for
 from onehop.compile.ingress import SOLVED_HOSTS
 from onehop.compile.rule import Claim
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.ident import ObjectRef
-from onehop.model.problem import Problem, Reason
+from onehop.model.problem import Problem, Reason, quoted
 from onehop.model.route import PathKind, PathMatch, Respond, Route
 
 
@@ -39,40 +39,39 @@ def proofs_in(reader: Reader, key: HostKey) -> tuple[Route, ...]:
 
 def _compute(reader: Reader, host: str) -> Cell[Proof]:
     place = plain_host_for(reader, host)
-    name = None if host == place.hostname else host
     answers = reader.get(ANSWERS, host) or HostAnswers()
-    routes = {
-        match: Route(
-            id=f"acme:{host}:{challenge.token}",
-            owner=None,
-            match=match,
-            hostname=name,
-            action=Respond(status=200, body=challenge.body),
-        )
-        for challenge in answers.http
-        for match in (PathMatch(PathKind.EXACT, f"{CHALLENGE_PATH}{challenge.token}"),)
-    }
+    routes = {route.match: route for route in map(_answer, answers.http)}
     problems: list[Problem] = []
     intents = sorted(reader.unordered(SOLVED_HOSTS, host), key=lambda intent: intent.age_key)
     for intent in intents:
         for claim in intent.solved:
             if claim.hostname != host:
                 continue
-            match = claim.plain.match
-            if match in routes:
-                problems.append(_lost(intent.ref, claim, routes[match].owner))
-            else:
-                routes[match] = msgspec.structs.replace(claim.plain, hostname=name)
+            winner = routes.setdefault(claim.plain.match, claim.plain)
+            if winner is not claim.plain:
+                problems.append(_lost(intent.ref, claim, winner))
+    if place.hostname != host:
+        narrow = (msgspec.structs.replace(route, hostname=host) for route in routes.values())
+        return Cell(Proof(place, tuple(narrow)), tuple(problems))
     return Cell(Proof(place, tuple(routes.values())), tuple(problems))
 
 
-def _lost(loser: ObjectRef, claim: Claim, winner: ObjectRef | None) -> Problem:
+def _answer(challenge: HttpChallenge) -> Route:
+    return Route(
+        id=f"acme:{challenge.host}:{challenge.token}",
+        owner=None,
+        match=PathMatch(PathKind.EXACT, f"{CHALLENGE_PATH}{challenge.token}"),
+        action=Respond(status=200, body=challenge.body),
+    )
+
+
+def _lost(loser: ObjectRef, claim: Claim, winner: Route) -> Problem:
     return Problem(
         subject=loser,
         field=f"spec.rules[host={claim.hostname}]",
         reason=Reason.CONFLICT,
-        message=f"the challenge {claim.plain.match.value} of host {claim.hostname} is answered by"
-        f" {winner or 'onehop itself'}; this Ingress gets no request for it",
+        message=f"the challenge {quoted(claim.plain.match.value)} of host {claim.hostname} is"
+        f" answered by {winner.owner or 'onehop itself'}; this Ingress gets no request for it",
     )
 
 
