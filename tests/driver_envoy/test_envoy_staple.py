@@ -88,7 +88,7 @@ async def test_envoy_itself_shows_no_answer_that_has_run_out() -> None:
 
 
 async def test_envoy_takes_no_certificate_that_demands_an_answer_and_has_none() -> None:
-    """Clients would wait in vain, which is why compile withholds it; with the answer it is shown."""
+    """Clients would wait in vain: so compile withholds it. With the answer it is shown."""
     leaf, port = CA.leaf(NAME, must_staple=True), free_port()
     good = rows(stapled(leaf, CA.says(leaf, now())), port)
     async with envoy() as world:
