@@ -181,6 +181,21 @@ def test_a_solvers_label_proves_its_own_host_alone(host: str) -> None:
             assert value != path or (name or hostname) == host
 
 
+def test_one_ingress_may_solve_several_hosts() -> None:
+    """Each path stands in the place of its own host."""
+    one, two = (
+        ingress(host, "solver", f"{CHALLENGE_PATH}{token}", {SOLVER_LABEL: "true"})
+        for host, token in (("x.test", "one"), ("y.test", "two"))
+    )
+    spec = msgspec.structs.replace(one.spec, rules=(one.spec.rules or ()) + (two.spec.rules or ()))
+    compiler = settled(ingress("x.test"), msgspec.structs.replace(one, spec=spec))
+
+    assert routes_of(compiler) == {
+        "*": [(f"{CHALLENGE_PATH}two", "y.test")],
+        "x.test": [(f"{CHALLENGE_PATH}one", None), ("/", None)],
+    }
+
+
 @pytest.mark.parametrize("path", ["/", "/admin", "/.well-known/acme-challenge/a/b", CHALLENGE_PATH])
 def test_a_solvers_label_takes_no_other_path(path: str) -> None:
     """The older Ingress keeps it, and no route is put before its routes."""
