@@ -65,8 +65,10 @@ class H3Client(QuicConnectionProtocol):
 
 
 @asynccontextmanager
-async def h3_connected(port: int, name: str, chain_pem: str) -> AsyncGenerator[H3Client]:
-    """Open a connection that trusts one certificate."""
+async def h3_connected(
+    port: int, name: str, chain_pem: str, *, address: str = ADDRESS
+) -> AsyncGenerator[H3Client]:
+    """Open a connection that trusts one certificate, or those that it signed."""
     configuration = QuicConfiguration(
         is_client=True,
         alpn_protocols=H3_ALPN,
@@ -75,7 +77,7 @@ async def h3_connected(port: int, name: str, chain_pem: str) -> AsyncGenerator[H
         idle_timeout=2.0,
     )
     async with connect(
-        ADDRESS, port, configuration=configuration, create_protocol=H3Client
+        address, port, configuration=configuration, create_protocol=H3Client
     ) as client:
         assert isinstance(client, H3Client)
         yield client

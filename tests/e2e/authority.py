@@ -56,10 +56,15 @@ class Authority:
             "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
         }
 
+    @property
+    def pem(self) -> str:
+        """The authority's own certificate."""
+        return self._pem.decode()
+
     def client(self) -> ssl.SSLContext:
         """Return a client's context that trusts this authority and nobody else."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(cadata=self._pem.decode())
+        context.load_verify_locations(cadata=self.pem)
         return context
 
     def _builder(
