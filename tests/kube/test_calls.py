@@ -171,6 +171,35 @@ async def test_a_merge_patch_carries_its_precondition(server: Scripted, client: 
     assert request.query["fieldManager"] == "onehop"
 
 
+async def test_a_deletion_carries_its_precondition(server: Scripted, client: Client) -> None:
+    """As `DeleteOptions`; without one, there is no body."""
+    bodies: list[Any] = []
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        bodies.append(await request.json() if request.can_read_body else None)
+        return web.json_response({"kind": "Status", "status": "Success"})
+
+    server.answer = answer
+    await client.delete(SERVICES, "shop", "web", resource_version="7")
+    await client.delete(SERVICES, "shop", "web")
+
+    assert bodies == [{"preconditions": {"resourceVersion": "7"}}, None]
+    assert [request.method for request in server.requests] == ["DELETE", "DELETE"]
+
+
+async def test_a_list_can_be_of_labels(server: Scripted, client: Client) -> None:
+    """The selector is passed on as it is."""
+    server.says({"kind": "ServiceList", "metadata": {"resourceVersion": "1"}, "items": []})
+    selection = Selection(namespace="shop", labels="app=web,tier!=test")
+
+    assert [page.items async for page in client.pages(SERVICES, selection)] == [()]
+
+    (request,) = server.requests
+    assert request.path == "/api/v1/namespaces/shop/services"
+    assert request.query["labelSelector"] == "app=web,tier!=test"
+    assert "fieldSelector" not in request.query
+
+
 async def test_a_right_can_be_asked_for(server: Scripted, client: Client) -> None:
     """SelfSubjectAccessReview, with only what was said."""
     server.says({"status": {"allowed": True}})
