@@ -1,5 +1,7 @@
 """HTTP/3, by a client of another make, through a real Envoy."""
 
+import socket
+
 import pytest
 
 from onehop.model.ident import ObjectRef, RouterId
@@ -8,6 +10,7 @@ from onehop.model.model import Row
 from onehop.model.route import Respond
 from tests.driver_envoy.http3 import h3_connected
 from tests.driver_envoy.world import (
+    ADDRESS,
     HTTPS,
     Backend,
     Identity,
@@ -146,3 +149,16 @@ async def test_hosts_that_look_at_clients_and_hosts_that_are_passed_through_have
 
     assert (told.status, told.headers.get("alt-svc")) == (200, None)
     assert answers == [421, 421]
+
+
+async def test_https_goes_on_if_somebody_else_has_the_udp_port() -> None:
+    """No row is refused for it; that something is amiss is told."""
+    port = free_port()
+    async with backend("web") as web, envoy() as world:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind((ADDRESS, port))
+            await world.serve(*rows(port, web, {ONE: SITE}))
+            async with connected(port, tls=trusting(SITE.chain_pem), sni=ONE) as client:
+                assert (await client.ask(ONE)).body == "web"
+
+        assert world.driver.describe()["quarantined"] == "1"

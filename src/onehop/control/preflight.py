@@ -107,12 +107,15 @@ def _state(config: Config) -> Finding:
 
 def _ports(config: Config) -> Iterator[Finding]:
     host, port = parse_listen(config.listen.metrics, name="config")
-    wanted = [("metrics", host, port)]
+    tcp, udp = socket.SOCK_STREAM, socket.SOCK_DGRAM
+    wanted = [("metrics", host, port, tcp)]
     for vip in compile_options(config).shared:
-        wanted += [("shared VIP", vip, n) for n in (config.ports.http, config.ports.https)]
+        wanted += [("shared VIP", vip, n, tcp) for n in (config.ports.http, config.ports.https)]
+        if config.tls.http3:
+            wanted.append(("shared VIP, HTTP/3", vip, config.ports.https, udp))
     is_running = _runs_here(config)
-    for what, address, number in wanted:
-        finding = _port(what, address, number)
+    for what, address, number, kind in wanted:
+        finding = _port(what, address, number, kind)
         if is_running and finding.said == os.strerror(errno.EADDRINUSE):
             said = "taken, by the onehop that runs here"
             finding = Finding(check=finding.check, is_good=True, said=said)
@@ -126,18 +129,19 @@ def _runs_here(config: Config) -> bool:
         return probe.connect_ex(str(control_socket(config))) == 0
 
 
-def _port(what: str, address: str, port: int) -> Finding:
+def _port(what: str, address: str, port: int, kind: socket.SocketKind) -> Finding:
     check = f"{what} {address}:{port}"
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with contextlib.closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with contextlib.closing(socket.socket(family, kind)) as probe:
+        if kind is socket.SOCK_STREAM:  # of UDP, two sockets that say so would share the port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_IP, _IP_FREEBIND, 1)  # the VIP may not be bound yet
         try:
             probe.bind((address, port))
         except OSError as err:
             advice = {
-                errno.EADDRINUSE: "stop what listens there (ss -ltnp), or choose another port",
+                errno.EADDRINUSE: "stop what listens there (ss -lntup), or choose another port",
                 errno.EACCES: "run as root, or grant CAP_NET_BIND_SERVICE, or use a high port",
             }.get(err.errno or 0, "choose an address of this host")
             return Finding(check=check, is_good=False, said=err.strerror or "?", advice=advice)

@@ -23,6 +23,8 @@ class Capability(StrEnum):
     BODY_LIMIT = "body-limit"
     PROXY_PROTOCOL_OUT = "proxy-protocol-out"
     TRANSPARENT = "transparent"
+    TLS_PASSTHROUGH = "tls-passthrough"
+    HTTP3 = "http3"
 
 
 class Refusal(msgspec.Struct, frozen=True):
