@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import yaml
 
-from onehop.control.config import BgpConfig, Config
+from onehop.control.acmeconfig import AcmeConfig, IssuerConfig
+from onehop.control.config import BgpConfig, ClusterConfig, Config
 from onehop.control.issuing.rights import issuing_rights
 from onehop.control.preflight import needed_rights
 from onehop.kube import Right
@@ -74,6 +75,18 @@ def test_certificates_by_acme_have_roles_of_their_own() -> None:
     assert set(granted) == set(issuing_rights("onehop-system"))
     assert len(granted) == len(set(granted))
     assert not set(granted) & set(_granted(_load(RBAC)))
+
+
+def test_the_right_to_write_secrets_is_asked_for_with_issuers_only() -> None:
+    """By `onehop check`, and in the namespace that the configuration names."""
+    cluster = ClusterConfig(namespace="edge")
+    acme = AcmeConfig(issuers=(IssuerConfig(name="letsencrypt"),))
+    without = set(needed_rights(Config(cluster=cluster)))
+
+    assert not without & set(issuing_rights("edge"))
+    assert set(needed_rights(Config(cluster=cluster, acme=acme))) == without | set(
+        issuing_rights("edge")
+    )
 
 
 def test_no_role_uses_a_wildcard() -> None:

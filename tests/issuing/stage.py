@@ -65,6 +65,19 @@ class Cluster:
 
         self.on_asked = asked
 
+    def restless(self, *refs: ObjectRef) -> None:
+        """Let somebody change Secrets just before each patch."""
+        edits = 0
+
+        def asked(access: Asked) -> None:
+            nonlocal edits
+            edits += 1
+            if access.verb == "patch":
+                for ref in refs:
+                    self.patch(ref, {"metadata": {"annotations": {"edit": str(edits)}}})
+
+        self.on_asked = asked
+
     def put_secret(self, ref: ObjectRef, **more: Any) -> None:
         """Create or replace a Secret; `metadata` is added to its name."""
         metadata = {"name": ref.name, "namespace": ref.namespace, **more.pop("metadata", {})}

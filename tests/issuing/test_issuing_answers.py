@@ -198,6 +198,18 @@ async def test_somebody_who_writes_in_between_costs_a_second_look(world: World) 
     assert {each.host for each in world.given} == {"a.example.com", "c.example.com"}
 
 
+async def test_somebody_who_never_stops_writing_is_left_for_later(world: World) -> None:
+    """A few attempts, then the engine's own patience."""
+    responder = world.process()
+    await responder.publish(http("a.example.com"))
+    world.cluster.restless(ANSWERS)
+
+    with pytest.raises(TransientError, match="all the time"):
+        await responder.publish(http("b.example.com"))
+
+    assert world.cluster.writes <= 6
+
+
 async def test_a_secret_that_somebody_deleted_is_made_again(world: World) -> None:
     """With all that is live; also when nothing new was to be written, once it was missed."""
     responder = world.process()

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import yaml
+from structlog.testing import capture_logs
 
 from onehop.acme.port import Foreign, Held
 from onehop.base.errors import TransientError
@@ -89,9 +90,12 @@ async def test_a_crash_before_the_rename_leaves_what_was_there(
 
 
 async def test_a_directory_that_cannot_be_written_is_named(place: FolderPlace) -> None:
-    """The operator reads which one."""
+    """The operator reads which one; it does not keep anything from starting."""
     place.directory.parent.mkdir()
     place.directory.write_text("a file, not a directory")
+    with capture_logs() as logged:
+        place.process()
+    assert [line["event"] for line in logged] == ["kept_secrets_unreadable"]
 
     with pytest.raises(TransientError, match=str(place.directory)):
         await vault_of(place.process()).store(WEB_TLS, BUNDLE)

@@ -160,11 +160,13 @@ def _read_all(directory: Path) -> list[Secret]:
     """Return what was written before; a damaged file is named in the log and stays."""
     found: list[Secret] = []
     try:
-        paths = sorted(directory.glob(f"*{_SUFFIX}"))
+        paths = sorted(directory.iterdir())
+    except FileNotFoundError:
+        return found
     except OSError as err:
         log.warning("kept_secrets_unreadable", path=str(directory), error=str(err))
         return found
-    for path in paths:
+    for path in (path for path in paths if path.suffix == _SUFFIX):
         try:
             found.append(msgspec.json.decode(path.read_bytes(), type=Secret))
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as err:
