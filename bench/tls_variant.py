@@ -140,7 +140,9 @@ async def chain_per_name(folder: Path, port: int) -> AsyncGenerator[Served]:
         http = _http()
         return [
             Chain(
-                (s.name,), inline_socket(s.certificate, TlsPolicy.INTERMEDIATE, redact=False), http
+                (s.name,),
+                inline_socket(s.certificate, TlsPolicy.INTERMEDIATE, redact=False),
+                (http,),
             )
             for s in sites
         ]
@@ -160,7 +162,7 @@ async def one_chain(folder: Path, port: int) -> AsyncGenerator[Served]:
         pairs = [certificate_pair(s.certificate, redact=False) for s in sites[1:]]
         more = DownstreamTlsContext(common_tls_context={"tls_certificates": pairs})
         context.MergeFrom(more)
-        return [Chain((), {**socket, "typed_config": any_of(context)}, _http())]
+        return [Chain((), {**socket, "typed_config": any_of(context)}, (_http(),))]
 
     async with _by_file(folder, port, chains) as served:
         yield served

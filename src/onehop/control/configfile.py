@@ -6,7 +6,7 @@ An error names the path of the key, what stands there and what may stand there.
 import ipaddress
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
@@ -90,6 +90,14 @@ def check_config(config: Config, *, name: str) -> None:
         fail("addresses.bind", "interface and none exclude each other; keep one")
     if config.ports.http == config.ports.https:
         fail("ports.https", f"{config.ports.https} is ports.http already")
+    _check_tls(config, fail)
+    parse_listen(config.listen.metrics, name=name)
+    read_issuers(config.acme, name=name)
+    public_addresses(config.acme, name=name)
+    compile_options(config, name=name)
+
+
+def _check_tls(config: Config, fail: Callable[[str, str], None]) -> None:
     if config.tls.http3 and config.http.accept_proxy_protocol:
         fail("tls.http3", "a PROXY header is of TCP: not together with http.acceptProxyProtocol")
     for number, responder in enumerate(config.tls.ocsp_responders):
@@ -98,10 +106,6 @@ def check_config(config: Config, *, name: str) -> None:
                 f"tls.ocspResponders[{number}]",
                 f"{responder!r}; allowed is http://HOST or http://HOST:PORT, or https",
             )
-    parse_listen(config.listen.metrics, name=name)
-    read_issuers(config.acme, name=name)
-    public_addresses(config.acme, name=name)
-    compile_options(config, name=name)
 
 
 def compile_options(config: Config, *, name: str = "config") -> Options:
