@@ -7,7 +7,7 @@ C, 10-20 µs for a cluster), with the names of Envoy's own documentation.
 
 # pyright: reportAttributeAccessIssue=false
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from envoy.config.bootstrap.v3 import bootstrap_pb2 as _bootstrap
 from envoy.config.cluster.v3 import cluster_pb2 as _cluster
@@ -157,7 +157,22 @@ def extension(name: str, message: Any) -> dict[str, Any]:
     return {"name": name, "typed_config": any_of(message)}
 
 
+_MAPS: Final = frozenset(
+    ("filter_metadata", "typed_extension_protocol_options", "typed_per_filter_config")
+)
+
+
 def as_dict(message: Any) -> dict[str, Any]:
     """Return the message as JSON-able data with the field names of the `.proto` files."""
-    data: dict[str, Any] = MessageToDict(message, preserving_proto_field_name=True)
+    data: dict[str, Any] = _in_order(MessageToDict(message, preserving_proto_field_name=True))
     return data
+
+
+def _in_order(value: Any, key: str = "") -> Any:
+    """Return the data with what are maps of a message sorted: those have no order of their own."""
+    if isinstance(value, list):
+        return [_in_order(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    items = sorted(value.items()) if key in _MAPS else value.items()
+    return {name: _in_order(each, name) for name, each in items}
