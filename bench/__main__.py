@@ -22,6 +22,7 @@ from bench import (
     row_quiet,
     row_reach,
     row_start,
+    row_swap,
     row_throughput,
     row_tls,
 )
@@ -40,6 +41,7 @@ ROWS: Final = (
     *row_ladder.ROWS,
     *row_throughput.ROWS,
     *row_tls.ROWS,
+    *row_swap.ROWS,
     *row_acme.ROWS,
 )
 

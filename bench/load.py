@@ -11,6 +11,8 @@ import socket
 import sys
 import time
 from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from itertools import cycle
 from typing import Final
 
 from bench.probe import content_length
@@ -19,6 +21,7 @@ from bench.row import spread_ms
 _TICK_S: Final = 0.001
 _MOST_CONNECTIONS: Final = 512
 _LAST_ANSWERS_S: Final = 5.0
+UNSENT: Final = "all connections busy"
 
 
 class _Connection:
@@ -30,17 +33,32 @@ class _Connection:
 
 
 class OpenLoop:
-    """One timetable of requests to one host."""
+    """One timetable of requests.
 
-    def __init__(self, address: str, host: str, path: str) -> None:
+    Args:
+        address: where to.
+        requests: sent in turn.
+        answered: is told of each whole 200.
+        most: connections at once; a request that finds none is a failure.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        requests: Iterable[bytes],
+        answered: Callable[[bytes], None],
+        *,
+        most: int = _MOST_CONNECTIONS,
+    ) -> None:
         self._address = address
-        self._request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+        self._requests = cycle(requests)
+        self._answered = answered
+        self._most = most
         self._idle: deque[_Connection] = deque()
         self._busy: dict[int, _Connection] = {}
         self._selector = selectors.DefaultSelector()
         self.latencies_s: list[float] = []
         self.failures: Counter[str] = Counter()
-        self.backends: Counter[str] = Counter()
 
     def run(self, rate: float, lasts_s: float) -> None:
         """Send for so long, then wait for what is still on its way."""
@@ -58,13 +76,14 @@ class OpenLoop:
         self.failures["no answer"] += len(self._busy)
 
     def _send(self, due: float) -> None:
-        if not self._idle and len(self._busy) >= _MOST_CONNECTIONS:
-            self.failures["all connections busy"] += 1
+        request = next(self._requests)
+        if not self._idle and len(self._busy) >= self._most:
+            self.failures[UNSENT] += 1
             return
         try:
             connection = self._idle.popleft() if self._idle else _Connection(self._address)
             connection.due, connection.data = due, b""
-            connection.socket.sendall(self._request)
+            connection.socket.sendall(request)
         except OSError as error:
             self.failures[type(error).__name__] += 1
             return
@@ -98,21 +117,31 @@ class OpenLoop:
             connection.socket.close()
             return
         self.latencies_s.append(time.monotonic() - connection.due)
-        self.backends[connection.data.rpartition(b"\r\n")[2].decode()] += 1
+        self._answered(connection.data)
         self._idle.append(connection)
+
+
+def request_for(host: str, path: str) -> bytes:
+    """Return the request of a client of a host."""
+    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
 
 
 def main() -> None:
     """Run, and print what came of it."""
     address, host, path, rate, lasts_s = sys.argv[1:]
-    loop = OpenLoop(address, host, path)
+    backends: Counter[str] = Counter()
+
+    def answered(data: bytes) -> None:
+        backends[data.rpartition(b"\r\n")[2].decode()] += 1
+
+    loop = OpenLoop(address, [request_for(host, path)], answered)
     loop.run(float(rate), float(lasts_s))
     print(
         json.dumps(
             {
                 "requests": len(loop.latencies_s) + loop.failures.total(),
                 "failures": dict(loop.failures),
-                "backends": len(loop.backends),
+                "backends": len(backends),
                 **spread_ms(loop.latencies_s),
             }
         )

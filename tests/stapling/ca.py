@@ -75,11 +75,20 @@ class Ca(Party):
         *,
         must_staple: bool = False,
         end: dt.datetime = END,
+        name: str | None = None,
     ) -> Party:
-        """Return a host's certificate, which says where its responder is."""
+        """Return a host's certificate, which says where its responder is.
+
+        Args:
+            host: for which it is valid.
+            url: of the responder, if it shall name one.
+            must_staple: whether it demands an answer of that one in the handshake.
+            end: of its life.
+            name: its common name, to tell it by; the host's without.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         builder = (
-            _builder(_name(host), key, end)
+            _builder(_name(name or host), key, end)
             .issuer_name(self.certificate.subject)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
             .add_extension(
