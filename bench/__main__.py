@@ -15,6 +15,7 @@ import msgspec
 from bench import (
     namespace,
     row_acme,
+    row_acme_faults,
     row_edit,
     row_endpoint,
     row_ingress,
@@ -29,6 +30,7 @@ from bench import (
 from bench.report import print_table
 from bench.row import Result, Row
 from bench.world import World
+from onehop.telemetry.log import configure_logging
 
 RESULTS: Final = Path(__file__).parent / "results"
 ROWS: Final = (
@@ -43,6 +45,7 @@ ROWS: Final = (
     *row_tls.ROWS,
     *row_swap.ROWS,
     *row_acme.ROWS,
+    *row_acme_faults.ROWS,
 )
 
 
@@ -60,6 +63,7 @@ def main() -> int:
             print(f"{row.name:16} {row.what}")
         return 0
     namespace.enter(sys.argv[1:])
+    configure_logging(level="error")  # to stderr: stdout is for rows
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children are ended, too
     results = _run(rows, quick=arguments.quick, folder=arguments.results)
     print_table(results)

@@ -89,6 +89,7 @@ class Proxy:
 
     port: int
     pebble: Pebble
+    upstream: aiohttp.ClientSession
     fault: Callable[[Request], Fault | None] = lambda _: None
     heard: Callable[[Request], None] = lambda _: None
     requests: list[Request] = field(default_factory=list)
@@ -112,13 +113,13 @@ class Proxy:
         """Orders that the CA took."""
         return [request for request in self.of("order") if request.status in {200, 201}]
 
-    def too_early(self) -> Iterator[tuple[Request, Request]]:
+    def too_early(self, slack_s: float = _SLACK_S) -> Iterator[tuple[Request, Request]]:
         """Yield each pause that was asked for with a request that came before its end.
 
-        What was on its way when the pause was asked for is no fault.
+        What was on its way when the pause was asked for is no fault; it is here by `slack_s`.
         """
         for pause in self.requests:
-            begin, end = pause.answered_at + _SLACK_S, pause.answered_at + pause.retry_after_s
+            begin, end = pause.answered_at + slack_s, pause.answered_at + pause.retry_after_s
             for request in self.requests:
                 if begin < request.at < end - 0.005 and _is_meant(pause, request):
                     yield pause, request
@@ -148,14 +149,10 @@ class Proxy:
 
     async def _ask(self, request: web.Request, data: bytes) -> web.Response:
         upstream = self.pebble.directory.removesuffix("/dir") + request.path_qs
-        trust = ssl.create_default_context(cadata=self.pebble.ca.ca_pem)
         headers = {name: value for name, value in request.headers.items() if name != "Accept"}
-        async with (
-            aiohttp.ClientSession() as http,
-            http.request(
-                request.method, upstream, data=data, headers=headers, ssl=trust
-            ) as response,
-        ):
+        async with self.upstream.request(
+            request.method, upstream, data=data, headers=headers
+        ) as response:
             body = await response.read()
             if request.path == "/dir" and self.directory_extra:
                 body = json.dumps(json.loads(body) | self.directory_extra).encode()
@@ -191,7 +188,9 @@ class Proxy:
 async def proxied(pebble: Pebble) -> AsyncGenerator[Proxy]:
     """Run a proxy before Pebble."""
     (port,) = free_ports(1)
-    proxy = Proxy(port, pebble)
+    trust = ssl.create_default_context(cadata=pebble.ca.ca_pem)
+    upstream = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust))
+    proxy = Proxy(port, pebble, upstream)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", proxy.handle)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -203,6 +202,7 @@ async def proxied(pebble: Pebble) -> AsyncGenerator[Proxy]:
         yield proxy
     finally:
         await runner.cleanup()
+        await upstream.close()
 
 
 def _note(request: web.Request, data: bytes) -> Request:
