@@ -28,9 +28,6 @@ from tests.acme.vault import MemoryVault
 from tests.acme.world import issuer_of, tended, wish
 
 _DEADLINE_S: Final = 180.0
-_ON_ITS_WAY_S: Final = 0.25
-"""What we sent before we heard of a pause is here by then, on a busy machine too; who does not heed
-pauses asks all through them."""
 _REJECTING: Final = {"PEBBLE_WFE_NONCEREJECT": "50"}
 _SLOW: Final = {"PEBBLE_VA_NOSLEEP": "0", "PEBBLE_VA_SLEEPTIME": "5"}
 """Up to so many seconds before each look: https://github.com/letsencrypt/pebble#testing-at-full-speed."""
@@ -137,7 +134,7 @@ async def _suffer(days: Bad, certificates: int) -> Tally:
             await _issue(pebble, proxy, wishes, vault, responder)
             took_s = time.monotonic() - began
     orders = len(proxy.orders)
-    early = len(list(proxy.too_early(_ON_ITS_WAY_S)))
+    early = len(list(proxy.too_early()))
     return Tally(certificates, len(vault.secrets), orders, orders / certificates, early, took_s)
 
 
@@ -154,7 +151,7 @@ async def _crash(days: Bad, moments: Sequence[str]) -> Tally:
                 await _issue(pebble, proxy, [wish(*HOSTS)], vault, responder)
             issued += len(vault.secrets)
             orders.append(len(proxy.orders))
-            early += len(list(proxy.too_early(_ON_ITS_WAY_S)))
+            early += len(list(proxy.too_early()))
     took_s = time.monotonic() - began
     return Tally(len(moments), issued, sum(orders), max(orders), early, took_s)
 
