@@ -10,10 +10,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import NameOID
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from onehop.cluster import Secret
 from onehop.compile.compiler import Compiler
 from onehop.compile.options import Options
+from onehop.control.certificates.chain import read_chain
 from onehop.model.address import IpAddr
 from onehop.model.certificate import Certificate
 from onehop.model.problem import Problem, Reason, Severity
@@ -28,6 +31,7 @@ HOST: Final = "x.test"
 URL: Final = "http://ocsp.example/"
 PLAIN: Final = CA.leaf(HOST, URL)
 STRICT: Final = CA.leaf(HOST, URL, must_staple=True)
+STRICT_DER: Final = STRICT.certificate.public_bytes(Encoding.DER)
 
 
 def holding(leaf: Party, *chain: Party) -> Secret:
@@ -177,6 +181,24 @@ def test_a_certificate_that_is_nonsense_inside_raises_nothing(fault: str) -> Non
     compiler = compiler_with(secret(pem.encode(), key_pem(HOST)))
 
     assert problem_of(compiler).reason is Reason.CERTIFICATE_INVALID
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a:UserWarning")  # negative serial numbers
+@given(st.lists(st.tuples(st.integers(0, len(STRICT_DER) - 1), st.integers(1, 255)), max_size=3))
+@example([(STRICT_DER.index(b"\x30\x03\x02\x01\x05") + 4, 1)])  # a TLS feature that there is not
+def test_no_changed_bytes_of_a_certificate_raise_anything(changes: list[tuple[int, int]]) -> None:
+    """It is served, or its Ingress is told; the extensions are those that are looked into."""
+    der = bytearray(STRICT_DER)
+    for place, by in changes:
+        der[place] ^= by
+    pem = f"-----BEGIN CERTIFICATE-----\n{_base64(bytes(der))}-----END CERTIFICATE-----\n"
+
+    compiler = compiler_with(secret((pem + CA.pem).encode(), STRICT.key_pem.encode()))
+
+    found = shown(compiler)
+    assert compiler.problems_of(INGRESS) or found is not None
+    if found is not None:
+        read_chain(found)
 
 
 def _with_two_names() -> bytes:

@@ -10,6 +10,7 @@ from onehop.acme.issuer import KeyType
 from onehop.acme.key import base64url, key_type_of, load_key
 from onehop.acme.port import Held
 from onehop.base.errors import AcmeNonsense
+from onehop.compile.extension import UNREADABLE, extension_of
 
 
 class Leaf(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +52,7 @@ def read_leaf(held: Held) -> Leaf | None:
             der=base64url(chain[0].public_bytes(Encoding.DER)),
             chain_top=_common_name(chain[-1].issuer),
         )
-    except ValueError:
+    except UNREADABLE:
         return None
 
 
@@ -72,20 +73,16 @@ def check_issued(held: Held, hosts: tuple[str, ...]) -> Leaf:
 
 
 def _hosts(certificate: x509.Certificate) -> tuple[str, ...]:
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
+    names = extension_of(certificate, x509.SubjectAlternativeName)
+    if names is None:
         return ()
     return tuple(sorted({name.lower() for name in names.get_values_for_type(x509.DNSName)}))
 
 
 def _renewal_id(certificate: x509.Certificate) -> str:
     """Return key identifier and serial in base64url, the serial as in DER, with a sign bit."""
-    try:
-        found = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
-    except x509.ExtensionNotFound:
-        return ""
-    if found.key_identifier is None:
+    found = extension_of(certificate, x509.AuthorityKeyIdentifier)
+    if found is None or found.key_identifier is None:
         return ""
     serial = certificate.serial_number
     length = serial.bit_length() // 8 + 1

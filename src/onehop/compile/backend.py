@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from onehop.cluster import Secret, Service, ref_of
 from onehop.cluster.ingress import ServiceBackend
 from onehop.cluster.service import ServicePort
+from onehop.compile.extension import UNREADABLE
 from onehop.compile.inputs import ONLY, OPTIONS, SECRETS, SERVICES
 from onehop.compile.options import Options
 from onehop.compile.policy import Policy, parse_policy
@@ -34,7 +35,7 @@ def ca_pem_of(secret: Secret | None) -> str | None:
         return None
     try:
         chain = x509.load_pem_x509_certificates(pem)
-    except ValueError:
+    except UNREADABLE:
         return None
     return pem_of(chain)
 

@@ -5,7 +5,6 @@ from typing import Final
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
@@ -19,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from onehop.cluster import Secret
 from onehop.compile.backend import options_of, pem_of
 from onehop.compile.demand import DEMANDS
-from onehop.compile.extension import extension_of
+from onehop.compile.extension import UNREADABLE, extension_of
 from onehop.compile.ingress import ANY_HOST, TLS_BY_HOST, TLS_SECRETS, IngressIntent, TlsClaim
 from onehop.compile.inputs import (
     DEFAULT_CERTIFICATE,
@@ -85,7 +84,7 @@ def read_certificate(ref: ObjectRef, secret: Secret) -> Certificate | Fault:
         )
     try:
         chain = x509.load_pem_x509_certificates(chain_pem)
-    except (ValueError, x509.InvalidVersion):
+    except UNREADABLE:
         return Fault(
             Reason.CERTIFICATE_INVALID, f"tls.crt in {ref} is not a chain of PEM certificates"
         )
@@ -93,7 +92,7 @@ def read_certificate(ref: ObjectRef, secret: Secret) -> Certificate | Fault:
         key = load_pem_private_key(key_pem, password=None)
         matches = _der(key.public_key()) == _der(chain[0].public_key())
         plain_key = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except UNREADABLE:
         return Fault(
             Reason.CERTIFICATE_INVALID,
             f"tls.key in {ref} is not a private key in PEM without a password",

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
-from onehop.compile.extension import extension_of
+from onehop.compile.extension import UNREADABLE, extension_of
 from onehop.model.staple import Inquiry, Staple
 
 _LONGEST_URL: Final = 1024
@@ -75,6 +75,6 @@ def _responder(leaf: x509.Certificate) -> str | None:
 def _has_signed(issuer: x509.Certificate, leaf: x509.Certificate) -> bool:
     try:
         leaf.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except (*UNREADABLE, InvalidSignature):
         return False
     return True

@@ -239,7 +239,9 @@ class Program:
             staples=self._stapling.counts(),
             issuing=Counter(state.phase for state in self._issuing.states().values()),
             certificates={
-                name: shown.not_after for name, shown in self._served.certificates().items()
+                name: shown.not_after
+                for name, shown in self._served.certificates().items()
+                if not is_challenge(name)
             },
         )
 

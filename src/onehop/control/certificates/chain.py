@@ -8,6 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
+from onehop.compile.extension import UNREADABLE, extension_of
 from onehop.compile.ingress import ANY_HOST
 from onehop.model.certificate import Certificate, wildcard_over
 from onehop.model.ident import CertificateId
@@ -49,8 +50,8 @@ def read_chain(certificate: Certificate) -> Chain:
         not_after=chain[0].not_valid_after_utc.timestamp(),
         names=_names(chain[0]),
         key=_key(chain[0]),
-        issued_by=_common_name(chain[0].issuer),
-        top=_common_name(chain[-1].issuer),
+        issued_by=_issuer(chain[0]),
+        top=_issuer(chain[-1]),
     )
 
 
@@ -78,9 +79,8 @@ def covers(names: Iterable[str], host: str) -> bool:
 
 
 def _names(leaf: x509.Certificate) -> tuple[str, ...]:
-    try:
-        found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
+    found = extension_of(leaf, x509.SubjectAlternativeName)
+    if found is None:
         return ()
     names = {_plain(name.lower()) for name in found.get_values_for_type(x509.DNSName)}
     return tuple(sorted(names))
@@ -99,8 +99,12 @@ def _key(leaf: x509.Certificate) -> str:
             return type(other).__name__
 
 
-def _common_name(name: x509.Name) -> str:
-    """Return the common name, else the organization: a CA may have no other one."""
+def _issuer(certificate: x509.Certificate) -> str:
+    """Return the issuer's common name, else its organization: a CA may have no other one."""
+    try:
+        name = certificate.issuer
+    except UNREADABLE:
+        return _UNNAMED
     for kind in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME):
         for attribute in name.get_attributes_for_oid(kind):
             return _plain(str(attribute.value))

@@ -9,13 +9,13 @@ from typing import Final, TypeAlias
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from onehop.base.errors import OcspNonsense, OcspUnavailable
-from onehop.compile.extension import extension_of
+from onehop.compile.extension import UNREADABLE, extension_of
 from onehop.control.stapling.question import Question
 
 SKEW_S: Final = 300.0
@@ -60,7 +60,7 @@ def read_answer(question: Question, response: bytes, *, now: float) -> Answer:
     """
     try:
         return _read(question, response, now)
-    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as err:
+    except UNREADABLE as err:
         raise OcspNonsense(f"{question.url} sent what is not OCSP: {err}") from err
 
 
@@ -131,7 +131,7 @@ def _delegate(question: Question, answer: ocsp.OCSPResponse, now: float) -> x509
 def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except (*UNREADABLE, InvalidSignature):
         return False
     return True
 

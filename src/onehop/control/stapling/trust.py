@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.x509 import DNSName
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from onehop.compile.extension import extension_of
+from onehop.compile.extension import UNREADABLE, extension_of
 from onehop.model.address import is_never_a_backend, parse_ip
 from onehop.model.staple import Inquiry
 
@@ -51,7 +51,7 @@ def system_roots() -> tuple[x509.Certificate, ...]:
 def _roots_in(file: Path) -> tuple[x509.Certificate, ...]:
     try:
         return tuple(x509.load_pem_x509_certificates(file.read_bytes()))
-    except (OSError, ValueError, x509.InvalidVersion):
+    except (OSError, *UNREADABLE):
         return ()
 
 
@@ -100,7 +100,7 @@ class Trust:
         builder = PolicyBuilder().store(self._store).time(datetime.fromtimestamp(now, UTC))
         try:
             builder.build_server_verifier(name).verify(chain[0], chain[1:])
-        except (VerificationError, ValueError):
+        except (VerificationError, *UNREADABLE):
             return False
         return True
 
