@@ -321,6 +321,43 @@ def test_a_late_acknowledgement_does_not_open_a_router_that_was_left() -> None:
     assert peer.take(peer.hear()).names == ["r/a"]
 
 
+def test_hosts_of_a_router_that_envoy_kept_go_on() -> None:
+    """A broken stream: the router is not sent again, and its hosts are, where they differ."""
+    peer = Peer()
+    peer.put(HOST, "r/same", "r/changed", "r/gone", "other/a")
+    peer.put(ROUTES, "r", "changed")
+    peer.ask(HOST)
+    peer.ask(ROUTES, "r")
+    peer.take_all()
+    versions = {
+        type_: {
+            name: str(entry.version)
+            for name in names
+            if (entry := peer.cache.offered(ResourceKey(type_, name)))
+        }
+        for type_, names in ((ROUTES, ["r"]), (HOST, ["r/same", "r/changed", "r/gone"]))
+    }
+
+    for types in ((ROUTES, HOST), (HOST, ROUTES)):
+        peer.put(HOST, "r/changed", body=str(types).encode())
+        peer.put(HOST, f"r/new-{types[0].name}")
+        peer.remove(HOST, "r/gone")
+        peer.session = Session(peer.cache)
+        for type_ in types:
+            names = ["r"] if type_ is ROUTES else []
+            peer.ask(type_, *names, initial_resource_versions=versions[type_])
+        said = [each for each in peer.take_all() if each.type is HOST and each.names]
+
+        assert [set(each.names) >= {"r/changed", f"r/new-{types[0].name}"} for each in said] == [
+            True
+        ]
+        assert said[0].removed == ["r/gone"]
+        assert "r/same" not in said[0].names
+        assert not any(name.startswith("other/") for name in said[0].names)
+        peer.put(HOST, "r/later", body=str(types).encode())
+        assert peer.take(peer.hear()).names == ["r/later"]
+
+
 def test_a_changed_cluster_gets_its_endpoints_again() -> None:
     """It warms until it has them, and Envoy does not ask for what it is subscribed to."""
     peer = Peer()

@@ -54,6 +54,8 @@ class EnvoyDriver:
         self._progress = asyncio.Event()
         self._applying = asyncio.Lock()
         self._refused: dict[RowKey, Row] = {}
+        self._owed: tuple[ResourceKey, ...] = ()
+        """Sent, and not waited for to the end: who applies the same again waits for them anew."""
         self._discards = Discards(options.drain_grace_s, self._discard)
         self._last_ack_at: float | None = None
         self.admin = EnvoyAdmin(options.admin_socket)
@@ -96,12 +98,13 @@ class EnvoyDriver:
         """Make the plan. Rows that Envoy refuses are in the Receipt, and stay as they were."""
         started = time.monotonic()
         before: dict[RowKey, Row | None] = {}
-        changed = self._put_pools(plan, before)
+        changed = [*self._owed, *self._put_pools(plan, before)]
         async with self._applying:
             for stage in plan.stages:
                 changed += self._put_stage(stage, plan, before)
+                self._owed = tuple(changed)
                 await self._settle(stage, changed)
-                changed = []
+                self._owed, changed = (), []
             refused = self._take_back(before)
         for refusal in refused:
             log.warning("envoy_refused", row=refusal.key, reason=refusal.reason)

@@ -26,6 +26,10 @@ _CHANNEL_OPTIONS: Final = (
     ("grpc.max_send_message_length", -1),  # the first response to Envoy holds everything
     ("grpc.max_receive_message_length", -1),  # and so does its request after a broken stream
     ("grpc.so_reuseport", 0),
+    # gRPC takes pings more often than every 5 minutes for abuse, and ends the connection at the
+    # third (https://github.com/grpc/grpc/blob/master/doc/keepalive.md); Envoy sends them as often
+    # as its bootstrap says.
+    ("grpc.http2.max_ping_strikes", 0),
 )
 
 

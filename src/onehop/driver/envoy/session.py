@@ -3,7 +3,7 @@
 Requests go in, responses come out, and the state in between is plain data: everything about
 nonces, NACKs and resubscription can be tested without a server or a clock. `server` moves bytes.
 
-Three things are Envoy's own, not the protocol's (seen with 1.40):
+Four things are Envoy's own, not the protocol's (seen with 1.40):
 
 * Virtual hosts: Envoy asks once, naming nothing, and takes whatever is pushed. A host whose
   router it does not hold *yet* is dropped though it is acknowledged. So a router's hosts are sent
@@ -11,6 +11,7 @@ Three things are Envoy's own, not the protocol's (seen with 1.40):
 * A listener waits until it has heard of its router's hosts, and an Envoy that starts waits for all
   its listeners, 15 s in all. An empty response is not heard, but the removal of a host is; so with
   each router goes a removal, lest one without hosts keep the others from being served.
+* After a broken stream Envoy says which hosts it kept, and goes on with them.
 * A changed cluster warms until it gets endpoints, for which Envoy does not ask again. So they are
   sent again after such a cluster has been acknowledged.
 """
@@ -64,6 +65,8 @@ class Session:
             topic.subscribe(subscribe)
         else:
             topic.open(subscribe, dict(request.initial_resource_versions))
+            if topic.type in {ResourceType.ROUTES, ResourceType.HOST}:
+                self._resume_routers()
         topic.unsubscribe(unsubscribe)
         self._announce(topic, unsubscribe, wanted=False)
         if topic.type is ResourceType.ROUTES:
@@ -147,6 +150,18 @@ class Session:
         names = self._cache.names(ResourceType.HOST)
         hosts.touch(name for name in names if name.rpartition("/")[0] in routers)
         hosts.touch(f"{router}/{NOBODY}" for router in routers)
+
+    def _resume_routers(self) -> None:
+        """Go on with routers that Envoy kept over a broken stream, as they are: with their hosts.
+
+        They are not sent again, so there is no acknowledgement that would open them. Envoy says
+        which hosts it kept; what changed, came or went meanwhile is sent.
+        """
+        routes, hosts = self._topics[ResourceType.ROUTES], self._topics[ResourceType.HOST]
+        kept = {name for name in routes.names & routes.acked.keys() if routes.settled(name, None)}
+        hosts.prefixes |= kept
+        names = {*self._cache.names(ResourceType.HOST), *hosts.acked}
+        hosts.touch(name for name in names if not hosts.settled(name, None))
 
     def _close_routers(self, routers: list[str]) -> None:
         hosts = self._topics[ResourceType.HOST]
