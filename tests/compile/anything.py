@@ -84,7 +84,9 @@ from onehop.model.address import Cidr, IpAddr
 from onehop.model.certificate import Certificate
 from onehop.model.ident import ObjectRef
 from onehop.model.network import Neighbor, NeighborRole
+from onehop.model.staple import Inquiry, Staple
 from tests.compile.pem import BEGIN, END, chain_pem, key_pem
+from tests.stapling.ca import Ca
 
 NAMESPACES = st.sampled_from(("a", "a", "a", "b"))
 SERVICE_NAMES = st.sampled_from(("web", "web", "api"))
@@ -465,6 +467,17 @@ PASSED = st.builds(
 """Ingresses whose TLS does not end here."""
 
 EARLY_END = BEGIN.replace(month=6)
+_CA = Ca()
+_STAPLED = tuple(
+    _CA.leaf("x.test", "http://ocsp.test/", must_staple=each) for each in (False, True)
+)
+INQUIRIES = tuple(
+    Inquiry(url="http://ocsp.test/", chain_pem=leaf.pem + _CA.pem) for leaf in _STAPLED
+)
+"""Whom to ask about the certificates among `SECRETS` that name a responder; one demands it."""
+STAPLES = st.none() | st.sampled_from(
+    (Staple(response=b"1"), Staple(response=b"2"), Staple(revoked_at=1), Staple(why="down"))
+)
 GOOD = {"tls.crt": chain_pem("x.test"), "tls.key": key_pem("x.test")}
 SECRETS = st.builds(
     Secret,
@@ -482,6 +495,10 @@ SECRETS = st.builds(
             {"tls.crt": chain_pem("x.test"), "tls.key": b"junk"},
             {"ca.crt": chain_pem("ca.test")},
             {"ca.crt": b"junk"},
+            *(
+                {"tls.crt": (leaf.pem + _CA.pem).encode(), "tls.key": leaf.key_pem.encode()}
+                for leaf in _STAPLED
+            ),
         )
     ),
 )
@@ -657,6 +674,7 @@ ISSUERS = (IssuerOption(name="internal", has_dns=True), IssuerOption(name="letse
 OPTIONS = st.builds(
     Options,
     answers=st.sampled_from((ANSWERS_REF, ANSWERS_REF, None)),
+    staples=st.sampled_from((True, True, False)),
     issuers=st.sampled_from((ISSUERS, ISSUERS, ISSUERS[::-1], ISSUERS[1:], ())),
     allocation=st.sampled_from((AllocationSource.AUTO, *AllocationSource)),
     tunnel=st.sampled_from(TunnelKind),

@@ -26,6 +26,7 @@ from onehop.model.model import Model, with_change
 from onehop.model.network import Network
 from onehop.model.problem import Problem
 from onehop.model.reach import ProbeResult, RouteKind
+from onehop.model.staple import Inquiry, Staple
 from tests.compile import anything
 from tests.model.anything import dangling, socket
 from tests.routing import PaperRoute, PaperTable, answer, settle
@@ -73,6 +74,7 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
         self.challenges: frozenset[str] = frozenset()
         self.demands: tuple[CertificateDemand, ...] = ()
         self.returns: dict[Cidr, bool | None] = {}
+        self.staples: dict[Inquiry, Staple | None] = {}
 
     @initialize(
         target=refs,
@@ -161,6 +163,12 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
         self.returns[clients] = works
         self.compiler.set_return_path(clients, works=works)
 
+    @rule(inquiry=st.sampled_from(anything.INQUIRIES), staple=anything.STAPLES)
+    def hear_of_a_certificate(self, inquiry: Inquiry, staple: Staple | None) -> None:
+        """A CA says something of a certificate of its own, or it is forgotten."""
+        self.staples[inquiry] = staple
+        self.compiler.set_staple(inquiry, staple)
+
     @rule(hour=anything.HOURS)
     def pass_time(self, hour: int) -> None:
         """An hour strikes."""
@@ -221,6 +229,8 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
             scratch.keep(ref, certificate)
         for clients, works in self.returns.items():
             scratch.set_return_path(clients, works=works)
+        for inquiry, staple in self.staples.items():
+            scratch.set_staple(inquiry, staple)
         for item in self.objects.values():
             scratch.put(item)
         settle(scratch, self.table)
@@ -236,6 +246,7 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
         assert self.compiler.wanted_secrets() == scratch.wanted_secrets()
         assert self.compiler.wanted_areas() == scratch.wanted_areas()
         assert self.compiler.wanted_areas() <= self.compiler.likely_areas()
+        assert self.compiler.wanted_staples() == scratch.wanted_staples()
         assert self.network == scratch.network()
         assert self.demands == scratch.demands()
         assert self.challenges == scratch.challenges()

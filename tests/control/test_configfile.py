@@ -90,6 +90,14 @@ def test_json_is_read_as_well(tmp_path: Path) -> None:
             "tls.defaultCertificate: 'shop'; allowed is NAMESPACE/NAME of a Secret",
         ),
         (
+            "{tls: {ocspResponders: [http://ocsp.example/path]}}",
+            "tls.ocspResponders[0]: 'http://ocsp.example/path'; allowed is http://HOST",
+        ),
+        (
+            "{tls: {ocspResponders: [http://a.example, ldap://b.example]}}",
+            "tls.ocspResponders[1]: 'ldap://b.example'; allowed is http://HOST",
+        ),
+        (
             "{tls: {http3: true}, http: {acceptProxyProtocol: true}}",
             "tls.http3: a PROXY header is of TCP",
         ),

@@ -4,6 +4,7 @@ import os
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from onehop.compile.inputs import Held
@@ -46,6 +47,7 @@ REMEMBERED = Remembered(
             key_pem=SecretText("key"),
             fingerprint="00",
             not_after=1,
+            ocsp=b"what the CA says",
         ),
         ServerName(router=RouterId("r"), hostname="h", certificate=CertificateId("shop/tls")),
         Pool(id=POOL, service=SERVICE, port=80, persistence=CookiePersistence(name="c")),
@@ -71,6 +73,16 @@ async def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     await memory.save(REMEMBERED)
 
     assert memory.load() == REMEMBERED
+
+
+def test_a_certificate_of_an_earlier_version_has_no_staple() -> None:
+    """A row that was written before there were any is read all the same."""
+    row = {"type": "certificate", "id": "shop/tls", "chain_pem": "chain", "not_after": 1}
+    row |= {"key_pem": {"reveal": "key"}, "fingerprint": "00"}
+
+    read = msgspec.msgpack.decode(msgspec.msgpack.encode(row), type=Certificate)
+
+    assert read.ocsp is None
 
 
 async def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
