@@ -63,6 +63,7 @@ def test_the_operator_may_name_a_responder() -> None:
         "http://localhost/",
         "http://169.254.169.254/latest/",
         "http://[fe80::1]/",
+        "http://[::ffff:127.0.0.1]/",
         "http://0.0.0.0/",
     ],
 )

@@ -1,6 +1,7 @@
 """The one way to a CA's responder: HTTP POST (RFC 6960, appendix A), within limits."""
 
 import asyncio
+import errno
 import socket
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from onehop import __version__
 from onehop.acme.protocol.pause import read_retry_after
 from onehop.base.errors import OcspUnavailable
 from onehop.control.stapling.question import Question
-from onehop.model.address import IpAddr, is_never_a_backend
+from onehop.control.stapling.trust import is_elsewhere
 
 TIMEOUT_S: Final = 10.0
 LONGEST_ANSWER: Final = 1 << 16
@@ -104,9 +105,9 @@ class _NotHere(AbstractResolver):
         found = await self._inner.resolve(host, port, family)
         if self._is_named(host):
             return found
-        elsewhere = [each for each in found if not is_never_a_backend(IpAddr(each["host"]))]
+        elsewhere = [each for each in found if is_elsewhere(each["host"])]
         if not elsewhere:
-            raise OSError(f"{host} is this host or on its link")
+            raise OSError(errno.EACCES, f"{host} is this host or on its link")
         return elsewhere
 
     async def close(self) -> None:

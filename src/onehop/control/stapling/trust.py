@@ -36,6 +36,12 @@ def origin_of(url: str) -> str | None:
     return f"{parts.scheme}://{host}{suffix}"
 
 
+def is_elsewhere(address: str) -> bool:
+    """Tell whether an address, maybe with a zone, is neither this host nor on its link."""
+    parsed = parse_ip(address.partition("%")[0])
+    return parsed is not None and not is_never_a_backend(parsed)
+
+
 def system_roots() -> tuple[x509.Certificate, ...]:
     """Return the CAs that this host trusts, as OpenSSL finds them; what cannot be read is not."""
     paths = ssl.get_default_verify_paths()
@@ -53,6 +59,10 @@ def _roots_in(file: Path) -> tuple[x509.Certificate, ...]:
         return tuple(x509.load_pem_x509_certificates(file.read_bytes()))
     except (OSError, *UNREADABLE):
         return ()
+
+
+def _is_literal(host: str) -> bool:
+    return ":" in host or parse_ip(host) is not None
 
 
 class Trust:
@@ -81,8 +91,7 @@ class Trust:
         if origin in self.responders:
             return None
         host = urlsplit(inquiry.url).hostname or ""
-        address = parse_ip(host)
-        if host == "localhost" or (address is not None and is_never_a_backend(address)):
+        if host == "localhost" or (_is_literal(host) and not is_elsewhere(host)):
             return f"{origin} is this host or on its link"
         if not self._has_signed(inquiry, now):
             return (
