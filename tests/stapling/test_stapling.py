@@ -22,6 +22,7 @@ from onehop.control.stapling.trust import Trust
 from onehop.model.certificate import Certificate
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Reason
+from onehop.model.staple import Inquiry
 from tests.control.world import ONEHOP_CLASS, World, ingress, running, service, slices
 from tests.stapling.ca import Ca, Party, certificate_of
 from tests.stapling.responder import Responder, responding
@@ -51,6 +52,7 @@ class Stage:
         self.stapling = stapling
         self.responder = responder
         self.leaf = responder.leaf()
+        self.revoked: list[Inquiry] = []
 
     def show(self, leaf: Party | None = None) -> None:
         """Have a host show a certificate."""
@@ -129,8 +131,17 @@ async def staged(
     world = World()
     async with responding(CA, clock) as responder:
         trust = Trust((responder.origin, also) if named else ())
-        stapling = Stapling(world.compiler, lambda: trust, pace=PACE, clock=clock, dice=lambda: 0.0)
+        revoked: list[Inquiry] = []
+        stapling = Stapling(
+            world.compiler,
+            trust,
+            on_revoked=revoked.append,
+            pace=PACE,
+            clock=clock,
+            dice=lambda: 0.0,
+        )
         stage = Stage(world, stapling, responder)
+        stage.revoked = revoked
         if remembered is not None:
             await world.pipeline.restore(remembered)
             stapling.restore(remembered.rows)
@@ -213,6 +224,7 @@ async def test_a_revoked_certificate_is_shown_without_and_its_owner_is_told(cloc
         assert "was revoked by its CA 2026-11-22T00:00:00+00:00" in problem.message
         assert await stage.has_none()
         assert stage.stapling.counts() == {"revoked": 1}
+        assert [each.url for each in stage.revoked] == [stage.responder.url]
 
         stage.responder.says = {}
         clock.now += DAY_S / 2 + 1

@@ -26,7 +26,7 @@ def inquiry(ca: Ca, url: str = URL, host: str = "www.example") -> Inquiry:
 
 def objection(asked: Inquiry, *responders: str) -> str | None:
     """Return why it is not asked."""
-    return Trust(responders, (TRUSTED.certificate,)).objection(asked, now=NOW)
+    return Trust(responders, lambda: (TRUSTED.certificate,)).objection(asked, now=NOW)
 
 
 @pytest.mark.parametrize("host", ["www.example", "*.wild.example"])

@@ -48,6 +48,7 @@ from onehop.model.certificate import Certificate, is_challenge
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Table
 from onehop.model.problem import Problem
+from onehop.model.staple import Inquiry
 from onehop.telemetry.metrics import Metrics
 
 HOUR_S: Final = 3600.0
@@ -75,7 +76,9 @@ class Program:
         self._compiler = Compiler(options)
         self._networking = make_networking(config, self._compiler)
         responders = config.tls.ocsp_responders
-        self._stapling = Stapling(self._compiler, lambda: Trust(responders, system_roots()))
+        self._stapling = Stapling(
+            self._compiler, Trust(responders, system_roots), on_revoked=self._replace_revoked
+        )
         self._reach = Reach(self._compiler, self._networking.fib)
         self._served = Served()
         self._refusals = Refusals()
@@ -127,6 +130,12 @@ class Program:
         return make_issuing(
             self._config, self._origin, self._compiler, self._write_back, self._pipeline
         )
+
+    def _replace_revoked(self, inquiry: Inquiry) -> None:
+        """Order another certificate in place of one that its CA has revoked, if it is ours."""
+        for name, shown in self._served.certificates().items():
+            if shown.chain_pem == inquiry.chain_pem:
+                self._issuing.renew(secret_of(name))
 
     async def run(self) -> None:
         """Serve until cancelled."""

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from random import random
 
-import msgspec
 import structlog
 
 from onehop.base.errors import OcspNonsense, OcspUnavailable
@@ -25,38 +24,34 @@ from onehop.control.stapling.responder import Responders
 from onehop.control.stapling.trust import Trust
 from onehop.model.certificate import Certificate
 from onehop.model.model import Row
-from onehop.model.staple import Staple
+from onehop.model.staple import Inquiry, Staple
 
 log = structlog.get_logger(__name__)
-
-
-class _Asking(msgspec.Struct, frozen=True):
-    """What is open while the task runs."""
-
-    trust: Trust
-    responders: Responders
 
 
 class Stapling:
     """Puts staples into the compiler, for as long as somebody wants them.
 
     Args:
-        make_trust: reads the CAs that this host trusts; called once, in a thread.
+        trust: says who may be asked.
+        on_revoked: told of a certificate that its CA has revoked.
         clock: seconds since the epoch.
         dice: in [0, 1).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  its parts, and knobs by name
         self,
         compiler: Compiler,
-        make_trust: Callable[[], Trust],
+        trust: Trust,
         *,
+        on_revoked: Callable[[Inquiry], None] = lambda _: None,
         pace: Pace | None = None,
         clock: Callable[[], float] = time.time,
         dice: Callable[[], float] = random,
     ) -> None:
         self._compiler = compiler
-        self._make_trust = make_trust
+        self._trust = trust
+        self._on_revoked = on_revoked
         self._pace = pace or Pace()
         self._clock = clock
         self._dice = dice
@@ -85,16 +80,14 @@ class Stapling:
     async def run(self, pipeline: Pipeline) -> None:
         """Work until cancelled, from when the first lists have been read and served."""
         await pipeline.is_served.wait()
-        trust = await asyncio.to_thread(self._make_trust)
-        responders = Responders(trust.names)
-        asking = _Asking(trust, responders)
+        responders = Responders(self._trust.names)
         try:
             async with asyncio.TaskGroup() as tasks:
                 while True:
                     self._look()
                     for origin in self._book.next_responders(now=self._clock()):
                         self._book.responder(origin).is_asked = True
-                        tasks.create_task(self._ask_all(origin, asking))
+                        tasks.create_task(self._ask_all(origin, responders))
                     if self._is_news:
                         self._is_news = False
                         pipeline.look_again()
@@ -111,7 +104,7 @@ class Stapling:
             log.warning("staple_ran_out", url=held.inquiry.url)
             self._put(held, Staple(why="its last answer has run out, and no newer one has come"))
 
-    async def _ask_all(self, origin: str, asking: _Asking) -> None:
+    async def _ask_all(self, origin: str, responders: Responders) -> None:
         """Ask one responder everything that is due, unless it has to rest."""
         responder = self._book.responder(origin)
         try:
@@ -119,13 +112,13 @@ class Stapling:
                 if responder.rests_until > self._clock():
                     break
                 if self._book.has(held):
-                    await self._ask(held, asking)
+                    await self._ask(held, responders)
         finally:
             responder.is_asked = False
 
-    async def _ask(self, held: Held, asking: _Asking) -> None:
+    async def _ask(self, held: Held, responders: Responders) -> None:
         now = self._clock()
-        objection = await asyncio.to_thread(asking.trust.objection, held.inquiry, now=now)
+        objection = await asyncio.to_thread(self._trust.objection, held.inquiry, now=now)
         if objection is not None:
             held.due = now + REFUSED_AGAIN_S
             log.info("responder_not_asked", url=held.inquiry.url, reason=objection)
@@ -134,7 +127,7 @@ class Stapling:
         question = question_of(held.inquiry)
         responder = self._book.responder(held.origin)
         try:
-            response = await asking.responders.ask(question)
+            response = await responders.ask(question)
             answer = read_answer(question, response, now=self._clock())
         except OcspUnavailable as err:
             responder.failures += 1
@@ -158,6 +151,7 @@ class Stapling:
             case Revoked(at=at):
                 if held.state != "revoked":
                     log.warning("certificate_revoked", url=held.inquiry.url, at=at)
+                    self._on_revoked(held.inquiry)
                 self._put(held, Staple(revoked_at=at))
 
     def _failed(

@@ -5,13 +5,18 @@ could have this host send requests to wherever it may reach and he may not. So a
 a CA that this host trusts has signed it, which then is who wrote it; or if the operator says so.
 """
 
+import re
 import ssl
+import warnings
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509 import DNSName
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
@@ -19,6 +24,7 @@ from onehop.compile.extension import UNREADABLE, extension_of
 from onehop.model.address import is_never_a_backend, parse_ip
 from onehop.model.staple import Inquiry
 
+_PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -54,11 +60,20 @@ def system_roots() -> tuple[x509.Certificate, ...]:
     return tuple(root for file in files for root in _roots_in(file))
 
 
-def _roots_in(file: Path) -> tuple[x509.Certificate, ...]:
+def _roots_in(file: Path) -> Iterator[x509.Certificate]:
+    """Yield the CAs of a file one by one: distributions carry some that are not quite right."""
     try:
-        return tuple(x509.load_pem_x509_certificates(file.read_bytes()))
-    except (OSError, *UNREADABLE):
-        return ()
+        pems = _PEM.findall(file.read_bytes())
+    except OSError:
+        return
+    for pem in pems:
+        with warnings.catch_warnings():
+            # Of a serial number that is not positive: the CA is old, and still trusted.
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            try:
+                yield x509.load_pem_x509_certificate(pem)
+            except UNREADABLE:
+                continue
 
 
 def _is_literal(host: str) -> bool:
@@ -70,21 +85,28 @@ class Trust:
 
     Args:
         responders: origins that the operator names; whatever stands behind them may be asked.
-        roots: CAs that this host trusts.
+        roots: returns the CAs that this host trusts; asked once, when the first one matters.
     """
 
     def __init__(
-        self, responders: tuple[str, ...] = (), roots: tuple[x509.Certificate, ...] = ()
+        self,
+        responders: tuple[str, ...] = (),
+        roots: Callable[[], tuple[x509.Certificate, ...]] = tuple,
     ) -> None:
         self.responders = frozenset(responder.lower() for responder in responders)
-        self._store = Store(list(roots)) if roots else None
+        self._roots = roots
+
+    @cached_property
+    def _store(self) -> Store | None:
+        roots = self._roots()
+        return Store(list(roots)) if roots else None
 
     def names(self, host: str) -> bool:
         """Tell whether the operator names a responder on this host."""
         return any(urlsplit(responder).hostname == host for responder in self.responders)
 
     def objection(self, inquiry: Inquiry, *, now: float) -> str | None:
-        """Return why a responder must not be asked, as a clause, or None."""
+        """Return why a responder must not be asked, as a clause, or None; it may take a while."""
         origin = origin_of(inquiry.url)
         if origin is None:
             return "the certificate's OCSP URL is not http or https"
