@@ -99,6 +99,37 @@ async def test_a_stored_secret_is_what_everybody_expects(
     assert cluster.writes == 1
 
 
+@pytest.mark.parametrize("is_there", [False, True], ids=["new", "renewed"])
+async def test_a_secret_that_was_looked_at_is_stored_by_one_request(
+    cluster: Cluster, vault: SecretVault, *, is_there: bool
+) -> None:
+    """Clients wait for it: the API itself refuses to write what is not as it was seen."""
+    if is_there:
+        await vault.store(WEB_TLS, OTHER)
+    await vault.look(WEB_TLS)
+    cluster.server.requests.clear()
+
+    assert await vault.store(WEB_TLS, BUNDLE) is None
+
+    assert cluster.server.requests.count(agent="onehop") == 1
+    assert await vault.look(WEB_TLS) == BUNDLE
+
+
+@pytest.mark.parametrize("is_there", [False, True], ids=["made", "taken over"])
+async def test_what_became_somebody_elses_after_our_look_is_not_written(
+    cluster: Cluster, vault: SecretVault, *, is_there: bool
+) -> None:
+    """However long ago we looked."""
+    if is_there:
+        await vault.store(WEB_TLS, OTHER)
+    await vault.look(WEB_TLS)
+    cluster.put_secret(WEB_TLS, **TLS, data={"tls.crt": b"theirs", "tls.key": b"theirs"})
+
+    assert isinstance(await vault.store(WEB_TLS, BUNDLE), Foreign)
+
+    assert cluster.secret(WEB_TLS)["data"] == {"tls.crt": "theirs", "tls.key": "theirs"}
+
+
 async def test_what_is_stored_already_is_not_written_again(
     cluster: Cluster, vault: SecretVault
 ) -> None:
@@ -372,9 +403,8 @@ async def test_of_two_leaders_the_later_write_counts_and_none_is_torn(
 async def test_a_record_costs_one_request_once_it_is_known(
     cluster: Cluster, vault: SecretVault
 ) -> None:
-    """An order is several saves."""
+    """An order is several saves, the first of which makes it."""
     await vault.load(WEB_TLS)
-    await vault.save(WEB_TLS, Saved())
     cluster.server.requests.clear()
 
     for number in range(5):

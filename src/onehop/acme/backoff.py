@@ -31,5 +31,8 @@ AFTER_REFUSAL: Final = BackoffTimes(60.0, 12 * 3600.0)
 """Somebody has to mend something, and the CA counts each try."""
 AFTER_OUTAGE: Final = BackoffTimes(1.0, 300.0)
 """The world is down: a try costs nobody anything, and it comes back by itself."""
-BETWEEN_LOOKS: Final = BackoffTimes(0.025, 8.0)
-"""How often an order or authorization is looked at where the CA does not say (`Retry-After`)."""
+BETWEEN_LOOKS: Final = BackoffTimes(0.010, 8.0)
+"""How often an order or authorization is looked at where the CA does not say (`Retry-After`).
+
+Doubling from so little, a wait is overshot by as much as it took at most, and a CA that takes two
+seconds is looked at some eight times."""

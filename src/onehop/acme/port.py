@@ -65,7 +65,9 @@ class Vault(Protocol):
         ...
 
     async def store(self, secret: ObjectRef, bundle: Held) -> Foreign | None:
-        """Look again, and write chain and key into the Secret, with marks that say it is ours.
+        """Write chain and key into the Secret, with marks that say it is ours.
+
+        Only if it still is as it was looked at; else it is looked at again.
 
         Returns:
             Whose it is by now, if it is not ours; then nothing was written.

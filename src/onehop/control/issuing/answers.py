@@ -32,7 +32,6 @@ LARGEST_BYTES: Final = 1_000_000
 """The API takes 1 MiB (https://kubernetes.io/docs/concepts/configuration/secret/, "restriction on
 data size"): some 4000 answers by HTTP, or 700 by TLS."""
 OLD_S: Final = 3600.0
-_TOGETHER_S: Final = 0.005
 _ATTEMPTS: Final = 5
 
 
@@ -129,7 +128,7 @@ class SharedAnswers:
                 return
             if self._failed is not None and self._failed[0] >= mine:
                 raise TransientError(str(self._failed[1])) from self._failed[1]
-            await asyncio.sleep(_TOGETHER_S)
+            await asyncio.sleep(0)  # whoever is about to ask goes along
             asked = self._asked
             try:
                 await self._bring_all()

@@ -120,17 +120,20 @@ class Fleet:
         late: tuple[str, ...] = (self._hostname,)
         try:
             async with asyncio.timeout(self._times.patience_s):
+                await self._look()  # while the answer is on its way to our own data plane
                 await self._here.until(entry)
-                while late := await self._late(entry):  # noqa: ASYNC110  others say it in the API
+                if self._late(entry):
+                    await self._look()
+                while late := self._late(entry):
                     await asyncio.sleep(self._times.poll_s)
+                    await self._look()
         except TimeoutError as err:
             names = ", ".join(late)
             said = f"no answer after {self._times.patience_s:g} s from {names}: is onehop stuck?"
             raise TransientError(said) from err
 
-    async def _late(self, entry: str) -> tuple[str, ...]:
-        """Return who lives and does not give the answer."""
-        await self._look()
+    def _late(self, entry: str) -> tuple[str, ...]:
+        """Return who lives and did not give the answer when we looked last."""
         now = self._clock()
         leases = (each.lease for each in self._sightings.values() if not each.has_run_out(now))
         return tuple(sorted(lease.hostname for lease in leases if not lease.has(entry)))

@@ -10,6 +10,7 @@ from math import ceil
 from time import time
 from typing import Final
 
+import msgspec
 import structlog
 
 from onehop.acme.port import Absent, Foreign, Held, Holding
@@ -71,7 +72,11 @@ class SecretVault:
         self._namespace = namespace
         self._installation = installation
         self._now = now
-        self._seen: dict[ObjectRef, Meta] = {}
+        self._seen: dict[ObjectRef, Meta | None] = {}
+        """How our own Secrets were seen last, None if they were not there: a write says so, and
+        needs no look before it."""
+        self._looked: dict[ObjectRef, Meta | None] = {}
+        """The same for users' Secrets that are ours to write."""
 
     async def load_account(self, issuer: str) -> Account | None:
         """Return the account of an issuer."""
@@ -98,19 +103,28 @@ class SecretVault:
 
     async def look(self, secret: ObjectRef) -> Holding:
         """Return what the Secret holds."""
-        return self._holding(await self._store.find(secret))
+        self._looked.pop(secret, None)
+        found = await self._store.find(secret)
+        holding = self._holding(found)
+        if not isinstance(holding, Foreign):
+            self._looked[secret] = _place(found)
+        return holding
 
     async def store(self, secret: ObjectRef, bundle: Held) -> Foreign | None:
-        """Look again, and write chain and key into the Secret."""
+        """Write chain and key into the Secret as it was looked at last; if it changed, look again.
+
+        The API refuses to create what is there, and to change what is not as it was seen. So a
+        Secret that somebody has taken over is found out without a look before the write.
+        """
         for _ in range(_ATTEMPTS):
-            found = await self._store.find(secret)
-            holding = self._holding(found)
-            if isinstance(holding, Foreign):
-                return holding
-            if holding == bundle:
-                return None  # stored before a crash, or before the answer was lost
+            if secret not in self._looked:
+                holding = await self.look(secret)
+                if isinstance(holding, Foreign):
+                    return holding
+                if holding == bundle:
+                    return None  # stored before a crash, or before the answer was lost
             try:
-                await self._put(secret, found, bundle)
+                await self._put(secret, self._looked.pop(secret), bundle)
             except KubeConflict:
                 continue  # somebody was faster: perhaps it is theirs now
             return None
@@ -154,10 +168,10 @@ class SecretVault:
             )
         return _held(found)
 
-    async def _put(self, secret: ObjectRef, found: Secret | None, bundle: Held) -> None:
+    async def _put(self, secret: ObjectRef, seen: Meta | None, bundle: Held) -> None:
         data = {CHAIN: bundle.chain_pem.encode(), KEY: bundle.key_pem.reveal.encode()}
-        if found is not None:
-            await self._store.change(found.metadata, SecretChange(data=data))
+        if seen is not None:
+            await self._store.change(seen, SecretChange(data=data))
             return
         metadata = self._meta(secret, "", {})
         await self._store.create(Secret(metadata=metadata, type=TLS, data=data))
@@ -166,7 +180,7 @@ class SecretVault:
         secret = secret_ref(self._namespace, name)
         found = await self._store.find(secret)
         if found is None:
-            self._seen.pop(secret, None)
+            self._seen[secret] = None
             return None
         self._seen[secret] = self._own(found)
         return (found.data or {}).get(_ENTRY)
@@ -176,10 +190,10 @@ class SecretVault:
     ) -> None:
         """Write one of our own Secrets; what was seen of it last saves looking at it first."""
         secret = secret_ref(self._namespace, name)
-        seen = self._seen.pop(secret, None)
+        is_known, seen = secret in self._seen, self._seen.pop(secret, None)
         for _ in range(_ATTEMPTS):
             try:
-                if seen is None:
+                if not is_known:
                     found = await self._store.find(secret)
                     seen = self._own(found) if found is not None else None
                 if seen is None:
@@ -192,7 +206,7 @@ class SecretVault:
                     change = SecretChange(data={_ENTRY: data}, annotations=annotations)
                     kept = await self._store.change(seen, change)
             except KubeConflict:
-                seen = None  # of an earlier leader's, or by hand: the one who leads is right
+                is_known = False  # of an earlier leader's, or by hand: who leads is right
                 continue
             self._seen[secret] = kept.metadata
             return
@@ -212,6 +226,13 @@ class SecretVault:
             labels=labels_of_ours(component),
             annotations={**annotations_of_ours(self._installation), **annotations},
         )
+
+
+def _place(found: Secret | None) -> Meta | None:
+    """Return what a write has to say of a Secret that was seen; the rest need not be kept."""
+    if found is None:
+        return None
+    return msgspec.structs.replace(found.metadata, labels=None, annotations=None)
 
 
 def _held(found: Secret) -> Held | Absent:
