@@ -66,14 +66,17 @@ def _roots_in(file: Path) -> Iterator[x509.Certificate]:
         pems = _PEM.findall(file.read_bytes())
     except OSError:
         return
-    for pem in pems:
-        with warnings.catch_warnings():
-            # Of a serial number that is not positive: the CA is old, and still trusted.
-            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
-            try:
-                yield x509.load_pem_x509_certificate(pem)
-            except UNREADABLE:
-                continue
+    yield from filter(None, map(_root, pems))
+
+
+def _root(pem: bytes) -> x509.Certificate | None:
+    with warnings.catch_warnings():
+        # Of a serial number that is not positive: the CA is old, and still trusted.
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        try:
+            return x509.load_pem_x509_certificate(pem)
+        except UNREADABLE:
+            return None
 
 
 def _is_literal(host: str) -> bool:
