@@ -27,14 +27,15 @@ class Ca:
 
     Attributes:
         proxy: leads to it as well.
+        ca_file: whom a client of both has to trust.
     """
 
     def __init__(self, pebble: Pebble, proxy: Proxy, folder: Path) -> None:
         self.pebble = pebble
         self.proxy = proxy
         self.log = folder / "pebble.log"
-        self._ca_file = folder / "ca.pem"
-        self._ca_file.write_text(pebble.ca.ca_pem)
+        self.ca_file = folder / "ca.pem"
+        self.ca_file.write_text(pebble.ca.ca_pem)
 
     def section(self) -> dict[str, Any]:
         """Return the `acme` section of a product's configuration.
@@ -44,7 +45,7 @@ class Ca:
         """
         directories = {DIRECT: self.pebble.directory, SEEN: self.proxy.directory}
         issuers = [
-            {"name": name, "directory": directory, "caFile": str(self._ca_file)}
+            {"name": name, "directory": directory, "caFile": str(self.ca_file)}
             for name, directory in directories.items()
         ]
         return {"issuers": issuers, "preflight": False}

@@ -20,7 +20,8 @@ from typing import Final, NamedTuple
 from bench import shop
 from bench.ca import DIRECT, SEEN, Ca, running_ca
 from bench.child import ChildFailed, until
-from bench.floor.acme import bare_acme
+from bench.floor.acme import BareAcme, bare_acme
+from bench.floor.library import Library
 from bench.namespace import FLOOR_VIP, PRODUCT_VIP
 from bench.orders import Put
 from bench.row import MS, Figures, Row, Target, quantile, spread_ms
@@ -66,13 +67,30 @@ async def _one_by_one(world: World, hosts: int) -> Figures:
                 await bare.issue(host)
                 await asyncio.to_thread(_until_https, bare_door, host)
                 floor.append(time.monotonic() - began)
+            library_s = await _by_library(ca, bare, bare_door)
         begin = _WARM + hosts
         spans = await _spans(world, ca.proxy, door, range(begin, begin + _SEEN_HOSTS))
     return Figures(
         product=_figures(product),
         floor=_figures(floor),
-        notes={"hosts": hosts, "first_ms": round(first_s * MS), "spans_p50_ms": spans},
+        notes={
+            "hosts": hosts,
+            "first_ms": round(first_s * MS),
+            "certbots_library_ms": round(library_s * MS),
+            "spans_p50_ms": spans,
+        },
     )
+
+
+async def _by_library(ca: Ca, bare: BareAcme, door: Door) -> float:
+    """Return how long the library takes for a host, with its account made beforehand."""
+    host = "library.example.com"
+    await ca.lead(host, FLOOR_VIP)
+    library = await asyncio.to_thread(Library, ca.pebble.directory, ca.ca_file, bare)
+    began = time.monotonic()
+    await asyncio.to_thread(library.issue, host)
+    await asyncio.to_thread(_until_https, door, host)
+    return time.monotonic() - began
 
 
 def _figures(latencies_s: Sequence[float]) -> dict[str, float]:

@@ -33,11 +33,15 @@ _WELL_KNOWN: Final = "/.well-known/acme-challenge/"
 
 
 class BareAcme:
-    """An account, and where its proofs and certificates are shown."""
+    """An account, and where its proofs and certificates are shown.
+
+    Attributes:
+        answers: to challenges, by token.
+    """
 
     def __init__(self, client: AcmeClient) -> None:
         self._client = client
-        self._answers: dict[str, str] = {}
+        self.answers: dict[str, str] = {}
         self._shown: dict[str, ssl.SSLContext] = {}
 
     async def issue(self, host: str) -> None:
@@ -50,7 +54,7 @@ class BareAcme:
             for one in _done(await client.authorization(url)).challenges
             if one.type == "http-01"
         )
-        self._answers[challenge.token] = client.key.authorization(challenge.token)
+        self.answers[challenge.token] = client.key.authorization(challenge.token)
         refusal = await client.ready(url, challenge)
         if refusal is not None:
             raise ChildFailed(str(refusal))
@@ -65,7 +69,16 @@ class BareAcme:
                 await asyncio.sleep(_EVERY_S)
                 order = _done(await client.order(order.url))
         chain, _ = _done(await client.chain(order.certificate))
-        self._shown[host] = _context(chain, key.reveal)
+        self.show(host, chain, key.reveal)
+
+    def show(self, host: str, chain_pem: str, key_pem: str) -> None:
+        """Show a certificate from now on."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+            file.write(key_pem + chain_pem)
+            file.flush()
+            context.load_cert_chain(Path(file.name))
+        self._shown[host] = context
 
     def choose(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> int | None:
         """Show the certificate of a host (SNI)."""
@@ -79,7 +92,7 @@ class BareAcme:
         """Answer one request: with a key authorization where one is asked for, else with ok."""
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             path = (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1].decode()
-            body = self._answers.get(path.removeprefix(_WELL_KNOWN), "ok")
+            body = self.answers.get(path.removeprefix(_WELL_KNOWN), "ok")
             head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
             writer.write((head + body).encode())
             await writer.drain()
@@ -111,12 +124,3 @@ def _done(answer: T | Refusal) -> T:
     if isinstance(answer, Refusal):
         raise ChildFailed(str(answer))
     return answer
-
-
-def _context(chain_pem: str, key_pem: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
-        file.write(key_pem + chain_pem)
-        file.flush()
-        context.load_cert_chain(Path(file.name))
-    return context
