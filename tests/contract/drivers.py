@@ -9,6 +9,9 @@ from typing import TypeAlias
 from onehop.driver import Driver
 from onehop.driver.envoy import EnvoyDriver, EnvoyOptions
 from onehop.driver.memory import MemoryDriver
+from onehop.driver.vtm import VtmDriver, VtmOptions
+from onehop.lab.vtm import Behaviour, VtmCluster, serve_vtm
+from onehop.lab.vtm.behaviour import ONE_WAY, THE_OTHER_WAY
 from onehop.model.model import Row
 from onehop.model.route import VirtualHost
 
@@ -35,7 +38,33 @@ async def envoy() -> AsyncGenerator[Driver]:
             yield driver
 
 
-DRIVERS: tuple[RunningDriver, ...] = (memory, envoy)
+@asynccontextmanager
+async def vtm() -> AsyncGenerator[Driver]:
+    """An imitated vTM; every unknown of a real one goes one way."""
+    async with _vtm(ONE_WAY) as driver:
+        yield driver
+
+
+@asynccontextmanager
+async def vtm_other() -> AsyncGenerator[Driver]:
+    """An imitated vTM; every unknown of a real one goes the other way."""
+    async with _vtm(THE_OTHER_WAY) as driver:
+        yield driver
+
+
+@asynccontextmanager
+async def _vtm(behaviour: Behaviour) -> AsyncGenerator[Driver]:
+    cluster = VtmCluster(behaviour)
+    with tempfile.TemporaryDirectory(prefix="onehop-") as folder:
+        password = Path(folder) / "password"
+        password.write_text(cluster.password)
+        async with serve_vtm(cluster) as urls:
+            driver = VtmDriver(VtmOptions(urls=urls, owner="contract", password_file=password))
+            async with driver.running():
+                yield driver
+
+
+DRIVERS: tuple[RunningDriver, ...] = (memory, envoy, vtm, vtm_other)
 
 
 def _edits_the_path(row: Row) -> str | None:

@@ -24,6 +24,7 @@ class Capability(StrEnum):
     PROXY_PROTOCOL_OUT = "proxy-protocol-out"
     TRANSPARENT = "transparent"
     TLS_PASSTHROUGH = "tls-passthrough"
+    TLS_ALPN_CHALLENGE = "tls-alpn-challenge"
     HTTP3 = "http3"
 
 
@@ -43,6 +44,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         refused: rows left out; the data plane keeps what it had for them, all others are served.
+            Or rows served without some part, which the reason names.
         duration_s: until the last acknowledgement.
     """
 

@@ -1,0 +1,157 @@
+"""A vTM cluster as a data plane: told by REST what to serve, and compared with what it serves."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager
+
+import structlog
+
+from onehop.driver.driver import Capability, EndpointCount, Receipt
+from onehop.driver.vtm.content import ObjectKey
+from onehop.driver.vtm.counts import count_members
+from onehop.driver.vtm.lane import Lane
+from onehop.driver.vtm.name import Names
+from onehop.driver.vtm.options import VtmOptions
+from onehop.driver.vtm.reconciler import Reconciler
+from onehop.driver.vtm.wanted import Wanted
+from onehop.driver.vtm.work import Work
+from onehop.model.endpoint import Endpoint, PoolEndpoints
+from onehop.model.ident import PoolId, RouterId
+from onehop.model.listener import ForwardHttp, Listener
+from onehop.model.model import Model, Row, RowKey, Table, model_of
+from onehop.plan import Plan, Stage, StageKind
+
+log = structlog.get_logger(__name__)
+
+
+class VtmDriver:
+    """One cluster of traffic managers; it serves on when this process ends."""
+
+    name: str = "vtm"
+    capabilities: frozenset[Capability] = frozenset((Capability.UDP, Capability.RATE_LIMIT))
+
+    def __init__(self, options: VtmOptions) -> None:
+        self.options = options
+        self._names = Names(options.owner)
+        self._wanted = Wanted(self._names, machines=options.machines)
+        self._applying = asyncio.Lock()
+        self._hand = Reconciler(options, self._names, self._wanted, self._applying)
+        self._lane = Lane(self._hand.bring)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Connect, and read what is ours; leaving stops nothing but us.
+
+        Raises:
+            ConfigError: the password or the CA cannot be read.
+            DriverUnavailable: no member answers.
+        """
+        try:
+            await self._hand.start()
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(each.run()) for each in (self._lane, self._hand)]
+                try:
+                    yield
+                finally:
+                    for task in tasks:
+                        task.cancel()
+        finally:
+            await self._hand.rest.close()
+
+    async def read_back(self) -> Model:
+        """Return what was told in this process and is served, in part or in whole.
+
+        What an earlier process left on the unit is compared with when it is wanted again.
+        """
+        return model_of(self._wanted.rows.values())
+
+    async def apply(self, plan: Plan) -> Receipt:
+        """Make the plan. What does not fit, and what the unit refuses, is in the Receipt."""
+        started = time.monotonic()
+        profile = self._hand.unit.profile
+        work = Work(self._wanted, has_tls13=profile is None or profile.has_tls13)
+        early = self._early(plan)
+        touched = work.put(early)
+        async with self._applying:
+            for stage in plan.stages:
+                touched |= work.put((*self._hosts_of_new_routers(stage, plan), *stage.put))
+                touched |= work.remove(stage.remove)
+                refused = await self._hand.bring(touched)
+                self._hand.retire(touched)
+                if refused:
+                    await self._take_back(work, refused)
+                touched = frozenset()
+            self._hand.knows_all = True
+        for refusal in work.refusals:
+            log.warning("vtm_refused_row", row=refusal.key, reason=refusal.reason)
+        return Receipt(refused=work.refusals, duration_s=time.monotonic() - started)
+
+    def set_endpoints(self, members: PoolEndpoints) -> None:
+        """Send a pool's endpoints now: one write, without waiting for a plan."""
+        if RowKey(Table.POOL, members.pool) in self._wanted.rows:
+            self._lane.add(self._wanted.put((members,)))
+
+    async def send_away(self, *, is_leaving: bool) -> None:
+        """Do nothing: a host that leaves carries no connections, the unit does, and stays."""
+
+    async def count(self, pools: Iterable[PoolId]) -> Mapping[PoolId, tuple[EndpointCount, ...]]:
+        """Return what the answering member has counted for the members of a few pools."""
+        held = [
+            (pool, self._members(pool))
+            for pool in pools
+            if RowKey(Table.POOL, pool) in self._wanted.rows
+        ]
+        return await count_members(self._hand.rest, self._names, held)
+
+    def describe(self) -> dict[str, str]:
+        """Return what an operator wants to know of the unit now."""
+        hand = self._hand
+        profile = hand.unit.profile
+        return {
+            "connected": "yes" if profile is not None else "no",
+            "member": hand.rest.url,
+            "rest_version": hand.rest.version or "-",
+            "machines": " ".join(profile.machines) if profile is not None else "-",
+            "objects": str(len(hand.unit.held)),
+            "writes": str(hand.rest.writes),
+            "drifted": str(hand.drifted),
+            "retired": str(len(hand.retired)),
+            "withheld": str(hand.withheld),
+        }
+
+    def _early(self, plan: Plan) -> list[Row]:
+        """Return the rows that are taken in before the first await; see `Driver.apply`."""
+        stages = (stage for stage in plan.stages if stage.kind is StageKind.PREPARE)
+        return [row for stage in stages for row in stage.put]
+
+    def _hosts_of_new_routers(self, stage: Stage, plan: Plan) -> list[Row]:
+        """Return the hosts and names of the routers that get their first listener in this stage.
+
+        Nobody can see them before it is there; taken in later, they would be missed for a moment.
+        """
+        if stage.kind is not StageKind.LISTEN:
+            return []
+        routers: set[RouterId] = {
+            row.handler.router
+            for row in stage.put
+            if isinstance(row, Listener)
+            and isinstance(row.handler, ForwardHttp)
+            and not self._wanted.serves(row.handler.router)
+        }
+        later = (row for each in plan.stages if each.kind is StageKind.ROUTE for row in each.put)
+        return [row for row in later if getattr(row, "router", None) in routers]
+
+    async def _take_back(self, work: Work, refused: Mapping[ObjectKey, str]) -> None:
+        """Put back what was refused; what is refused once more is compared again later."""
+        back = work.take_back(refused)
+        left = await self._hand.bring(back)
+        self._hand.retire(back)
+        for key, reason in left.items():
+            log.error("vtm_refused", object=str(key), reason=reason)
+        if left:
+            self._hand.compare_soon()
+
+    def _members(self, pool: PoolId) -> tuple[Endpoint, ...]:
+        row = self._wanted.rows.get(RowKey(Table.ENDPOINTS, pool))
+        return row.endpoints if isinstance(row, PoolEndpoints) else ()

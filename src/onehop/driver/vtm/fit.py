@@ -1,0 +1,190 @@
+"""What of a row a vTM can serve.
+
+Three outcomes. A row fits. Or it is served without some part, which the Receipt names: a shared
+listener must not go down for the wish of one tenant. Or it is refused whole, where serving it
+without the part would be wrong: in the clear instead of verified, open instead of guarded.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final, assert_never
+
+import msgspec
+
+from onehop.model.certificate import Certificate, ServerName, is_challenge
+from onehop.model.endpoint import PoolEndpoints
+from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener, TlsPolicy, Vip
+from onehop.model.model import Row
+from onehop.model.pool import (
+    BackendProtocol,
+    Balancing,
+    CookiePersistence,
+    HeaderPersistence,
+    Pool,
+)
+from onehop.model.route import Forward, HeaderEdit, Redirect, Respond, Retry, Route, VirtualHost
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_COOKIE_UNSAFE: Final = re.compile(r"[\x00-\x20\x7f;,]")
+
+USUAL_COOKIE: Final = "onehop"
+"""What the cookie of a pool is called where nobody named it."""
+
+
+class Fit(msgspec.Struct, frozen=True):
+    """What is served of a row.
+
+    Attributes:
+        row: what can be served; None for nothing.
+        lacks: what cannot, and why; empty where all is served.
+    """
+
+    row: Row | None
+    lacks: str = ""
+
+
+def fit(row: Row, *, has_tls13: bool = True) -> Fit:
+    """Return what of the row a unit serves."""
+    match row:
+        case Pool():
+            return _pool(row)
+        case Listener():
+            return _listener(row, has_tls13=has_tls13)
+        case VirtualHost():
+            return _host(row)
+        case Certificate(id=id_) if is_challenge(id_):
+            return Fit(None, "vTM shows no certificate by ALPN: TLS-ALPN-01 needs another solver")
+        case Certificate(chain_pem=chain) if not chain.strip():
+            return Fit(None, "the chain is empty")
+        case Certificate() | ServerName() | Vip() | PoolEndpoints():
+            return Fit(row)
+        case _:
+            assert_never(row)
+
+
+def _pool(pool: Pool) -> Fit:
+    fault = next(_pool_faults(pool), None)
+    if fault is not None:
+        return Fit(None, fault)
+    lacks: list[str] = []
+    check = pool.health_check
+    if check is not None and check.port is not None and not check.spares_pods:
+        lacks.append(f"the health check on port {check.port}: vTM checks a node on its own port")
+        pool = msgspec.structs.replace(pool, health_check=None)
+    if isinstance(pool.persistence, CookiePersistence) and pool.persistence.name != USUAL_COOKIE:
+        lacks.append("the name of the session cookie: vTM names its cookie itself")
+        usual = msgspec.structs.replace(pool.persistence, name=USUAL_COOKIE)
+        pool = msgspec.structs.replace(pool, persistence=usual)
+    if pool.max_connections is not None:
+        lacks.append("the limit of connections: vTM limits each node, not the pool")
+        pool = msgspec.structs.replace(pool, max_connections=None)
+    return _without(pool, lacks)
+
+
+def _pool_faults(pool: Pool) -> Iterator[str]:
+    if pool.protocol in {BackendProtocol.H2, BackendProtocol.GRPC}:
+        yield "vTM speaks HTTP/1.1 to nodes, not HTTP/2"
+    if pool.tls is not None and (pool.tls.ca_pem is not None or pool.tls.server_name is not None):
+        yield "vTM has one list of CAs for all pools: it cannot hold this pool to its own"
+    if pool.proxy_protocol is not None:
+        yield "vTM sends no PROXY header to nodes"
+    if pool.is_transparent:
+        yield "transparent pools are not made by this driver"
+    match pool.persistence:
+        case CookiePersistence(path=path, same_site=same_site):
+            if not (is_cookie_text(path) and is_cookie_text(same_site)):
+                yield "the session cookie's path or SameSite has characters a cookie cannot carry"
+        case _:
+            pass
+    if isinstance(pool.persistence, HeaderPersistence):
+        yield "vTM keeps no session by a response header"
+    if pool.balancing is Balancing.HASH and pool.persistence is not None:
+        yield "vTM hashes clients by a persistence class, and a pool has one class only"
+
+
+def _listener(listener: Listener, *, has_tls13: bool) -> Fit:
+    match listener.handler:
+        case ForwardHttp() as http:
+            if http.tls_policy is TlsPolicy.MODERN and http.tls and not has_tls13:
+                return Fit(None, "this unit speaks no TLS 1.3, which the policy demands")
+            handler, lacks = _http(http)
+        case ForwardTcp() | ForwardUdp() as handler:
+            lacks = []
+        case _:
+            assert_never(listener.handler)
+    if listener.accepts_proxy_protocol:
+        lacks.append("PROXY headers of version 2: vTM reads version 1")
+    return _without(msgspec.structs.replace(listener, handler=handler), lacks)
+
+
+def _http(http: ForwardHttp) -> tuple[ForwardHttp, list[str]]:
+    named = {
+        "TLS passthrough": [each.hostname for each in http.passthroughs],
+        "checks of clients' certificates (these hosts are not served at all)": [
+            each.hostname for each in http.client_checks
+        ],
+        "answers by TLS-ALPN-01": [each.hostname for each in http.challenges],
+    }
+    lacks = [f"{what}: {', '.join(hosts)}" for what, hosts in named.items() if hosts]
+    lacks += ["HTTP/3"] if http.http3 else []
+    plain = msgspec.structs.replace(
+        http, passthroughs=(), client_checks=(), challenges=(), http3=False
+    )
+    return plain, lacks
+
+
+def _host(host: VirtualHost) -> Fit:
+    fault = next((fault for route in host.routes for fault in _route_faults(route)), None)
+    if fault is not None:
+        return Fit(None, fault)
+    lacks: list[str] = []
+    routes: list[Route] = []
+    for route in host.routes:
+        fitting, missing = _route(route)
+        routes.append(fitting)
+        lacks += (each for each in missing if each not in lacks)
+    return _without(msgspec.structs.replace(host, routes=tuple(routes)), lacks)
+
+
+def _route_faults(route: Route) -> Iterator[str]:
+    for edit in (route.request_headers, route.response_headers):
+        yield from _edit_faults(edit)
+    match route.action:
+        case Respond(body=body) if _CONTROL.search(body):
+            yield "a body with control characters is not put into a rule"
+        case Respond() | Redirect() | Forward():
+            return
+        case _:
+            assert_never(route.action)
+
+
+def _edit_faults(edit: HeaderEdit) -> Iterator[str]:
+    names = (*(name for name, _ in (*edit.set, *edit.add)), *edit.remove)
+    for name in names:
+        if _TOKEN.fullmatch(name) is None:
+            yield f"{name!r} is no name of a header that may be edited"
+    for name, value in (*edit.set, *edit.add):
+        if _CONTROL.search(value):
+            yield f"the value of header {name} has control characters"
+
+
+def _route(route: Route) -> tuple[Route, list[str]]:
+    lacks: list[str] = []
+    if isinstance(route.action, Forward):
+        plain = msgspec.structs.replace(route.action, timeout_s=None, retry=Retry())
+        if route.action.timeout_s is not None:
+            lacks.append("the timeout of a route: vTM has one for each pool, of silence")
+        if route.action.retry != Retry():
+            lacks.append("the retries of a route: vTM has its own, of idempotent requests")
+        route = msgspec.structs.replace(route, action=plain)
+    return route, lacks
+
+
+def _without(row: Row, lacks: list[str]) -> Fit:
+    return Fit(row, f"served without {'; without '.join(lacks)}" if lacks else "")
+
+
+def is_cookie_text(text: str) -> bool:
+    """Tell whether a text may stand in an attribute of a cookie (RFC 6265, section 4.1.1)."""
+    return _COOKIE_UNSAFE.search(text) is None

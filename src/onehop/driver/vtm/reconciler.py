@@ -1,0 +1,219 @@
+"""Bringing objects to what they shall be, at whichever member of the cluster answers.
+
+Level-triggered: nothing is remembered of what was tried. What could not be written now differs
+still, and is written when the unit is there again.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Final
+
+import structlog
+
+from onehop.base.errors import DriverUnavailable, RejectedError
+from onehop.driver.vtm.abreast import abreast
+from onehop.driver.vtm.content import Kind, ObjectKey
+from onehop.driver.vtm.name import Names
+from onehop.driver.vtm.options import VtmOptions
+from onehop.driver.vtm.rest import Rest
+from onehop.driver.vtm.retired import Retired, find_orphans
+from onehop.driver.vtm.unit import Unit
+from onehop.driver.vtm.wanted import Wanted
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE: Final = 4
+"""Writes at the same time: other people write to the unit, too."""
+
+_AGAIN_S: Final = 2.0
+
+
+class Reconciler:
+    """Our part of one cluster.
+
+    Args:
+        options: who and where.
+        names: of our objects.
+        wanted: what they shall be.
+        applying: held while anything but endpoints is written.
+    """
+
+    def __init__(
+        self, options: VtmOptions, names: Names, wanted: Wanted, applying: asyncio.Lock
+    ) -> None:
+        self.rest = Rest(options)
+        self.unit = Unit(self.rest, names, wanted.objects.get)
+        self.retired = Retired()
+        self.drifted = 0
+        """How many objects were found changed by somebody else."""
+        self.withheld = 0
+        """How many objects of an earlier process are too many to be deleted."""
+        self.knows_all = False
+        """Set once a whole plan was made: before, what nobody wants may only not be known yet."""
+        self._options = options
+        self._wanted = wanted
+        self._applying = applying
+        self._verify_at = 0.0
+        self._poked = asyncio.Event()
+
+    async def start(self) -> None:
+        """Find a member that answers, and read what is ours.
+
+        Raises:
+            ConfigError: the password or the CA cannot be read.
+            DriverUnavailable: no member answers.
+        """
+        await self.rest.open()
+        await self._at_some_member(self._look)
+        self._verify_at = _now() + self._options.resync_s
+
+    async def bring(self, keys: Iterable[ObjectKey]) -> Mapping[ObjectKey, str]:
+        """Bring objects to what they shall be; return those that are refused, and why.
+
+        Servers that stop listening come first: a new one may want the socket.
+
+        Raises:
+            DriverUnavailable: no member answers.
+        """
+        refused: dict[ObjectKey, str] = {}
+        by_kind: dict[Kind, list[ObjectKey]] = {}
+        leaving: list[ObjectKey] = []
+        for key in sorted(keys):
+            is_leaving = key.kind is Kind.SERVER and key not in self._wanted.objects
+            (leaving if is_leaving else by_kind.setdefault(key.kind, [])).append(key)
+
+        async def settle(key: ObjectKey) -> None:
+            try:
+                await self.unit.settle(key)
+            except RejectedError as err:
+                refused[key] = str(err)
+
+        async def settle_all() -> None:
+            refused.clear()
+            await self._ensure()
+            await abreast(leaving, settle, at_once=AT_ONCE)
+            for kind in Kind:
+                await abreast(by_kind.get(kind, ()), settle, at_once=AT_ONCE)
+
+        await self._at_some_member(settle_all)
+        return refused
+
+    def retire(self, keys: Iterable[ObjectKey]) -> None:
+        """Let what is wanted no more be deleted, once requests in flight have had their time."""
+        due_at = _now() + self._options.grace_s
+        self.retired.add((k for k in keys if k not in self._wanted.objects), due_at=due_at)
+        self._poked.set()
+
+    def compare_soon(self) -> None:
+        """Compare everything in a moment: something could not be written."""
+        self._verify_at = min(self._verify_at, _now() + _AGAIN_S)
+        self._poked.set()
+
+    async def run(self) -> None:
+        """Compare, repair and delete when it is time, until cancelled."""
+        while True:
+            self._poked.clear()
+            await self._rest_until(min(self._verify_at, self.retired.next_at() or self._verify_at))
+            try:
+                async with self._applying:
+                    if _now() >= self._verify_at:
+                        await self._verify()
+                    await self._at_some_member(self._sweep)
+            except DriverUnavailable as err:
+                log.warning("vtm_unavailable", error=str(err), retry_in_s=_AGAIN_S)
+                self._verify_at = _now() + _AGAIN_S
+                await asyncio.sleep(_AGAIN_S)
+
+    async def _rest_until(self, when: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(when):
+                await self._poked.wait()
+
+    async def _verify(self) -> None:
+        """Read all, report what somebody changed, and repair what differs."""
+        self._verify_at = _now() + self._options.resync_s
+        await self._at_some_member(self._look)
+        refused = await self.bring(self._wanted.objects)
+        for key, reason in refused.items():
+            log.error("vtm_refused", object=str(key), reason=reason)
+        self._judge_orphans()
+
+    async def _look(self) -> None:
+        profile = await self.unit.connect()
+        self._wanted.set_machines(self._options.machines or profile.machines)
+        for drift in await self.unit.read_all():
+            self.drifted += 1
+            log.warning(
+                "vtm_drift",
+                object=str(drift.key),
+                fields=drift.fields or "gone",
+                repaired=drift.key in self._wanted.objects,
+            )
+
+    def _judge_orphans(self) -> None:
+        if not self.knows_all:
+            return
+        orphans = find_orphans(self.unit.held, self._wanted.objects, self.retired)
+        self.withheld = len(orphans.keys) if orphans.is_withheld else 0
+        if orphans.is_withheld:
+            log.error("vtm_orphans_withheld", objects=self.withheld, first=str(orphans.keys[0]))
+            return
+        due_at = _now() + self._options.orphan_grace_s
+        for key in orphans.keys:
+            log.info("vtm_orphan", object=str(key), deleted_in_s=self._options.orphan_grace_s)
+        self.retired.add(orphans.keys, due_at=due_at)
+
+    async def _sweep(self) -> None:
+        """Delete what is due; a server that still listens only stops, and is due once more."""
+        await self._ensure()
+        for key in self.retired.due(_now()):
+            if key in self._wanted.objects:
+                self.retired.drop(key)
+                continue
+            try:
+                if self.unit.listens(key):
+                    await self.unit.settle(key)
+                    self.retired.put_off(key, due_at=_now() + self._options.grace_s)
+                else:
+                    await self.unit.delete(key)
+                    self.retired.drop(key)
+            except RejectedError as err:
+                log.warning("vtm_not_deleted", object=str(key), reason=str(err))
+                self.retired.put_off(key, due_at=_now() + self._options.resync_s)
+
+    async def _at_some_member(self, do: Callable[[], Awaitable[None]]) -> None:
+        """Do it at the member that is spoken to, or else at each other one.
+
+        Raises:
+            DriverUnavailable: at none of them.
+        """
+        for left in reversed(range(len(self._options.urls))):
+            url = self.rest.url
+            try:
+                await do()
+            except DriverUnavailable as err:
+                self._lose(url, err)
+                if not left:
+                    raise
+            else:
+                return
+
+    def _lose(self, url: str, err: DriverUnavailable) -> None:
+        if self.rest.leave(url):
+            log.warning("vtm_other_member", left=url, now=self.rest.url, error=str(err))
+            self.unit.doubt()
+            # What was written last may not have arrived there yet.
+            self._verify_at = min(self._verify_at, _now() + self._options.replication_s)
+            self._poked.set()
+
+    async def _ensure(self) -> None:
+        if self.rest.is_denied:
+            await self.rest.open()  # the password may be another one by now
+        if self.unit.profile is None:
+            profile = await self.unit.connect()
+            self._wanted.set_machines(self._options.machines or profile.machines)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

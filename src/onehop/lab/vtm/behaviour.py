@@ -1,0 +1,84 @@
+"""What a real unit might do in one way or in another: the unknowns, as switches."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Fault(StrEnum):
+    """What may happen to a call instead of its answer."""
+
+    HTML = "html"
+    """503 with a page of HTML, as of a proxy in front of the unit."""
+    SERVER_ERROR = "server-error"
+    """500 with JSON."""
+    CUT = "cut"
+    """The connection is closed before the answer; the call is not carried out."""
+    CUT_AFTER = "cut-after"
+    """The call is carried out, its answer is not given."""
+    HALF = "half"
+    """Only the first of the written properties is taken, and 200 answered."""
+    SLOW = "slow"
+    """No answer for as long as the caller waits."""
+    DENIED = "denied"
+    """401."""
+    FORBIDDEN = "forbidden"
+    """403 without `error_info`."""
+
+
+class Faults(msgspec.Struct):
+    """What will go wrong.
+
+    Attributes:
+        next: for so many calls from here on, each taken off the front; only of `methods`.
+        refuse: names of objects that no PUT changes, answered 400.
+        is_down: no connection is taken.
+    """
+
+    next: list[Fault] = []
+    methods: frozenset[str] = frozenset(("GET", "PUT", "DELETE"))
+    refuse: set[str] = set()
+    is_down: bool = False
+
+
+class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
+    """One possible unit.
+
+    Attributes:
+        versions: of REST, as `/api/tm` lists them.
+        drops_default_columns: rows of tables come without columns that hold their default.
+        shuffles_sets: lists without order come in another order each time.
+        requires_doubtful: creating a server key without `note` and `request` is refused.
+        tells_metadata: `?metadata` adds a description; otherwise it is passed over.
+        echoes_writes: a PUT is answered with the whole object; otherwise with `{}`.
+        refuses_used: deleting what another object names is refused.
+        checks_rules: a rule that is not TrafficScript is refused; otherwise stored, with an error.
+        takes_dangling: an object may name what is not there; otherwise it is refused.
+        replication_s: until a write is seen at the other members.
+    """
+
+    versions: tuple[str, ...] = ("6.0", "7.0", "8.3")
+    drops_default_columns: bool = True
+    shuffles_sets: bool = True
+    requires_doubtful: bool = True
+    tells_metadata: bool = True
+    echoes_writes: bool = True
+    refuses_used: bool = True
+    checks_rules: bool = True
+    takes_dangling: bool = True
+    replication_s: float = 0.0
+
+
+ONE_WAY = Behaviour()
+THE_OTHER_WAY = Behaviour(
+    versions=("3.10", "6.0", "6.1", "9.0"),
+    drops_default_columns=False,
+    shuffles_sets=False,
+    requires_doubtful=False,
+    tells_metadata=False,
+    echoes_writes=False,
+    refuses_used=False,
+    checks_rules=False,
+    takes_dangling=False,
+)
+"""Every switch in its other position."""
