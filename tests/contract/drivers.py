@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from onehop.driver import Driver
 from onehop.driver.envoy import EnvoyDriver, EnvoyOptions
+from onehop.driver.haproxy import HaproxyDriver, HaproxyOptions
 from onehop.driver.memory import MemoryDriver
 from onehop.driver.vtm import VtmDriver, VtmOptions
 from onehop.lab.vtm import Behaviour, VtmCluster, serve_vtm
@@ -39,6 +40,16 @@ async def envoy() -> AsyncGenerator[Driver]:
 
 
 @asynccontextmanager
+async def haproxy() -> AsyncGenerator[Driver]:
+    """A real HAProxy."""
+    with tempfile.TemporaryDirectory(prefix="onehop-") as folder:
+        options = HaproxyOptions(state_dir=Path(folder) / "haproxy", threads=1, stop_grace_s=0.0)
+        driver = HaproxyDriver(options)
+        async with driver.running():
+            yield driver
+
+
+@asynccontextmanager
 async def vtm() -> AsyncGenerator[Driver]:
     """An imitated vTM; every unknown of a real one goes one way."""
     async with _vtm(ONE_WAY) as driver:
@@ -64,7 +75,10 @@ async def _vtm(behaviour: Behaviour) -> AsyncGenerator[Driver]:
                 yield driver
 
 
-DRIVERS: tuple[RunningDriver, ...] = (memory, envoy, vtm, vtm_other)
+DRIVERS: tuple[RunningDriver, ...] = (memory, envoy, haproxy, vtm, vtm_other)
+
+TRAFFIC: tuple[RunningDriver, ...] = (envoy, haproxy)
+"""Those that requests can be sent through here."""
 
 
 def _edits_the_path(row: Row) -> str | None:

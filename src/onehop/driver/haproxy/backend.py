@@ -1,0 +1,241 @@
+"""A Pool as a backend section, and its members as servers.
+
+The servers are not in the section's own text: they come and go by the runtime API, and are written
+into the configuration only for the moment of a start or a reload (`render`). HAProxy adds a server
+to a running backend only if its balancing is a dynamic one; all that are used here are.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from onehop.driver.haproxy import word
+from onehop.driver.haproxy.health import check_options, health_lines
+from onehop.driver.haproxy.place import Place
+from onehop.model.endpoint import Endpoint, Path, PoolEndpoints, Readiness
+from onehop.model.pool import (
+    BackendProtocol,
+    Balancing,
+    CookiePersistence,
+    HeaderPersistence,
+    Pool,
+    ProxyProtocol,
+    SourceIpPersistence,
+)
+from onehop.model.route import Retry
+
+_HEAVIEST: Final = 256
+"""Of a server in HAProxy; our endpoints may weigh more."""
+
+_RETRIED: Final = frozenset((401, 403, 404, 408, 425, 500, 501, 502, 503, 504))
+"""What `retry-on` knows."""
+
+_SAME_SITE: Final = frozenset(("", "Strict", "Lax", "None"))
+
+
+class Server(NamedTuple):
+    """A member of a pool as HAProxy has it.
+
+    Attributes:
+        weight: 0 for one that drains: it keeps its sessions and gets no new ones.
+        options: what it is made with, and cannot be changed.
+    """
+
+    address: str
+    weight: int
+    options: str
+
+
+def check_pool(pool: Pool, place: Place) -> None:
+    """Look whether a pool can be had.
+
+    Raises:
+        Unfit: it cannot; the message says why.
+    """
+    if pool.protocol is BackendProtocol.UDP:
+        raise word.Unfit("HAProxy does not pass on UDP")
+    list(backend_lines(pool, Retry(), 0.0, place))
+    list(_server_options(pool, place, Path.POD))
+    list(pool_files(pool, place))
+
+
+def check_retry(retry: Retry) -> None:
+    """Look whether requests can be tried again so.
+
+    Raises:
+        Unfit: HAProxy does not try again after one of the codes.
+    """
+    unknown = sorted({*retry.codes} - _RETRIED)
+    if unknown:
+        raise word.Unfit(f"HAProxy does not try again after {', '.join(map(str, unknown))}")
+
+
+def backend_lines(pool: Pool, retry: Retry, idle_s: float, place: Place) -> Iterator[str]:
+    """Yield the lines of a section, without servers.
+
+    Args:
+        pool: what is rendered.
+        retry: what its routes ask for together.
+        idle_s: the longest silence that any listener for TCP allows it.
+        place: where the files are.
+    """
+    is_http = pool.protocol is not BackendProtocol.TCP
+    yield f"mode {'http' if is_http else 'tcp'}"
+    yield from _balancing(pool)
+    yield f"timeout connect {_ms(pool.connect_timeout_s)}ms"
+    yield f"timeout server {_ms(300.0 if is_http else max(idle_s, 1.0))}ms"
+    yield f"retries {retry.attempts if is_http else 3}"
+    # What was never sent is tried at another one, at the first attempt already.
+    yield "option redispatch 1"
+    yield from _retry_on(retry)
+    if pool.tls is not None and pool.tls.ca_pem is not None:
+        # A CA must be in memory before a server that needs it comes by the runtime API.
+        ca = f"ca-file {_ca_file(pool, place)}"
+        yield f"server keeps-ca 127.0.0.1:1 disabled ssl verify required {ca}"
+    if pool.is_transparent:
+        yield "source 0.0.0.0 usesrc clientip"
+    if pool.health_check is not None:
+        yield from health_lines(pool.health_check)
+    if pool.max_connections is not None:
+        full = f"{{ be_conn gt {int(pool.max_connections)} }}"
+        refused = "http-request deny deny_status 503" if is_http else "tcp-request content reject"
+        yield f"{refused} if {full}"
+    if is_http:
+        yield "timeout tunnel 300s"
+        for variable, timeout in (("timeout", "server"), ("tunnel", "tunnel")):
+            known = f"{{ var(txn.{variable}) -m found }}"
+            yield f"http-request set-timeout {timeout} var(txn.{variable}) if {known}"
+        yield from _persistence(pool)
+
+
+def servers_of(pool: Pool, members: PoolEndpoints | None, place: Place) -> dict[str, Server]:
+    """Return the servers of a pool by name; a name is bound to a socket, so sessions find it.
+
+    Where *all* endpoints drain they get work, for a terminating Pod that still serves is better
+    than none (KEP-1669).
+    """
+    endpoints = members.endpoints if members is not None else ()
+    drains = any(each.readiness is Readiness.SERVING for each in endpoints)
+    heaviest = max((each.weight for each in endpoints), default=1)
+    return {
+        _server_name(pool, each): Server(
+            address=f"{each.address}:{int(each.port)}"
+            if ":" not in each.address
+            else f"[{each.address}]:{int(each.port)}",
+            weight=0
+            if drains and each.readiness is Readiness.DRAINING
+            else _weight(each.weight, heaviest),
+            options=" ".join(_server_options(pool, place, each.path)),
+        )
+        for each in endpoints
+    }
+
+
+def members_by_name(pool: Pool, members: PoolEndpoints | None) -> dict[str, Endpoint]:
+    """Return the endpoints of a pool by what their servers are called."""
+    endpoints = members.endpoints if members is not None else ()
+    return {_server_name(pool, each): each for each in endpoints}
+
+
+def pool_files(pool: Pool, place: Place) -> Iterable[tuple[str, str]]:
+    """Yield the CA that a pool's members are held against, by path.
+
+    Raises:
+        Unfit: it is not PEM.
+    """
+    if pool.tls is not None and pool.tls.ca_pem is not None:
+        yield _ca_file(pool, place), word.pem(pool.tls.ca_pem)
+
+
+def _server_name(pool: Pool, endpoint: Endpoint) -> str:
+    """Return a name that tells where it is only to us: clients carry it in cookies."""
+    kind = "s" if _is_checked(pool, endpoint.path) or pool.health_check is None else "u"
+    return word.token_of(kind, f"{endpoint.address}:{endpoint.port}".encode())
+
+
+def _weight(weight: int, heaviest: int) -> int:
+    return weight if heaviest <= _HEAVIEST else max(1, weight * _HEAVIEST // heaviest)
+
+
+def _is_checked(pool: Pool, path: Path) -> bool:
+    check = pool.health_check
+    return check is not None and not (check.spares_pods and path is Path.POD)
+
+
+def _server_options(pool: Pool, place: Place, path: Path) -> Iterator[str]:
+    speaks_h2 = pool.protocol in {BackendProtocol.H2, BackendProtocol.GRPC}
+    if pool.tls is not None:
+        yield "ssl"
+        if pool.tls.ca_pem is None:
+            yield "verify none"
+        else:
+            yield f"verify required ca-file {_ca_file(pool, place)}"
+        if pool.tls.server_name is not None:
+            name = word.host(pool.tls.server_name.lower())
+            yield f"sni str({name})"
+            yield f"verifyhost {name}" if pool.tls.ca_pem is not None else ""
+        yield "alpn h2" if speaks_h2 else ""
+    elif speaks_h2:
+        yield "proto h2"
+    if pool.proxy_protocol is not None:
+        yield "send-proxy" if pool.proxy_protocol is ProxyProtocol.V1 else "send-proxy-v2"
+    if pool.health_check is not None and _is_checked(pool, path):
+        yield from check_options(pool, pool.health_check)
+
+
+def _ca_file(pool: Pool, place: Place) -> str:
+    return place.pem(word.name_of("ca", pool.id))
+
+
+def _balancing(pool: Pool) -> Iterator[str]:
+    if pool.balancing is Balancing.HASH or isinstance(pool.persistence, SourceIpPersistence):
+        yield "balance source"
+        yield "hash-type consistent"
+    elif pool.balancing is Balancing.ROUND_ROBIN:
+        yield "balance roundrobin"
+    else:
+        yield "balance leastconn"
+
+
+def _retry_on(retry: Retry) -> Iterator[str]:
+    if retry.codes:
+        codes = " ".join(str(code) for code in retry.codes)
+        late = " response-timeout" if 504 in retry.codes else ""  # noqa: PLR2004  Gateway Timeout
+        yield f"retry-on conn-failure{late} {codes}"
+        yield "http-request disable-l7-retry unless { var(txn.retry) -m found }"
+
+
+def _persistence(pool: Pool) -> Iterator[str]:
+    """Yield how a session finds its server by the server's name, which the client carries.
+
+    HAProxy's own `cookie` wants a value on each server line, which a server that comes by the
+    runtime API cannot have. A session whose server is gone gets another one and is told so.
+    """
+    match pool.persistence:
+        case None | SourceIpPersistence():
+            return
+        case CookiePersistence() as kept:
+            asked = f"req.cook({word.cookie(kept.name)})"
+            told = f"http-response add-header set-cookie {word.quoted(_cookie(kept))}"
+        case HeaderPersistence(name=name):
+            asked = f"req.hdr({word.cookie(name)})"
+            told = f"http-response set-header {word.header(name)} %[srv_name]"
+    yield f"http-request set-var(txn.session) {asked}"
+    is_same = "{ srv_name,strcmp(txn.session) eq 0 }"
+    yield told + (f" unless {is_same}" if isinstance(pool.persistence, CookiePersistence) else "")
+    yield "use-server %[var(txn.session)] if { var(txn.session) -m found }"
+
+
+def _cookie(kept: CookiePersistence) -> str:
+    if kept.same_site not in _SAME_SITE:
+        raise word.Unfit(f"{kept.same_site[:20]!a} is not Strict, Lax or None")
+    parts = [f"{word.literal(kept.name)}=%[srv_name]"]
+    parts.append(f"Path={word.literal(word.cookie_path(kept.path))}")
+    parts += [f"Max-Age={int(kept.ttl_s)}"] if kept.ttl_s is not None else []
+    parts.append("HttpOnly")
+    parts += ["Secure"] if kept.secure else []
+    parts += [f"SameSite={kept.same_site}"] if kept.same_site else []
+    return "; ".join(parts)
+
+
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))

@@ -1,0 +1,155 @@
+"""From what a worker has to what it shall have: why it must be reloaded, or what it is told.
+
+A reload is needed for what the runtime API cannot make:
+
+* a section that is new or reads otherwise: a listener, a pool, the table of a rate limit;
+* a policy that no section knows yet (`policy`);
+* a list of certificates whose hosts ask for clients' certificates;
+* a certificate that is too long for one command.
+
+What merely *went* needs none: nothing points at it, and the next reload drops it. Only a listener
+that goes must go, for its socket.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from onehop.driver.haproxy import word
+from onehop.driver.haproxy.backend import Server
+from onehop.driver.haproxy.render import Rendered
+from onehop.driver.haproxy.tls import Line
+
+_LONGEST: Final = 12_000
+"""Bytes of one command, of the 16 KiB that HAProxy's buffer has."""
+
+
+def reload_reasons(have: Rendered, want: Rendered) -> list[str]:
+    """Return why a reload is needed; nothing if it is not."""
+    reasons = [
+        f"{'changed' if first in have.sections else 'new'} {first}"
+        for first, lines in want.sections.items()
+        if have.sections.get(first) != lines
+    ]
+    reasons += [
+        f"gone {first}"
+        for first in have.sections.keys() - want.sections.keys()
+        if first.startswith("frontend ")
+    ]
+    reasons += [
+        f"new policy {name}"
+        for name, is_tls in want.rules
+        if have.rules.get((name, is_tls)) != want.rules[name, is_tls]
+    ]
+    reasons += list(_certificate_reasons(have, want))
+    return sorted(set(reasons))
+
+
+def put_commands(have: Rendered, want: Rendered) -> Iterator[str]:
+    """Yield what adds and changes, in an order in which nothing points at what is not there."""
+    yield from _put_certificates(have, want)
+    for path in want.maps:
+        yield from _put_entries(path, have.maps[path], want.maps[path])
+
+
+def remove_commands(have: Rendered, want: Rendered) -> Iterator[str]:
+    """Yield what takes away, when everything that is wanted is there."""
+    for path in reversed(want.maps):
+        gone = have.maps[path].keys() - want.maps[path].keys()
+        yield from _joined(f"del map {path} {word.argument(key)}" for key in sorted(gone))
+    for path, lines in have.lists.items():
+        kept = {line.file for line in want.lists.get(path, ())}
+        for line in lines:
+            if line.file not in kept:
+                yield f"del ssl crt-list {path} {line.file}"
+                yield f"del ssl cert {line.file}"
+
+
+def server_commands(
+    backend: str,
+    have: Mapping[str, Server],
+    retired: Iterable[str],
+    want: Mapping[str, Server],
+) -> Iterator[str]:
+    """Yield what brings a pool's servers to what they shall be.
+
+    One that goes is put into maintenance: it finishes what it has. It can be deleted only when
+    nothing of it is left, and is brought back if it is wanted again before.
+
+    Args:
+        backend: its name.
+        have: the servers that may get work.
+        retired: the names of those that wait to be deleted.
+        want: the servers that there shall be.
+    """
+    waiting = frozenset(retired)
+    for name, server in want.items():
+        there = f"{backend}/{name}"
+        if name in waiting:
+            yield f"set server {there} weight {server.weight}; set server {there} state ready"
+        elif name not in have:
+            made = f"add server {there} {server.address} weight {server.weight} {server.options}"
+            checked = f"; enable health {there}" if "check " in server.options else ""
+            yield f"{made.strip()}; enable server {there}{checked}"
+        elif have[name].weight != server.weight:
+            yield f"set server {there} weight {server.weight}"
+    for name in have.keys() - want.keys():
+        yield f"set server {backend}/{name} state maint"
+
+
+def _certificate_reasons(have: Rendered, want: Rendered) -> Iterator[str]:
+    for path, lines in want.lists.items():
+        demanding = {line for line in lines if line.options}
+        first = [line for line in lines if line.names == "!*"]
+        known = have.lists.get(path, ())
+        if demanding != {line for line in known if line.options}:
+            yield f"other clients to check in {path}"
+        if first != [line for line in known if line.names == "!*"]:
+            yield f"the first certificate of {path}"
+    asked = {line.file for lines in want.lists.values() for line in lines}
+    for path, content in want.files.items():
+        if have.files.get(path) != content and (path not in asked or len(content) > _LONGEST):
+            yield f"new content of {path}"
+
+
+def _put_certificates(have: Rendered, want: Rendered) -> Iterator[str]:
+    for path, lines in want.lists.items():
+        known = {line.file: line for line in have.lists.get(path, ())}
+        for line in lines:
+            is_new = line.file not in known
+            if is_new:
+                yield f"new ssl cert {line.file}"
+            if is_new or have.files.get(line.file) != want.files[line.file]:
+                yield f"set ssl cert {line.file} <<\n{want.files[line.file]}"
+                yield f"commit ssl cert {line.file}"
+            if is_new:
+                yield _list_command(path, line)
+
+
+def _list_command(path: str, line: Line) -> str:
+    return f"add ssl crt-list {path} <<\n{line.text}\n"
+
+
+def _put_entries(path: str, have: Mapping[str, str], want: Mapping[str, str]) -> Iterator[str]:
+    fresh = [f"{key} {value}\n" for key, value in sorted(want.items()) if key not in have]
+    payload = ""
+    for line in (*fresh, ""):
+        if payload and (not line or len(payload) + len(line) > _LONGEST):
+            yield f"add map {path} <<\n{payload}"
+            payload = ""
+        payload += line
+    other = sorted(key for key, value in want.items() if have.get(key, value) != value)
+    yield from _joined(
+        f"set map {path} {word.argument(key)} {word.argument(want[key])}" for key in other
+    )
+
+
+def _joined(commands: Iterable[str]) -> Iterator[str]:
+    """Put short commands together, as many as fit into one line."""
+    line = ""
+    for command in commands:
+        if line and len(line) + len(command) > _LONGEST:
+            yield line
+            line = ""
+        line = f"{line}; {command}" if line else command
+    if line:
+        yield line

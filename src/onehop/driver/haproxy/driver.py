@@ -1,0 +1,348 @@
+"""HAProxy as a data plane: our child process, told by files, reloads and its runtime API.
+
+There is one truth, the rows. A worker is told the difference between what it has and what the rows
+come to. Whatever the runtime API cannot make, or refuses to, a reload does, from the same rows; so
+does a start after a death. What was told to an old worker while a new one came up is a difference
+like any other, and is told again.
+"""
+
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+
+from onehop.base.errors import DriverUnavailable, RejectedError
+from onehop.driver.driver import Capability, EndpointCount, Receipt, Refusal
+from onehop.driver.haproxy.backend import members_by_name
+from onehop.driver.haproxy.binary import find_haproxy
+from onehop.driver.haproxy.change import reload_reasons
+from onehop.driver.haproxy.counts import count_members
+from onehop.driver.haproxy.disk import Disk, prepare_folder
+from onehop.driver.haproxy.options import HaproxyOptions
+from onehop.driver.haproxy.policy import pool_name
+from onehop.driver.haproxy.process import HaproxyProcess
+from onehop.driver.haproxy.render import Rendered, Renderer
+from onehop.driver.haproxy.runtime import Runtime
+from onehop.driver.haproxy.socketprobe import why_not_bound
+from onehop.driver.haproxy.worker import Worker
+from onehop.model.address import IpAddr
+from onehop.model.endpoint import PoolEndpoints
+from onehop.model.ident import PoolId
+from onehop.model.listener import Listener
+from onehop.model.model import Model, Row, RowKey, Table, key_of, model_of
+from onehop.model.pool import Pool
+from onehop.plan import Plan
+
+log = structlog.get_logger(__name__)
+
+_BURY_EVERY_S: Final = 2.0
+_SHOWN_REASONS: Final = 8
+_COULD_BE_A_NAME: Final = re.compile(r"[A-Za-z0-9._/-]+")
+
+
+class HaproxyDriver:
+    """One HAProxy, from start to stop."""
+
+    name: str = "haproxy"
+    capabilities: frozenset[Capability] = frozenset(Capability) - {Capability.UDP}
+
+    def __init__(self, options: HaproxyOptions) -> None:
+        self.options = options
+        self._renderer = Renderer(options)
+        self._disk = Disk(options.state_dir)
+        self._rows: dict[RowKey, Row] = {}
+        self._refused: dict[RowKey, Row] = {}
+        self._is_leaving = False
+        self._applying = asyncio.Lock()
+        self._dirty: set[PoolId] = set()
+        self._wake = asyncio.Event()
+        self._next: Rendered | None = None
+        self._worker: Worker | None = None
+        self._doubt: str | None = None
+        self.reloads = 0
+        """How often a new worker has taken over, deaths not counted."""
+        self.last_reload = "-"
+        """Why the last time."""
+        self._process = HaproxyProcess(
+            options, find_haproxy(options.binary), self._write, self._take_over
+        )
+
+    # The Driver protocol
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Start HAProxy; leaving drains and stops it.
+
+        Raises:
+            ConfigError: the state directory cannot be used.
+            DriverUnavailable: HAProxy does not come up in time.
+        """
+        prepare_folder(self.options)
+        failure: DriverUnavailable | None = None
+        async with asyncio.TaskGroup() as group:
+            supervisor = group.create_task(self._process.supervise())
+            keeper = group.create_task(self._keep_servers())
+            retrier = group.create_task(self._retry_listeners())
+            try:
+                failure = await self._started()
+                if failure is None:
+                    yield
+            finally:
+                keeper.cancel()
+                retrier.cancel()
+                await self._process.stop()
+                supervisor.cancel()
+        if failure is not None:
+            raise failure  # out here, because a TaskGroup would wrap it
+
+    async def read_back(self) -> Model:
+        """Return what HAProxy serves: it holds nothing that it was not told by us."""
+        return model_of(self._rows.values())
+
+    async def apply(self, plan: Plan) -> Receipt:
+        """Make the plan: by the runtime API, or in one reload, which is make before break itself.
+
+        Stages are an order for data planes that take rows one by one. Here everything that is new
+        is told before anything is taken away, and a reload changes all at once.
+        """
+        started = time.monotonic()
+        before: dict[RowKey, Row | None] = {}
+        refused = self._take(plan, before)
+        async with self._applying:
+            try:
+                refused += await self._bring(before)
+            except DriverUnavailable:
+                self._revert(before)
+                raise
+        for refusal in refused:
+            log.warning("haproxy_refused", row=refusal.key, reason=refusal.reason)
+        ordered = tuple(sorted(refused, key=lambda refusal: refusal.key))
+        return Receipt(refused=ordered, duration_s=time.monotonic() - started)
+
+    def set_endpoints(self, members: PoolEndpoints) -> None:
+        """Send a pool's endpoints now, by the runtime API; a pool not there is passed over."""
+        if RowKey(Table.POOL, members.pool) in self._rows:
+            self._rows[key_of(members)] = members
+            self._dirty.add(members.pool)
+            self._wake.set()
+
+    async def send_away(self, *, is_leaving: bool) -> None:
+        """Have answers say `Connection: close`."""
+        async with self._applying:
+            self._is_leaving = is_leaving
+            await self._bring({})
+
+    async def count(self, pools: Iterable[PoolId]) -> Mapping[PoolId, tuple[EndpointCount, ...]]:
+        """Return what the worker that serves now has counted: from the last reload on."""
+        worker = self._demand_worker()
+        counts: dict[PoolId, tuple[EndpointCount, ...]] = {}
+        for pool in pools:
+            row = self._rows.get(RowKey(Table.POOL, pool))
+            if isinstance(row, Pool):
+                members = members_by_name(row, self._members(pool))
+                counts[pool] = await count_members(worker.runtime, pool_name(pool), members)
+        return counts
+
+    def describe(self) -> dict[str, str]:
+        """Return what an operator wants to know of this HAProxy now."""
+        return {
+            "connected": "yes" if self._worker is not None else "no",
+            "pid": str(self._process.pid or "-"),
+            "restarts": str(self._process.restarts),
+            "reloads": str(self.reloads),
+            "last_reload": self.last_reload,
+            "refused": str(len(self._refused)),
+        }
+
+    # Rows
+
+    def _take(self, plan: Plan, before: dict[RowKey, Row | None]) -> list[Refusal]:
+        """Take the rows in, but for those that cannot be had; see `Driver.apply`."""
+        bound = {(r.address, r.port) for r in self._rows.values() if isinstance(r, Listener)}
+        refused: list[Refusal] = []
+        for stage in plan.stages:
+            for row in stage.put:
+                reason = self._why_not(row, bound)
+                self._refused.pop(key_of(row), None)
+                if reason is None:
+                    before.setdefault(key_of(row), self._rows.get(key_of(row)))
+                    self._rows[key_of(row)] = row
+                else:
+                    self._refused[key_of(row)] = row
+                    refused.append(Refusal(key_of(row), reason))
+            for key in stage.remove:
+                self._refused.pop(key, None)
+                before.setdefault(key, self._rows.get(key))
+                self._rows.pop(key, None)
+        return refused
+
+    def _why_not(self, row: Row, bound: set[tuple[IpAddr, int]]) -> str | None:
+        reason = self._renderer.why_not(row)
+        if reason is None and isinstance(row, Listener) and (row.address, row.port) not in bound:
+            return why_not_bound(row)
+        return reason
+
+    def _revert(self, before: Mapping[RowKey, Row | None]) -> None:
+        for key, row in before.items():
+            if row is None:
+                self._rows.pop(key, None)
+            else:
+                self._rows[key] = row
+
+    def _members(self, pool: PoolId) -> PoolEndpoints | None:
+        row = self._rows.get(RowKey(Table.ENDPOINTS, pool))
+        return row if isinstance(row, PoolEndpoints) else None
+
+    def _render(self) -> Rendered:
+        return self._renderer.render(model_of(self._rows.values()), is_leaving=self._is_leaving)
+
+    # Telling HAProxy
+
+    async def _bring(self, before: dict[RowKey, Row | None]) -> list[Refusal]:
+        """Bring HAProxy to the rows; what it refuses of them is put back to what was before."""
+        refused: list[Refusal] = []
+        while True:
+            want = self._render()
+            try:
+                await self._bring_to(want)
+            except RejectedError as err:
+                culprits = self._culprits(str(err), want, before)
+                if not culprits:
+                    raise DriverUnavailable(f"HAProxy refuses what it had: {err}") from err
+                for key in culprits:
+                    self._refused[key] = self._rows[key]
+                    refused.append(Refusal(key, str(err)[:1000]))
+                    self._revert({key: before.pop(key)})
+            else:
+                return refused
+
+    async def _bring_to(self, want: Rendered) -> None:
+        worker = self._demand_worker()
+        reasons = reload_reasons(worker.has, want)
+        if self._doubt is not None:
+            reasons.append(self._doubt)
+        if not reasons:
+            try:
+                await worker.set_all_servers(want.servers)
+                await worker.update(want)
+            except RejectedError as err:
+                reasons = [str(err)]
+            else:
+                return
+        await self._reload(reasons)
+
+    async def _reload(self, reasons: list[str]) -> None:
+        """Have a new worker take over; all reasons that there are go into one reload."""
+        started = time.monotonic()
+        await self._process.reload()
+        self._take_over()
+        self._doubt = None
+        self.reloads += 1
+        self.last_reload = ", ".join(reasons[:_SHOWN_REASONS])
+        log.info(
+            "haproxy_reloaded",
+            reasons=reasons[:_SHOWN_REASONS],
+            more=max(0, len(reasons) - _SHOWN_REASONS),
+            duration_ms=round((time.monotonic() - started) * 1000),
+        )
+
+    def _culprits(
+        self, said: str, want: Rendered, before: Mapping[RowKey, Row | None]
+    ) -> list[RowKey]:
+        """Return the rows that HAProxy complains of; all that are new, if it names none of them."""
+        named = {want.owners.get(name) for name in _COULD_BE_A_NAME.findall(said)}
+        fresh = [key for key in before if key in self._rows]
+        return [key for key in fresh if key in named] or fresh
+
+    def _write(self, generation: int) -> None:
+        """Put everything on disk for a worker that is about to start; called by the process."""
+        self._next = self._render()
+        socket = str(self._process.socket(generation))
+        self._disk.write(self._next, self._renderer.config_text(self._next, socket))
+
+    def _take_over(self) -> None:
+        """Talk to the worker that has come up, and tell it what has happened since it was read."""
+        assert self._next is not None  # noqa: S101  written before it came up
+        runtime = Runtime(self._process.socket(self._process.generation))
+        self._worker = Worker(runtime, self._next)
+        self._dirty |= {PoolId(key.id) for key in self._rows if key.table is Table.POOL}
+        self._wake.set()
+
+    def _demand_worker(self) -> Worker:
+        if self._worker is None or self._process.pid is None:
+            raise DriverUnavailable("HAProxy does not run")
+        return self._worker
+
+    async def _started(self) -> DriverUnavailable | None:
+        try:
+            await self._process.wait_up(1)
+            self._take_over()
+        except (DriverUnavailable, RejectedError) as err:
+            return DriverUnavailable(str(err))
+        return None
+
+    # What goes on beside plans
+
+    async def _keep_servers(self) -> None:
+        """Tell the worker of endpoints as they come, until cancelled; the fast lane."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._until_burial()):
+                    await self._wake.wait()
+            self._wake.clear()
+            dirty, self._dirty = self._dirty, set()
+            try:
+                await self._tell_servers(dirty)
+            except DriverUnavailable as err:
+                log.warning("haproxy_not_told", error=str(err))
+                self._dirty |= dirty  # whoever comes up next was given all rows anyway
+            except RejectedError as err:
+                self._doubt = str(err)
+                await self._reload_in_doubt()
+
+    async def _tell_servers(self, pools: Iterable[PoolId]) -> None:
+        worker = self._worker
+        if worker is None:
+            return
+        for pool in sorted(pools):
+            row = self._rows.get(RowKey(Table.POOL, pool))
+            if isinstance(row, Pool):
+                want = self._renderer.servers(row, self._members(pool))
+                await worker.set_servers(pool_name(pool), want)
+        await worker.bury_all()
+
+    def _until_burial(self) -> float | None:
+        worker = self._worker
+        return _BURY_EVERY_S if worker is not None and worker.has_retired else None
+
+    async def _reload_in_doubt(self) -> None:
+        async with self._applying:
+            try:
+                await self._bring({})
+            except DriverUnavailable as err:
+                log.error("haproxy_not_reloaded", error=str(err))  # noqa: TRY400  the world's
+
+    async def _retry_listeners(self) -> None:
+        """Try refused listeners again, until cancelled: what held their port may have gone."""
+        while True:
+            await asyncio.sleep(self.options.listener_retry_s)
+            for row in [r for r in self._refused.values() if isinstance(r, Listener)]:
+                if self._why_not(row, set()) is None:
+                    await self._retry(row)
+
+    async def _retry(self, row: Listener) -> None:
+        async with self._applying:
+            before = {key_of(row): self._rows.get(key_of(row))}
+            self._rows[key_of(row)] = row
+            self._refused.pop(key_of(row), None)
+            try:
+                if not await self._bring(before):
+                    log.info("haproxy_took_listener_at_last", listener=row.id)
+            except DriverUnavailable:
+                self._revert(before)
+                self._refused[key_of(row)] = row

@@ -1,0 +1,140 @@
+"""What all requests of a router go through: hygiene, who the client is, the way to a route."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from onehop.driver.haproxy import word
+from onehop.driver.haproxy.match import DEEPEST_WILDCARD
+from onehop.driver.haproxy.place import Place
+from onehop.model.listener import ForwardHttp
+
+_CLAIMS: Final = (
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-request-id",
+)
+
+
+POLICIES_HERE: Final = {False: "# policies, http", True: "# policies, https"}
+"""Where the rules of all policies stand in a frontend; see `render`."""
+
+
+def http_rules(name: str, handler: ForwardHttp, place: Place) -> Iterator[str]:
+    """Yield the lines of a frontend that come before and find the route.
+
+    Args:
+        name: of the frontend.
+        handler: what it serves.
+        place: where the maps are.
+    """
+    yield "mode http"
+    # A worker that is replaced lets idle connections have one more request: none is cut off.
+    yield "option idle-close-on-response"
+    yield "timeout client 300s"
+    yield "timeout http-request 10s"
+    yield "timeout http-keep-alive 300s"
+    yield from _path_hygiene()
+    yield from _client(handler)
+    yield from _find_route(name, handler, place)
+    leaving = f"{{ str(leaving),map_str({place.map('switch')}) -m found }}"
+    yield f"http-after-response set-header connection close if {leaving}"
+
+
+def route_rules(handler: ForwardHttp) -> Iterator[str]:
+    """Yield the lines that do as the route wants, and send the request on its way."""
+    yield "http-request return status 404 if !{ var(txn.route) -m found }"
+    yield POLICIES_HERE[handler.tls]
+    yield "use_backend %[var(txn.pool)]"
+    yield "default_backend nothing"
+
+
+def _path_hygiene() -> Iterator[str]:
+    """Yield how paths are made canonical before they are matched.
+
+    `%2F` becomes `/` by a redirect: forwarded as it came, `/admin%2Fx` would pass a guard on
+    `/admin` and still be `/admin/x` to an application that decodes it.
+    """
+    yield "http-request deny deny_status 400 if !{ req.hdr(host) -m found }"
+    yield "http-request deny deny_status 400 if { path -m sub '#' }"
+    for normalizer in (
+        "percent-to-uppercase",
+        "percent-decode-unreserved",
+        "path-merge-slashes",
+        "path-strip-dot",
+        "path-strip-dotdot full",
+    ):
+        yield f"http-request normalize-uri {normalizer}"
+    hidden = "{ path -m sub '%2F' '%5C' }"
+    shown = "%[path,regsub(%2F,/,g),regsub(%5C,/,g)]"
+    for location, condition in ((f"{shown}?%[query]", "{ query -m found }"), (shown, "")):
+        yield f"http-request redirect code 307 location '{location}' if {hidden} {condition}"
+
+
+def _client(handler: ForwardHttp) -> Iterator[str]:
+    """Yield who the client is taken to be, and what applications are told about it.
+
+    With no trusted proxy in front, whatever a client says of addresses is taken off before anything
+    reads it. `X_Forwarded_For` and `X-Forwarded-For` are one variable to CGI and WSGI: names with
+    underscores are dropped, as nginx does by default.
+    """
+    scheme = "https" if handler.tls else "http"
+    yield "http-request del-header _ -m sub"
+    yield "http-request del-header x-forwarded-client-cert"
+    yield "http-request set-var(txn.peer) src"
+    if handler.trusted_hops > 0:
+        nth = f"hdr_ip(x-forwarded-for,-{int(handler.trusted_hops)})"
+        yield f"http-request set-src req.{nth} if {{ req.{nth} -m found }}"
+    else:
+        yield from (f"http-request del-header {name}" for name in _CLAIMS)
+    yield "http-request add-header x-forwarded-for %[var(txn.peer)]"
+    for name, value in (
+        ("x-forwarded-host", "%[req.hdr(host)]"),
+        ("x-forwarded-port", "%[dst_port]"),
+        ("x-forwarded-proto", scheme),
+        ("x-request-id", "%[uuid()]"),
+    ):
+        yield f"http-request set-header {name} {value} unless {{ req.hdr({name}) -m found }}"
+    yield "http-request set-header x-real-ip %[src]"
+    if handler.client_checks:
+        told = 'Hash=%[ssl_c_der,sha2(256),hex,lower];Subject="%{+E}[ssl_c_s_dn(,0,rfc2253)]"'
+        yield (
+            "http-request set-header x-forwarded-client-cert"
+            f" {word.quoted(told)} if {{ ssl_c_used }}"
+        )
+
+
+def _find_route(name: str, handler: ForwardHttp, place: Place) -> Iterator[str]:
+    """Yield the two lookups that `match` tells of."""
+    hosts, unseen = place.map("host"), "!{ var(txn.view) -m found }"
+
+    def look_up(host: str, condition: str = "") -> str:
+        key = f"var(txn.router),concat(/,{host})"
+        return f"http-request set-var(txn.view) {key},map_str({hosts}){condition}"
+
+    yield f"http-request set-var(txn.router) str({word.name_of('r', handler.router)})"
+    if handler.client_checks:
+        key = f"str({name}/),concat(,sess.sni),map_str({place.map('check')})"
+        yield "http-request set-var(sess.sni) ssl_fc_sni,lower"
+        yield f"http-request set-var(txn.router) {key} if {{ ssl_fc_has_sni }}"
+    yield "http-request set-var(txn.host) req.hdr(host),field(1,:),lower"
+    yield look_up("txn.host")
+    yield f"http-request set-var(txn.wild) var(txn.host),regsub(^[^.]+,*) if {unseen}"
+    yield look_up("txn.wild", f" if {unseen}")
+    for labels in range(DEEPEST_WILDCARD, 0, -1):
+        deeper = f"var(txn.host),field(-1,.,{labels + 1}),regsub(^[^.]+,**)"
+        yield f"http-request set-var(txn.wild) {deeper} if {unseen}"
+        yield look_up("txn.wild", f" if {unseen}")
+    yield f"http-request set-var(txn.wild) str(*) if {unseen}"
+    yield look_up("txn.wild", f" if {unseen}")
+    seen = "if { var(txn.view) -m found }"
+    yield "http-request set-var(txn.path) path"
+    view = "var(txn.view),concat(,txn.path"
+    yield f"http-request set-var(txn.route) {view}),map_str({place.map('exact')}) {seen}"
+    unrouted = f"{seen} !{{ var(txn.route) -m found }}"
+    yield f"http-request set-var(txn.route) {view},/),map_beg({place.map('prefix')}) {unrouted}"
+    for number, part in enumerate(("policy", "pool", "text"), start=1):
+        yield f"http-request set-var(txn.{part}) var(txn.route),field({number},:)"

@@ -1,0 +1,126 @@
+"""Which route takes a request: hosts and paths as entries of maps, so that editing them is free.
+
+HAProxy looks a key up in a tree: the exact one (`map_str`), or the longest that a text begins with
+(`map_beg`). Two lookups make a route.
+
+* The host leads to a *view*, the routes that count for such names. Keys are `ROUTER/www.a.example`,
+  `ROUTER/*.a.example` for names with one label more, `ROUTER/**.a.example` for deeper ones, and
+  `ROUTER/*`; the frontend tries them in this order, the longest names first (`http`).
+* View and path lead to the route: `VIEW/exact/path` in one map, `VIEW/a/prefix/` in the other. The
+  frontend puts a slash behind the request's path, so `/foo/` is found for `/foo` and `/foo/bar`,
+  and not for `/foobar`.
+
+A Model has its routes in an order in which they are tried; a tree has none. Two paths are either
+apart or one holds the other, so leaving out every route that an earlier one holds leaves a list in
+which the more special one comes first: what the tree finds.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from onehop.driver.haproxy import word
+from onehop.driver.haproxy.policy import Policy, value_of
+from onehop.model.ident import PoolId, RouterId
+from onehop.model.route import Forward, Labels, PathKind, PathMatch, Retry, Route, VirtualHost
+
+DEEPEST_WILDCARD = 10
+"""Labels behind the `*`; the frontend has a rule for each depth."""
+
+
+class HostEntries(NamedTuple):
+    """What a VirtualHost adds to the maps.
+
+    Attributes:
+        hosts: view by the key of the host.
+        named: view by name, for routes of a wildcard that take one name only.
+        exact, prefix: the value of the route by the key of the path.
+        policies: what the values speak of, by name.
+        retries: what routes ask of the pools they forward to.
+    """
+
+    hosts: dict[str, str]
+    named: dict[str, str]
+    exact: dict[str, str]
+    prefix: dict[str, str]
+    policies: dict[str, Policy]
+    retries: tuple[tuple[PoolId, Retry], ...]
+
+
+def entries_of(host: VirtualHost) -> HostEntries:
+    """Return the entries of a host.
+
+    Raises:
+        Unfit: the host's name, or something in one of its routes, cannot be said to HAProxy.
+    """
+    name = word.host(host.hostname)
+    if name.count(".") > DEEPEST_WILDCARD and name.startswith("*."):
+        raise word.Unfit(f"a wildcard over more than {DEEPEST_WILDCARD} labels: {name}")
+    entries = HostEntries({}, {}, {}, {}, {}, tuple(_retries(host)))
+    for key, labels in _keys(host.router, name):
+        _add_view(entries, entries.hosts, key, _seen_by(host.routes, labels, None))
+    for only in sorted({word.host(r.hostname) for r in host.routes if r.hostname is not None}):
+        labels = Labels.ONE if only.partition(".")[2] == name[2:] else Labels.MORE
+        _add_view(entries, entries.named, only, _seen_by(host.routes, labels, only))
+    return entries
+
+
+def key_of_host(router: RouterId, hostname: str) -> str:
+    """Return the key of a host in the map of hosts."""
+    return f"{word.name_of('r', router)}/{hostname}"
+
+
+def names_over(hostname: str) -> Iterator[str]:
+    """Yield the hosts that take requests for a name, in the order in which they are looked for."""
+    yield hostname
+    _, dot, parent = hostname.partition(".")
+    while dot:
+        yield f"*.{parent}"
+        _, dot, parent = parent.partition(".")
+    yield "*"
+
+
+def _keys(router: RouterId, name: str) -> Iterator[tuple[str, Labels]]:
+    yield key_of_host(router, name), Labels.ONE
+    if name.startswith("*."):
+        yield key_of_host(router, f"*{name}"), Labels.MORE
+
+
+def _seen_by(routes: Iterable[Route], labels: Labels, hostname: str | None) -> tuple[Route, ...]:
+    """Return the routes that count for a name, without those that an earlier one holds."""
+    seen: list[Route] = []
+    for route in routes:
+        counts = route.labels in {Labels.ANY, labels} and route.hostname in {None, hostname}
+        if counts and not any(_holds(each.match, route.match) for each in seen):
+            seen.append(route)
+    return tuple(seen)
+
+
+def _holds(outer: PathMatch, inner: PathMatch) -> bool:
+    if outer.kind is PathKind.EXACT:
+        return outer == inner
+    return _slashed(inner.value).startswith(_slashed(outer.value))
+
+
+def _slashed(path: str) -> str:
+    return path if path.endswith("/") else f"{path}/"
+
+
+def _add_view(
+    entries: HostEntries, keys: dict[str, str], key: str, routes: tuple[Route, ...]
+) -> None:
+    view = word.token_of("v", key.encode())
+    keys[key] = view
+    for route in routes:
+        policy, value = value_of(route)
+        entries.policies[policy.name] = policy
+        path = word.path(route.match.value)
+        if route.match.kind is PathKind.EXACT:
+            entries.exact[view + path] = value
+        else:
+            entries.prefix[view + _slashed(path)] = value
+
+
+def _retries(host: VirtualHost) -> Iterator[tuple[PoolId, Retry]]:
+    for route in host.routes:
+        if isinstance(route.action, Forward):
+            yield from ((share.pool, route.action.retry) for share in route.action.pools)

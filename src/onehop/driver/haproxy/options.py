@@ -1,0 +1,43 @@
+"""What the operator may say about HAProxy."""
+
+from pathlib import Path
+
+import msgspec
+
+
+class HaproxyOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How HAProxy is run; what it serves comes from the Model.
+
+    Attributes:
+        state_dir: holds the configuration, maps, keys and sockets; made with mode 0700. Its path
+            must be short: a Unix socket's path has room for 107 bytes.
+        binary: what is started; found on PATH unless it is a path itself.
+        threads: None is one for each CPU.
+        max_connections: of clients, over all listeners; what comes beyond waits.
+        old_worker_s: how long the connections of a replaced worker may go on, WebSockets too.
+        stop_grace_s: how long open connections may go on when onehop stops.
+        start_timeout_s: how long a worker may take to come up.
+        listener_retry_s: how often a refused listener is tried again: its port may be free now.
+        is_privileged: whether HAProxy runs as root, and may bind addresses of either family that
+            are not there yet.
+    """
+
+    state_dir: Path
+    binary: str = "haproxy"
+    threads: int | None = None
+    max_connections: int = 50_000
+    old_worker_s: float = 3600.0
+    stop_grace_s: float = 5.0
+    start_timeout_s: float = 15.0
+    listener_retry_s: float = 5.0
+    is_privileged: bool = False
+
+    @property
+    def config_file(self) -> Path:
+        """What HAProxy reads at its start and at each reload."""
+        return self.state_dir / "haproxy.cfg"
+
+    @property
+    def master_socket(self) -> Path:
+        """Where the master takes commands."""
+        return self.state_dir / "master.sock"

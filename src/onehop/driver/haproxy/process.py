@@ -1,0 +1,214 @@
+"""HAProxy as our child: a master that is started, watched and started again, and its workers.
+
+Each configuration that is loaded has a number, its generation, and a runtime socket named after it:
+whoever answers there has that configuration. A worker that is replaced keeps its connections until
+they end, and its sockets go on in the new one (`expose-fd listeners`), so no client is turned away.
+"""
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from onehop.base.child import Backoff, Child, bound_to_parent
+from onehop.base.errors import DriverUnavailable, RejectedError
+from onehop.driver.haproxy.options import HaproxyOptions
+from onehop.driver.haproxy.runtime import Runtime
+
+log = structlog.get_logger(__name__)
+
+_TERM_S: Final = 3.0
+_LAST_WORDS: Final = 40
+_CHECK_TIMEOUT_S: Final = 60.0
+_ASK_EVERY_S: Final = 0.01
+_NOISE: Final = ("[NOTICE]", "Proxy ", "Stopping ", "Former worker", "Exiting Master")
+
+
+class HaproxyProcess:
+    """One HAProxy at a time, for as long as `supervise` runs.
+
+    Args:
+        options: how it is run.
+        binary: what is started.
+        write: puts everything that is to be read on disk, before a start or a reload.
+        up: called when a worker has come up that we did not reload to: after a death.
+    """
+
+    def __init__(
+        self,
+        options: HaproxyOptions,
+        binary: Path,
+        write: Callable[[int], None],
+        up: Callable[[], None],
+    ) -> None:
+        self._options = options
+        self._binary = binary
+        self._write = write
+        self._up = up
+        self._child = Child(self._hear)
+        self._is_stopping = False
+        self._has_failed = False
+        self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
+        self.generation = 0
+        """Of the configuration that is loaded, or is being loaded."""
+        self.restarts = 0
+        """How often HAProxy was started again after it had died by itself."""
+
+    @property
+    def pid(self) -> int | None:
+        """The master's process id, or None while there is none."""
+        return self._child.pid
+
+    @property
+    def last_words(self) -> str:
+        """The end of HAProxy's log, for the message that says why it does not come up."""
+        return "\n".join(self._last_words)
+
+    def socket(self, generation: int) -> Path:
+        """Return the runtime socket of a generation."""
+        return self._options.state_dir / f"run-{generation}.sock"
+
+    async def supervise(self) -> None:
+        """Keep a HAProxy running until `stop` or cancellation; then there is none."""
+        backoff = Backoff()
+        try:
+            while not self._is_stopping:
+                self._begin()
+                async with asyncio.TaskGroup() as tasks:
+                    announcer = tasks.create_task(self._announce(self.generation))
+                    lived_s = await self._child.live(self._command(), born=_allow_many_sockets)
+                    announcer.cancel()
+                if self._is_stopping:
+                    return
+                backoff_s = backoff.after(lived_s)
+                log.error("haproxy_died", lived_s=round(lived_s, 3), restart_in_s=backoff_s)
+                await asyncio.sleep(backoff_s)
+                self.restarts += 1
+        finally:
+            await self._child.kill()
+
+    async def reload(self) -> None:
+        """Have a new worker take over with what is wanted now.
+
+        Raises:
+            RejectedError: HAProxy refuses it, and goes on with what it had; the message is its own.
+            DriverUnavailable: it does not come up in time.
+        """
+        pid = self._child.pid
+        if pid is None:
+            raise DriverUnavailable("HAProxy does not run")
+        old = self.generation
+        self._begin()
+        wanted = self.generation
+        try:
+            await self._check()
+        except RejectedError:
+            if self.generation == wanted:
+                self.generation = old
+            raise
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGUSR2)
+        await self.wait_up(wanted)
+        self.socket(old).unlink(missing_ok=True)
+
+    async def wait_up(self, generation: int) -> None:
+        """Wait until a worker answers that has this generation, or a later one.
+
+        Raises:
+            RejectedError: HAProxy cannot load it.
+            DriverUnavailable: it does not come up in time.
+        """
+        try:
+            async with asyncio.timeout(self._options.start_timeout_s):
+                while not await self._answers(max(generation, self.generation)):
+                    if self._has_failed:
+                        raise RejectedError(f"HAProxy cannot load it: {self.last_words}")
+                    await asyncio.sleep(_ASK_EVERY_S)
+        except TimeoutError as err:
+            raise DriverUnavailable(f"HAProxy did not come up: {self.last_words}") from err
+
+    async def stop(self) -> None:
+        """Let open connections end, for `stop_grace_s` at most; then end HAProxy."""
+        self._is_stopping = True
+        try:
+            pid = self._child.pid
+            if pid is not None and self._options.stop_grace_s > 0:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGUSR1)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._options.stop_grace_s):
+                        await self._child.ended()
+        finally:
+            await self._child.end(within_s=_TERM_S)
+
+    def _begin(self) -> None:
+        """Write the next generation down."""
+        self.generation += 1
+        self._has_failed = False
+        self._last_words.clear()
+        self._write(self.generation)
+
+    async def _announce(self, generation: int) -> None:
+        try:
+            await self.wait_up(generation)
+        except (DriverUnavailable, RejectedError) as err:
+            log.error("haproxy_not_up", error=str(err))  # noqa: TRY400  the world's fault
+            return
+        self._up()
+
+    async def _answers(self, generation: int) -> bool:
+        socket = self.socket(generation)
+        if not socket.exists():
+            return False
+        try:
+            return bool(await Runtime(socket).ask("show version"))
+        except DriverUnavailable:
+            return False
+
+    async def _check(self) -> None:
+        """Let HAProxy read the configuration without using it."""
+        command = (str(self._binary), "-c", "-q", "-f", str(self._options.config_file))
+        child = await asyncio.create_subprocess_exec(
+            *bound_to_parent(command),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(_CHECK_TIMEOUT_S):
+                said, _ = await child.communicate()
+        except TimeoutError as err:
+            raise DriverUnavailable("HAProxy did not finish reading a configuration") from err
+        finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
+        if child.returncode != 0:
+            raise RejectedError(said.decode(errors="replace"))
+
+    def _command(self) -> tuple[str, ...]:
+        options = self._options
+        master = f"{options.master_socket},mode,600"
+        return (str(self._binary), "-W", "-S", master, "-f", str(options.config_file))
+
+    def _hear(self, line: str) -> None:
+        """Turn a line of HAProxy's log into one of ours; what it says of each reload is noise."""
+        self._last_words.append(line)
+        self._has_failed |= "Loading failure" in line
+        if not any(noise in line for noise in _NOISE):
+            emit = log.error if "[ALERT]" in line else log.warning
+            emit("haproxy_log", text=line)
+
+
+def _allow_many_sockets(pid: int) -> None:
+    """Raise the soft limit of open files to the hard one: each connection takes two."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,58 @@
+"""HAProxy's runtime API, by a Unix socket that only we may open (0600, in a 0700 directory)."""
+
+import asyncio
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from onehop.base.errors import DriverUnavailable, RejectedError
+
+_TIMEOUT_S: Final = 10.0
+_WELL: Final = re.compile(
+    r"|New server registered\.|Server deleted\.|New empty certificate store '.*'!"
+    r"|Transaction (created|updated) for certificate .*!|Committing .*|\.*|Success!"
+    r"|Inserting certificate '.*' in crt-list '.*'\.*|Entry '.*' deleted in crtlist '.*'!"
+    r"|Certificate '.*' deleted!|.*: no server available.*"
+)
+"""What it says when all is well, line by line; anything else is a refusal."""
+
+
+class Runtime:
+    """One worker's socket; each command opens a connection of its own, which costs 0.1 ms."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    async def ask(self, command: str) -> str:
+        """Return what HAProxy says to a command.
+
+        Raises:
+            DriverUnavailable: nobody answers.
+        """
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                reader, writer = await asyncio.open_unix_connection(str(self._socket))
+                try:
+                    writer.write(f"{command}\n".encode())
+                    await writer.drain()
+                    said = await reader.read()
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError) as err:
+            raise DriverUnavailable(f"HAProxy's socket {self._socket}: {err}") from err
+        return said.decode(errors="replace")
+
+    async def tell(self, commands: Iterable[str]) -> None:
+        """Give commands, one after another.
+
+        Raises:
+            DriverUnavailable: nobody answers.
+            RejectedError: one is refused; those before it are done.
+        """
+        for command in commands:
+            said = await self.ask(command)
+            wrong = [line for line in said.splitlines() if not _WELL.fullmatch(line.strip())]
+            if wrong:
+                verb = " ".join(command.split(maxsplit=4)[:4])
+                raise RejectedError(f"HAProxy refuses `{verb}`: {'; '.join(wrong)[:400]}")
