@@ -20,7 +20,7 @@ LABEL = "shop/web/tcp/http"
 @pytest.fixture(scope="module")
 def space() -> Iterator[str]:
     """Make a network namespace to put rules into."""
-    name = f"oh-h6-{os.getpid()}-nft"
+    name = f"oh-node-{os.getpid()}-nft"
     subprocess.run(["ip", "netns", "add", name], check=True)
     yield name
     subprocess.run(["ip", "netns", "del", name], check=True)

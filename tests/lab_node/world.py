@@ -239,7 +239,7 @@ def network(prefix: str) -> Generator[None]:
 @contextlib.asynccontextmanager
 async def lab(prefix: str) -> AsyncGenerator[Lab]:
     """Serve the API with two nodes in it; end every process at the end."""
-    with tempfile.TemporaryDirectory(prefix="oh-h6-") as folder:  # short: BIRD's socket is in it
+    with tempfile.TemporaryDirectory(prefix="oh-node-") as folder:  # short: BIRD's socket is in it
         async with serve(Store(), API) as server:
             made = Lab(server, prefix, Path(folder))
             _fill(made)
@@ -307,4 +307,4 @@ def _end(processes: "list[subprocess.Popen[str]]") -> None:
 
 def prefix_of_this_run() -> str:
     """Return what the names of this process's namespaces begin with."""
-    return f"oh-h6-{os.getpid()}-"
+    return f"oh-node-{os.getpid()}-"

@@ -60,7 +60,7 @@ class Crossroads(NamedTuple):
 @contextlib.contextmanager
 def crossroads() -> Generator[Crossroads]:
     """Make the machines; the VIPs are on the balancer."""
-    prefix = f"oh-h8-{os.getpid()}"
+    prefix = f"oh-cross-{os.getpid()}"
     roads = Crossroads(*(Machine(f"{prefix}-{role}") for role in Crossroads._fields))
     try:
         for machine in roads:

@@ -54,7 +54,7 @@ class Machine:
 @contextlib.contextmanager
 def machines(*roles: str) -> Generator[list[Machine]]:
     """Make machines on one link, with 192.0.2.1 and 2001:db8::1 for the first, and so on."""
-    prefix = f"oh-h4-{os.getpid()}"
+    prefix = f"oh-net-{os.getpid()}"
     switch = Machine(f"{prefix}-switch")
     made = [Machine(f"{prefix}-{role}") for role in roles]
     try:
