@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onehop.acme.backoff import BackoffTimes
+from onehop.acme.backoff import BackoffTimes, before_look_s
 from onehop.acme.caa import Asker, CaaRecord, forbidden_by
 from onehop.acme.issuer import CertificateWish, Issuer
 from onehop.acme.leaf import Leaf
@@ -54,6 +54,16 @@ def test_retry_after_is_a_date() -> None:
 def test_backoff_stays_within_its_bounds(failures: int, dice: float) -> None:
     """From half the first wait up to the longest, whatever comes."""
     assert 0.5 <= BackoffTimes(1.0, 60.0).wait_s(failures, dice) <= 60.0
+
+
+@given(dice=st.floats(0, 1, exclude_max=True))
+def test_a_ca_is_looked_at_soon_and_then_without_haste(dice: float) -> None:
+    """One that is done at once is not waited for; one that takes three seconds sees eight looks."""
+    waits = [before_look_s(looks, dice) for looks in range(8)]
+
+    assert waits == sorted(waits)
+    assert waits[0] <= 0.010
+    assert sum(waits) > 3.0
 
 
 def deeds(count: int, *hosts: str, kind: DeedKind = DeedKind.ORDER) -> list[Deed]:

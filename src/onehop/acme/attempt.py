@@ -10,7 +10,7 @@ from typing import Final, TypeAlias, assert_never
 
 import msgspec
 
-from onehop.acme.backoff import AFTER_OUTAGE, AFTER_REFUSAL, BETWEEN_LOOKS
+from onehop.acme.backoff import AFTER_OUTAGE, AFTER_REFUSAL, before_look_s
 from onehop.acme.issuer import CertificateWish, KeyType
 from onehop.acme.key import new_key, signing_request
 from onehop.acme.leaf import Leaf, check_issued
@@ -403,5 +403,6 @@ class Attempt:
 
     async def _pause(self) -> None:
         """Wait before looking again; longer each time. The CA's Retry-After is the transport's."""
+        wait_s = before_look_s(self._looks, self._setting.dice())
         self._looks += 1
-        await self._setting.clock.sleep(BETWEEN_LOOKS.wait_s(self._looks, self._setting.dice()))
+        await self._setting.clock.sleep(wait_s)

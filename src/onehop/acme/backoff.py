@@ -31,8 +31,12 @@ AFTER_REFUSAL: Final = BackoffTimes(60.0, 12 * 3600.0)
 """Somebody has to mend something, and the CA counts each try."""
 AFTER_OUTAGE: Final = BackoffTimes(1.0, 300.0)
 """The world is down: a try costs nobody anything, and it comes back by itself."""
-BETWEEN_LOOKS: Final = BackoffTimes(0.010, 8.0)
-"""How often an order or authorization is looked at where the CA does not say (`Retry-After`).
+BETWEEN_LOOKS: Final = BackoffTimes(0.050, 8.0)
+"""How often something is looked at that others do, where they do not say (`Retry-After`)."""
+_FIRST_LOOK: Final = BackoffTimes(0.010, 0.010)
+"""Some CAs are done at once."""
 
-Doubling from so little, a wait is overshot by as much as it took at most, and a CA that takes two
-seconds is looked at some eight times."""
+
+def before_look_s(looks: int, dice: float) -> float:
+    """Return the wait before an order or authorization is looked at after so many looks."""
+    return BETWEEN_LOOKS.wait_s(looks, dice) if looks else _FIRST_LOOK.wait_s(1, dice)
