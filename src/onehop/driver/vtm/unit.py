@@ -8,7 +8,7 @@ cluster, an object is read again first.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -80,9 +80,7 @@ class Unit:
         Raises:
             DriverUnavailable: before all was read; what was read is kept.
         """
-        was_right = {
-            key for key in (*self.held,) if key not in self._uncertain and self._is_right(key)
-        }
+        before = {key: held for key, held in self.held.items() if key not in self._uncertain}
         listed: set[ObjectKey] = set()
         try:
             for kind in Kind:
@@ -91,7 +89,7 @@ class Unit:
         except RejectedError as err:
             raise DriverUnavailable(f"reading what is there: {err}") from err
         await abreast(sorted(listed | self.held.keys()), self._read, at_once=IN_FLIGHT)
-        return tuple(self._drifted(was_right))
+        return tuple(self._drifted(before))
 
     async def settle(self, key: ObjectKey) -> None:
         """Bring one object to what it shall be now, by at most one write; see the module.
@@ -137,12 +135,12 @@ class Unit:
     def listens(self, key: ObjectKey) -> bool:
         """Tell whether a virtual server that is there takes connections."""
         content = self.held.get(key)
-        if content is None or isinstance(content, str):
+        if key.kind is not Kind.SERVER or content is None or isinstance(content, str):
             return False
         return bool(content.get("basic", {}).get("enabled"))
 
-    def _difference(self, key: ObjectKey) -> Content | None:
-        have = self.held.get(key)
+    def _difference(self, key: ObjectKey, have: Content | None = None) -> Content | None:
+        have = have if have is not None else self.held.get(key)
         want = self._wanted(key)
         if want is not None:
             return differences(self._known(key, want), have)
@@ -194,14 +192,18 @@ class Unit:
         else:
             self._foreign.add(key)
 
-    def _is_right(self, key: ObjectKey) -> bool:
-        return self._difference(key) is None
-
-    def _drifted(self, was_right: Iterable[ObjectKey]) -> Iterable[Drift]:
-        for key in sorted(was_right):
-            if key not in self._uncertain and not self._is_right(key):
-                left = self._difference(key) if key in self.held else None
-                yield Drift(key, fields_of(left))
+    def _drifted(self, before: Mapping[ObjectKey, Content]) -> Iterator[Drift]:
+        """Yield what was as it shall be, and is not: what we have yet to write is no drift."""
+        for key in sorted(before):
+            if key in self._uncertain or self._wanted(key) is None:
+                continue
+            if key not in self.held:
+                yield Drift(key, ())
+                continue
+            late = fields_of(self._difference(key, before[key]))
+            changed = [f for f in fields_of(self._difference(key)) if f not in late]
+            if changed:
+                yield Drift(key, tuple(changed))
 
 
 def _mark(content: Content) -> str:

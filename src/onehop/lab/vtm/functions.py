@@ -131,7 +131,7 @@ def _reading(request: Request) -> Functions:
         "http.getHeader": (1, header),
         "http.getMethod": (0, lambda: request.method),
         "http.getRawURL": (0, lambda: request.url),
-        "http.getPath": (0, lambda: unquote(request.url.partition("?")[0])),
+        "http.getPath": (0, lambda: unquote(_path(request.url))),
         "http.normalizePath": (1, _normalized),
         "http.getHostHeader": (0, lambda: _host(request.headers.get("host", ""))),
         "request.getRemoteIP": (0, lambda: request.client),
@@ -172,6 +172,12 @@ def response_functions(request: Request, headers: dict[str, str]) -> Functions:
     """Return what a response rule can call."""
     names = ("http.setResponseHeader", "http.addResponseHeader", "http.removeResponseHeader")
     return {**_STRINGS, **_reading(request), **_headers(headers, names)}
+
+
+def _path(url: str) -> str:
+    """Return the path of a request's target, in origin or in absolute form."""
+    plain = url.partition("?")[0]
+    return plain if plain.startswith("/") else f"/{plain.partition('://')[2].partition('/')[2]}"
 
 
 def _normalized(path: str) -> str:

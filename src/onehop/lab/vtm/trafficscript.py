@@ -68,14 +68,14 @@ def pools_named(text: str) -> tuple[str, ...]:
     Raises:
         ScriptError: the text is not understood.
     """
-    used = (call for call in _calls(parse(text)) if call.function == "pool.use")
+    used = (call for call in calls_of(parse(text)) if call.function == "pool.use")
     named = (call.arguments[0] for call in used)
     return tuple(str(each.value) for each in named if isinstance(each, Literal))
 
 
 def _check(statements: tuple[Statement, ...], functions: Functions) -> None:
     known = {name: count for name, (count, _) in functions.items()} | {_MATCH: 2}
-    for call in _calls(statements):
+    for call in calls_of(statements):
         if call.function not in known:
             raise ScriptError(f"{call.function}: no such function")
         if len(call.arguments) != known[call.function]:
@@ -183,19 +183,20 @@ def _is_true(value: Value) -> bool:
     return value not in (0, "", "0")
 
 
-def _calls(statements: tuple[Statement, ...]) -> Iterator[Call]:
+def calls_of(statements: tuple[Statement, ...]) -> Iterator[Call]:
+    """Yield every call that statements may make, in their order."""
     for statement in statements:
         match statement:
             case Assign(value=value):
-                yield from _calls_in(value)
+                yield from _calls_within(value)
             case If(condition=condition, then=then):
-                yield from _calls_in(condition)
-                yield from _calls(then)
+                yield from _calls_within(condition)
+                yield from calls_of(then)
             case Call():
-                yield from _calls_in(statement)
+                yield from _calls_within(statement)
 
 
-def _calls_in(expression: Expression) -> Iterator[Call]:
+def _calls_within(expression: Expression) -> Iterator[Call]:
     match expression:
         case Call(arguments=inner):
             yield expression
@@ -204,4 +205,4 @@ def _calls_in(expression: Expression) -> Iterator[Call]:
         case Literal() | Variable():
             return
     for each in inner:
-        yield from _calls_in(each)
+        yield from _calls_within(each)
