@@ -23,7 +23,7 @@ def render_model(model: Model, *, owner: str, machines: tuple[str, ...] = ()) ->
     wanted.put(row for each in model.rows() if (row := fit(each).row) is not None)
     rendered: dict[str, Any] = {}
     for key, content in sorted(wanted.objects.items()):
-        rendered.setdefault(key.kind, {})[key.name] = _plain(content)
+        rendered.setdefault(key.kind.value, {})[key.name] = _plain(content)
     return rendered
 
 

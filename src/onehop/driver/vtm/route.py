@@ -29,6 +29,13 @@ from onehop.model.route import (
 MARK: Final = "X-Onehop-Route"
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
 _END: Final = "\r\n"
+_PHRASES: Final = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
+"""RFC 9110's names; Python's depend on its version, and rules must not."""
 _NO_BODY: Final = ("GET", "HEAD", "DELETE", "OPTIONS", "TRACE")
 
 
@@ -226,6 +233,8 @@ def _literally(text: str) -> str:
 
 
 def _phrase(status: int) -> str:
+    if status in _PHRASES:
+        return _PHRASES[status]
     try:
         return HTTPStatus(status).phrase
     except ValueError:
