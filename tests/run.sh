@@ -19,4 +19,6 @@ done
 for reason in "${left_out[@]}"; do
     echo "left out: $reason"
 done
-exec .venv/bin/pytest ${expression:+-m "$expression"} "$@"
+# Most tests wait for something else than a processor, so each processor gets a worker of its own; a
+# file's tests stay together, because they share servers.
+exec .venv/bin/pytest -n "$(nproc)" --dist loadfile ${expression:+-m "$expression"} "$@"

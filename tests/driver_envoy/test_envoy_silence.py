@@ -31,7 +31,7 @@ _BGP_HOLD_S = 9
 _CONNECT_S = 0.1
 
 
-@pytest.mark.parametrize("protocol", set(BackendProtocol) - {BackendProtocol.UDP})
+@pytest.mark.parametrize("protocol", sorted(set(BackendProtocol) - {BackendProtocol.UDP}))
 def test_a_silent_connection_ends_after_three_lost_probes(protocol: BackendProtocol) -> None:
     """Before nobody believes in the node, nothing ends; and a single lost probe never ends it."""
     cluster = render_cluster(pool(protocol=protocol))
