@@ -15,6 +15,7 @@ command -v knotd >/dev/null || packages+=(knot)
 command -v setpriv >/dev/null || packages+=(util-linux)
 command -v wrk >/dev/null || packages+=(wrk)
 command -v openssl >/dev/null || packages+=(openssl)
+command -v haproxy >/dev/null || packages+=(haproxy)
 [ ${#packages[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" -ne 0 ]; then
     echo "not installed here, because that needs root: ${packages[*]}"
@@ -23,3 +24,11 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get -qq update
 apt-get -qq -y install --no-install-recommends "${packages[@]}" >/dev/null
+case " ${packages[*]} " in
+*" haproxy "*)
+    # The package starts a service of its own, which nobody here asked for.
+    if command -v systemctl >/dev/null; then
+        systemctl disable --now haproxy.service >/dev/null 2>&1 || true
+    fi
+    ;;
+esac

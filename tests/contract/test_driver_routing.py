@@ -5,8 +5,6 @@ from collections import Counter
 import msgspec
 import pytest
 
-from onehop.driver import Driver
-from onehop.model.model import Row, model_of
 from onehop.model.route import (
     Forward,
     HeaderEdit,
@@ -17,9 +15,9 @@ from onehop.model.route import (
     Respond,
 )
 from tests.contract.drivers import RunningDriver
+from tests.contract.traffic import serve
 from tests.driver_envoy.world import (
     backend,
-    bring_to,
     connected,
     exact,
     forward,
@@ -33,12 +31,6 @@ from tests.driver_envoy.world import (
     prefix,
     route,
 )
-
-
-async def serve(driver: Driver, *rows: Row) -> None:
-    """Make the rows all that is served; none of them is refused."""
-    receipt = await bring_to(driver, model_of(rows))
-    assert receipt.refused == ()
 
 
 async def test_the_longest_host_name_takes_the_request(serving: RunningDriver) -> None:

@@ -72,11 +72,15 @@ def render(
     what: Annotated[
         Literal["data-plane", "model", "problems"], typer.Argument(help="which stage to print")
     ] = "data-plane",
+    driver: Annotated[
+        Literal["envoy", "haproxy"] | None,
+        typer.Option(help="which data plane, in place of dataPlane.driver"),
+    ] = None,
 ) -> None:
     """Print what the data plane would get, as YAML; private keys are left out."""
     from onehop.cli import render as render_command
 
-    settings = read_config(config, manifests=manifests, kubeconfig=kubeconfig)
+    settings = read_config(config, manifests=manifests, kubeconfig=kubeconfig, driver=driver)
     _end(render_command.render(settings, what))
 
 

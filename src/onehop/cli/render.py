@@ -27,7 +27,7 @@ async def render(config: Config, what: str) -> bool:
         case "problems":
             _print_yaml(compiled.problems)
         case _:
-            _print_yaml(render_data_plane(compiled.model))
+            _print_yaml(render_data_plane(compiled.model, config))
     for problem in compiled.problems:
         sys.stderr.write(f"# {problem}\n")
     return True

@@ -34,6 +34,7 @@ def read_config(
     manifests: Path | None = None,
     kubeconfig: Path | None = None,
     state: Path | None = None,
+    driver: str | None = None,
 ) -> Config:
     """Return the configuration with the flags over it.
 
@@ -55,5 +56,8 @@ def read_config(
     config = msgspec.structs.replace(
         config, cluster=cluster, state=str(state) if state is not None else config.state
     )
+    if driver is not None:
+        data_plane = msgspec.structs.replace(config.data_plane, driver=driver)
+        config = msgspec.structs.replace(config, data_plane=data_plane)
     check_config(config, name=str(path) if path is not None else "flags")
     return config

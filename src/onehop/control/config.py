@@ -116,11 +116,27 @@ class EnvoyConfig(Section, frozen=True):
     max_heap_mi_b: Annotated[int, msgspec.Meta(ge=64)] | None = None
 
 
+class HaproxyConfig(Section, frozen=True):
+    """A HAProxy that is started in place of Envoy.
+
+    Attributes:
+        binary: what is started; found on PATH by default.
+        threads: None is one for each processor.
+        old_worker_s: how long the connections of a replaced worker may go on.
+    """
+
+    binary: str = "haproxy"
+    threads: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
+    max_connections: Annotated[int, msgspec.Meta(ge=1)] = 50_000
+    old_worker_s: Annotated[float, msgspec.Meta(ge=1, le=86400)] = 3600.0
+
+
 class DataPlaneConfig(Section, frozen=True):
     """What carries the traffic."""
 
     driver: str = "envoy"
     envoy: EnvoyConfig = EnvoyConfig()
+    haproxy: HaproxyConfig = HaproxyConfig()
 
 
 class DeletionBudget(Section, frozen=True):

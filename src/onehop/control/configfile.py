@@ -25,7 +25,7 @@ from onehop.model.address import Cidr, IpAddr, is_ipv6, parse_cidr, parse_ip
 from onehop.model.ident import ObjectRef
 from onehop.telemetry.log import LEVELS
 
-_DRIVERS: Final = ("envoy",)
+_DRIVERS: Final = ("envoy", "haproxy")
 _LAST_PORT: Final = 65535
 _RANGES: Final = "192.0.2.0/28, 192.0.2.10-192.0.2.50 or 192.0.2.7"
 
@@ -100,6 +100,8 @@ def check_config(config: Config, *, name: str) -> None:
 def _check_tls(config: Config, fail: Callable[[str, str], None]) -> None:
     if config.tls.http3 and config.http.accept_proxy_protocol:
         fail("tls.http3", "a PROXY header is of TCP: not together with http.acceptProxyProtocol")
+    if config.tls.http3 and config.data_plane.driver == "haproxy":
+        fail("tls.http3", "dataPlane.driver haproxy does not speak HTTP/3")
     for number, responder in enumerate(config.tls.ocsp_responders):
         if origin_of(responder) != responder.lower():
             fail(

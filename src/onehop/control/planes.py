@@ -1,6 +1,7 @@
 """Which data plane and which address binder a configuration means."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,9 @@ from onehop.driver import Driver
 from onehop.driver.envoy import EnvoyDriver, EnvoyOptions
 from onehop.driver.envoy.binary import find_envoy
 from onehop.driver.envoy.render import render_config
+from onehop.driver.haproxy import HaproxyDriver, HaproxyOptions
+from onehop.driver.haproxy.binary import find_haproxy, version_of
+from onehop.driver.haproxy.render import render_files
 from onehop.model.address import parse_ip
 from onehop.model.model import Model
 from onehop.net import AddressBinder, NoBinder
@@ -26,7 +30,13 @@ _VERSION_TIMEOUT_S: Final = 10.0
 
 
 def make_driver(config: Config) -> Driver:
-    """Return the data plane, not yet running."""
+    """Return the data plane, not yet running.
+
+    Raises:
+        ConfigError: the program that it needs is not there.
+    """
+    if config.data_plane.driver == "haproxy":
+        return HaproxyDriver(_haproxy_options(config))
     envoy = config.data_plane.envoy
     return EnvoyDriver(
         EnvoyOptions(
@@ -36,6 +46,18 @@ def make_driver(config: Config) -> Driver:
             max_connections=envoy.max_connections,
             max_heap_bytes=None if envoy.max_heap_mi_b is None else envoy.max_heap_mi_b << 20,
         )
+    )
+
+
+def _haproxy_options(config: Config) -> HaproxyOptions:
+    haproxy = config.data_plane.haproxy
+    return HaproxyOptions(
+        state_dir=state_directory(config) / "haproxy",
+        binary=haproxy.binary,
+        threads=haproxy.threads,
+        max_connections=haproxy.max_connections,
+        old_worker_s=haproxy.old_worker_s,
+        is_privileged=os.geteuid() == 0,
     )
 
 
@@ -87,17 +109,22 @@ def _bgp(config: Config, fib: Fib, options: Options) -> BgpPart | None:
     )
 
 
-def render_data_plane(model: Model) -> Any:
+def render_data_plane(model: Model, config: Config) -> Any:
     """Return what the data plane would get for a Model, as plain values without private keys."""
+    if config.data_plane.driver == "haproxy":
+        files = render_files(model, _haproxy_options(config))
+        return {name: text.splitlines() for name, text in files.items()}
     return render_config(model)
 
 
-async def data_plane_version() -> str:
+async def data_plane_version(config: Config) -> str:
     """Return which program carries the traffic.
 
     Raises:
         OnehopError: it is not there or does not run.
     """
+    if config.data_plane.driver == "haproxy":
+        return await version_of(find_haproxy(config.data_plane.haproxy.binary))
     process = await asyncio.create_subprocess_exec(
         find_envoy(), "--version", stdout=asyncio.subprocess.PIPE
     )

@@ -61,7 +61,7 @@ def _group(kind: Kind) -> str:
 
 async def preflight(config: Config) -> AsyncGenerator[Finding]:
     """Yield the findings, the cheap ones first; nothing is changed anywhere."""
-    yield await _data_plane()
+    yield await _data_plane(config)
     yield _state(config)
     for finding in _ports(config):
         yield finding
@@ -78,9 +78,9 @@ async def preflight(config: Config) -> AsyncGenerator[Finding]:
         yield finding
 
 
-async def _data_plane() -> Finding:
+async def _data_plane(config: Config) -> Finding:
     try:
-        version = await data_plane_version()
+        version = await data_plane_version(config)
     except OnehopError as err:
         return Finding(
             check="data plane", is_good=False, said=str(err), advice="reinstall onehop's packages"

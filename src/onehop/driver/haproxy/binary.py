@@ -1,11 +1,17 @@
-"""Where HAProxy is."""
+"""Where HAProxy is, and whether it is one that we can talk to."""
 
+import asyncio
+import re
 import shutil
 from pathlib import Path
+from typing import Final
 
 from onehop.base.errors import ConfigError
 
-_ALSO = "/usr/sbin:/sbin"
+_ALSO: Final = "/usr/sbin:/sbin"
+_OLDEST: Final = (2, 6)
+_VERSION: Final = re.compile(r"HAProxy version (\d+)\.(\d+)\S*")
+_TIMEOUT_S: Final = 10.0
 
 
 def find_haproxy(binary: str) -> Path:
@@ -18,3 +24,27 @@ def find_haproxy(binary: str) -> Path:
     if found is None:
         raise ConfigError(f"no {binary} here: install the package `haproxy`, 2.6 or newer")
     return Path(found)
+
+
+async def version_of(binary: Path) -> str:
+    """Return what the program says it is.
+
+    Raises:
+        ConfigError: it is no HAProxy, or one that lacks what we need of the runtime API.
+    """
+    child = await asyncio.create_subprocess_exec(
+        binary, "-v", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            said, _ = await child.communicate()
+    except TimeoutError as err:
+        raise ConfigError(f"{binary} -v does not end: is it HAProxy?") from err
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    found = _VERSION.search(said.decode(errors="replace"))
+    if found is None or (int(found[1]), int(found[2])) < _OLDEST:
+        raise ConfigError(f"{binary} is not HAProxy 2.6 or newer")
+    return found[0]

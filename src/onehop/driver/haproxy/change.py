@@ -35,11 +35,12 @@ def reload_reasons(have: Rendered, want: Rendered) -> list[str]:
         for first in have.sections.keys() - want.sections.keys()
         if first.startswith("frontend ")
     ]
-    reasons += [
-        f"new policy {name}"
-        for name, is_tls in want.rules
-        if have.rules.get((name, is_tls)) != want.rules[name, is_tls]
-    ]
+    fresh = {
+        name
+        for (name, is_tls), rules in want.rules.items()
+        if have.rules.get((name, is_tls)) != rules
+    }
+    reasons += [f"{len(fresh)} new or changed policies"] if fresh else []
     reasons += list(_certificate_reasons(have, want))
     return sorted(set(reasons))
 

@@ -1,13 +1,12 @@
 """What is rendered, as files; most hold private keys, and only their owner may read any."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from onehop.base.errors import ConfigError
 from onehop.driver.haproxy.options import HaproxyOptions
-from onehop.driver.haproxy.render import Rendered
+from onehop.driver.haproxy.render import Rendered, texts_of
 
 _LONGEST_SOCKET_PATH: Final = 107
 _LONGEST_NAME: Final = len("/run-4294967295.sock.1234567.tmp")
@@ -23,7 +22,7 @@ class Disk:
 
     def write(self, rendered: Rendered, config: str) -> None:
         """Make the folder hold exactly this, and the sockets that there are."""
-        wanted = {str(self._folder / "haproxy.cfg"): config, **dict(_texts(rendered))}
+        wanted = {str(self._folder / "haproxy.cfg"): config, **dict(texts_of(rendered))}
         for path, text in wanted.items():
             if self._written.get(path) != text:
                 _write(path, text)
@@ -51,14 +50,6 @@ def prepare_folder(options: HaproxyOptions) -> None:
                 path.unlink()
     except OSError as err:
         raise ConfigError(f"state: {folder}: {err.strerror}") from err
-
-
-def _texts(rendered: Rendered) -> Iterator[tuple[str, str]]:
-    for path, entries in rendered.maps.items():
-        yield path, "".join(f"{key} {value}\n" for key, value in entries.items())
-    for path, lines in rendered.lists.items():
-        yield path, "".join(f"{line.text}\n" for line in lines)
-    yield from rendered.files.items()
 
 
 def _write(path: str, text: str) -> None:

@@ -14,18 +14,19 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
+import msgspec
 import structlog
 
 from onehop.base.errors import DriverUnavailable, RejectedError
 from onehop.driver.driver import Capability, EndpointCount, Receipt, Refusal
 from onehop.driver.haproxy.backend import members_by_name
-from onehop.driver.haproxy.binary import find_haproxy
+from onehop.driver.haproxy.binary import find_haproxy, version_of
 from onehop.driver.haproxy.change import reload_reasons
 from onehop.driver.haproxy.counts import count_members
 from onehop.driver.haproxy.disk import Disk, prepare_folder
 from onehop.driver.haproxy.options import HaproxyOptions
 from onehop.driver.haproxy.policy import pool_name
-from onehop.driver.haproxy.process import HaproxyProcess
+from onehop.driver.haproxy.process import HaproxyProcess, affordable
 from onehop.driver.haproxy.render import Rendered, Renderer
 from onehop.driver.haproxy.runtime import Runtime
 from onehop.driver.haproxy.socketprobe import why_not_bound
@@ -52,7 +53,8 @@ class HaproxyDriver:
     capabilities: frozenset[Capability] = frozenset(Capability) - {Capability.UDP}
 
     def __init__(self, options: HaproxyOptions) -> None:
-        self.options = options
+        affords = affordable(options.max_connections)
+        self.options = options = msgspec.structs.replace(options, max_connections=affords)
         self._renderer = Renderer(options)
         self._disk = Disk(options.state_dir)
         self._rows: dict[RowKey, Row] = {}
@@ -68,9 +70,9 @@ class HaproxyDriver:
         """How often a new worker has taken over, deaths not counted."""
         self.last_reload = "-"
         """Why the last time."""
-        self._process = HaproxyProcess(
-            options, find_haproxy(options.binary), self._write, self._take_over
-        )
+        self._binary = find_haproxy(options.binary)
+        self._version = "-"
+        self._process = HaproxyProcess(options, self._binary, self._write, self._take_over)
 
     # The Driver protocol
 
@@ -79,9 +81,10 @@ class HaproxyDriver:
         """Start HAProxy; leaving drains and stops it.
 
         Raises:
-            ConfigError: the state directory cannot be used.
+            ConfigError: the state directory cannot be used, or this HAProxy is too old.
             DriverUnavailable: HAProxy does not come up in time.
         """
+        self._version = await version_of(self._binary)
         prepare_folder(self.options)
         failure: DriverUnavailable | None = None
         async with asyncio.TaskGroup() as group:
@@ -152,6 +155,7 @@ class HaproxyDriver:
         """Return what an operator wants to know of this HAProxy now."""
         return {
             "connected": "yes" if self._worker is not None else "no",
+            "version": self._version,
             "pid": str(self._process.pid or "-"),
             "restarts": str(self._process.restarts),
             "reloads": str(self.reloads),

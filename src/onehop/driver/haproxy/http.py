@@ -90,7 +90,7 @@ def _client(handler: ForwardHttp) -> Iterator[str]:
         yield f"http-request set-src req.{nth} if {{ req.{nth} -m found }}"
     else:
         yield from (f"http-request del-header {name}" for name in _CLAIMS)
-    yield "http-request add-header x-forwarded-for %[var(txn.peer)]"
+    yield from _told_peer()
     for name, value in (
         ("x-forwarded-host", "%[req.hdr(host)]"),
         ("x-forwarded-port", "%[dst_port]"),
@@ -105,6 +105,16 @@ def _client(handler: ForwardHttp) -> Iterator[str]:
             "http-request set-header x-forwarded-client-cert"
             f" {word.quoted(told)} if {{ ssl_c_used }}"
         )
+
+
+def _told_peer() -> Iterator[str]:
+    """Yield how who connected is put behind those that are believed, in their line if it is one."""
+    one_line = "{ req.fhdr_cnt(x-forwarded-for) eq 1 }"
+    joined = "'%[req.fhdr(x-forwarded-for)], %[var(txn.peer)]'"
+    yield f"http-request set-var(txn.told) bool(true) if {one_line}"
+    told = "{ var(txn.told) -m found }"
+    yield f"http-request set-header x-forwarded-for {joined} if {told}"
+    yield f"http-request add-header x-forwarded-for %[var(txn.peer)] unless {told}"
 
 
 def _find_route(name: str, handler: ForwardHttp, place: Place) -> Iterator[str]:

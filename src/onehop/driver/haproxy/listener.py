@@ -200,7 +200,8 @@ def _entrance(listener: Listener, around: Surroundings, tls: Iterable[str]) -> I
         options.append("accept-proxy")
     yield " ".join((f"bind {address}:{int(listener.port)}", *options, *tls))
     if listener.max_connections is not None:
-        yield f"maxconn {int(listener.max_connections)}"
+        # `maxconn` would let them wait; what comes beyond is closed, as elsewhere.
+        yield f"tcp-request connection reject if {{ fe_conn gt {int(listener.max_connections)} }}"
     if listener.sources:
         known = "session" if listener.accepts_proxy_protocol else "connection"
         yield from source_list("sources", listener.sources)

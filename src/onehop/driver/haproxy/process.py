@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 _TERM_S: Final = 3.0
 _LAST_WORDS: Final = 40
 _CHECK_TIMEOUT_S: Final = 60.0
+_OWN_FILES: Final = 500
 _ASK_EVERY_S: Final = 0.01
 _NOISE: Final = ("[NOTICE]", "Proxy ", "Stopping ", "Former worker", "Exiting Master")
 
@@ -202,9 +203,17 @@ class HaproxyProcess:
         """Turn a line of HAProxy's log into one of ours; what it says of each reload is noise."""
         self._last_words.append(line)
         self._has_failed |= "Loading failure" in line
-        if not any(noise in line for noise in _NOISE):
+        if not self._is_stopping and not any(noise in line for noise in _NOISE):
             emit = log.error if "[ALERT]" in line else log.warning
             emit("haproxy_log", text=line)
+
+
+def affordable(max_connections: int) -> int:
+    """Return how many clients the limit of open files allows: each takes two, and HAProxy some."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        return max_connections
+    return max(1, min(max_connections, (hard - _OWN_FILES) // 2))
 
 
 def _allow_many_sockets(pid: int) -> None:

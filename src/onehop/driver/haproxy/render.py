@@ -31,11 +31,11 @@ from onehop.driver.haproxy.options import HaproxyOptions
 from onehop.driver.haproxy.place import MAPS, Place
 from onehop.driver.haproxy.policy import Policy, answering, policy_rules, pool_name
 from onehop.driver.haproxy.tls import Line, pair_of, show
-from onehop.model.certificate import Certificate, ServerName
+from onehop.model.certificate import REDACTED, Certificate, ServerName
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import PoolId
 from onehop.model.listener import ForwardHttp, ForwardTcp, Listener, Vip
-from onehop.model.model import Model, Row, RowKey, Table, key_of
+from onehop.model.model import Model, Row, RowKey, Table, key_of, model_of
 from onehop.model.pool import Persistence, Pool
 from onehop.model.route import Retry, VirtualHost
 
@@ -65,6 +65,29 @@ class Rendered(NamedTuple):
     files: dict[str, str]
     servers: dict[str, dict[str, Server]]
     owners: dict[str, RowKey]
+
+
+def render_files(model: Model, options: HaproxyOptions) -> dict[str, str]:
+    """Return what HAProxy would read, by the name of the file; what is PEM is redacted.
+
+    Rows that cannot be had are left out, as they would be.
+    """
+    renderer = Renderer(options)
+    able = model_of(row for row in model.rows() if renderer.why_not(row) is None)
+    rendered = renderer.render(able)
+    files = {"haproxy.cfg": renderer.config_text(rendered, f"{options.state_dir}/run-1.sock")}
+    for path, text in texts_of(rendered):
+        files[path.rpartition("/")[2]] = REDACTED if path in rendered.files else text
+    return {name: text for name, text in files.items() if text}
+
+
+def texts_of(rendered: Rendered) -> Iterator[tuple[str, str]]:
+    """Yield the files besides the configuration, by path."""
+    for path, entries in rendered.maps.items():
+        yield path, "".join(f"{key} {value}\n" for key, value in entries.items())
+    for path, lines in rendered.lists.items():
+        yield path, "".join(f"{line.text}\n" for line in lines)
+    yield from rendered.files.items()
 
 
 class Renderer:
