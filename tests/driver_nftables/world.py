@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+from onehop.driver import Driver
 from onehop.driver.nftables import NftablesDriver
 from onehop.model.address import Cidr, IpAddr
 from onehop.model.endpoint import Endpoint, PoolEndpoints
@@ -39,13 +40,16 @@ def forwarding() -> Generator[Crossroads]:
 @contextlib.asynccontextmanager
 async def pod(roads: Crossroads, *ports: int, version: int = 4) -> AsyncGenerator[None]:
     """Have each port of the Pod say, by TCP and UDP, which it is and whom it sees."""
+    open_: set[asyncio.StreamWriter] = set()
 
     async def tell(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_.add(writer)
         own, peer = writer.get_extra_info("sockname")[1], writer.get_extra_info("peername")[0]
         with contextlib.suppress(ConnectionError):
             while await reader.read(100):
                 writer.write(f"{own} {peer}".encode())
         writer.close()
+        open_.discard(writer)
 
     class Tell(asyncio.DatagramProtocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -66,6 +70,11 @@ async def pod(roads: Crossroads, *ports: int, version: int = 4) -> AsyncGenerato
             )
             stack.callback(transport.close)
         yield
+        for writer in tuple(open_):
+            writer.transport.abort()
+        async with asyncio.timeout(DEADLINE_S):
+            while open_:  # noqa: ASYNC110  until whoever reads from one has noticed
+                await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager
@@ -76,7 +85,7 @@ async def nftables(leftover_grace_s: float = 60.0) -> AsyncGenerator[NftablesDri
         yield driver
 
 
-async def serve(driver: NftablesDriver, *rows: Row) -> None:
+async def serve(driver: Driver, *rows: Row) -> None:
     """Bring the driver from what it serves to these rows."""
     change = change_between(await driver.read_back(), model_of(rows))
     receipt = await driver.apply(make_plan(change))

@@ -1,0 +1,237 @@
+"""Two data planes that share the work: listeners of layer 4 in the kernel, all others in a proxy.
+
+Each listener is given to the kernel if that can serve it, and to the proxy if not. One that moves
+is served by both for a moment: the new one has taken it before the old one lets go. A packet that
+both could have goes to the kernel, which looks at it before any socket does.
+"""
+
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+
+import msgspec
+
+from onehop.driver.driver import Capability, Driver, EndpointCount, Receipt, Refusal
+from onehop.model.address import IpAddr
+from onehop.model.endpoint import PoolEndpoints
+from onehop.model.ident import ListenerId, PoolId
+from onehop.model.listener import ForwardHttp, Listener
+from onehop.model.model import Change, Model, Row, RowKey, Table, key_of, model_of
+from onehop.model.pool import BackendProtocol, Pool
+from onehop.plan import Plan, make_plan
+
+_LAYER4: Final = frozenset((BackendProtocol.TCP, BackendProtocol.UDP))
+_SHARED: Final = frozenset((Table.LISTENER, Table.POOL, Table.ENDPOINTS))
+
+
+class KernelPart(Driver, Protocol):
+    """A data plane that takes some listeners only."""
+
+    def misfit(self, listener: Listener, pool: Pool | None) -> str | None:
+        """Return why it cannot serve a listener, or None if it can."""
+        ...
+
+
+class SplitDriver:
+    """Both, as one.
+
+    The proxy has the pools of layer 4 that its own listeners send to, and no others: each pool is
+    health checked by who sends to it.
+    """
+
+    def __init__(self, kernel: KernelPart, proxy: Driver) -> None:
+        self.name: str = f"{proxy.name}+{kernel.name}"
+        self.capabilities: frozenset[Capability] = proxy.capabilities | {Capability.UDP}
+        self._kernel = kernel
+        self._proxy = proxy
+        self._layer4: dict[RowKey, Row] = {}
+        """Pools of layer 4 and their endpoints."""
+        self._in_kernel: set[ListenerId] = set()
+        self._at_proxy: set[RowKey] = set()
+        """Its listeners, and its pools of layer 4 with their endpoints."""
+        self._uses: dict[ListenerId, tuple[PoolId, ...]] = {}
+        """The pools of layer 4 that the proxy's listeners send to."""
+        self._users: dict[PoolId, set[ListenerId]] = {}
+        self._released: set[PoolId] = set()
+        """Pools that the proxy may no longer need."""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Start both, the kernel first: connections go on there while the proxy starts."""
+        async with self._kernel.running(), self._proxy.running():
+            yield
+
+    async def read_back(self) -> Model:
+        """Return what the two serve together."""
+        kernel, proxy = await self._kernel.read_back(), await self._proxy.read_back()
+        return model_of((*kernel.rows(), *proxy.rows()))
+
+    async def apply(self, plan: Plan) -> Receipt:
+        """Make the plan: what the proxy is to have, then the kernel, then what the proxy has lost.
+
+        A listener that the proxy refuses stays in the kernel if that had it.
+        """
+        put = [row for stage in plan.stages for row in stage.put]
+        gone = [key for stage in plan.stages for key in stage.remove]
+        self._take(put, gone)
+        first = self._for_proxy(put, gone)
+        by_proxy = await self._proxy.apply(make_plan(first)) if first else Receipt()
+        second = self._for_kernel(put, gone, {each.key for each in by_proxy.refused})
+        by_kernel = await self._kernel.apply(make_plan(second)) if second else Receipt()
+        last = self._left_over(second, {each.key for each in by_kernel.refused})
+        if last:
+            await self._proxy.apply(make_plan(last))
+        return Receipt(
+            refused=tuple(sorted((*by_proxy.refused, *by_kernel.refused), key=_by_key)),
+            duration_s=by_proxy.duration_s + by_kernel.duration_s,
+        )
+
+    async def send_away(self, *, is_leaving: bool) -> None:
+        """Ask the proxy's clients; the kernel's carry no HTTP."""
+        await self._proxy.send_away(is_leaving=is_leaving)
+
+    async def count(self, pools: Iterable[PoolId]) -> Mapping[PoolId, tuple[EndpointCount, ...]]:
+        """Return what either has counted; of a pool that both send to, the sums."""
+        asked = tuple(pools)
+        counts = dict(await self._proxy.count(asked))
+        for pool, counted in (await self._kernel.count(asked)).items():
+            counts[pool] = _sums(counted, counts.get(pool, ()))
+        return counts
+
+    def set_endpoints(self, members: PoolEndpoints) -> None:
+        """Send a pool's endpoints to whoever has the pool."""
+        if key_of(members) in self._layer4:
+            self._layer4[key_of(members)] = members
+        self._kernel.set_endpoints(members)
+        self._proxy.set_endpoints(members)
+
+    def describe(self) -> dict[str, str]:
+        """Return what both say of themselves."""
+        kernel = self._kernel.describe().items()
+        return self._proxy.describe() | {f"kernel_{name}": value for name, value in kernel}
+
+    def _take(self, put: Iterable[Row], gone: Iterable[RowKey]) -> None:
+        """Note the pools of layer 4 before the first await; see `Driver.apply`."""
+        for key in gone:
+            self._layer4.pop(key, None)
+        for row in put:
+            if isinstance(row, Pool) and row.protocol in _LAYER4:
+                self._layer4[key_of(row)] = row
+        for row in put:
+            if isinstance(row, PoolEndpoints) and RowKey(Table.POOL, row.pool) in self._layer4:
+                self._layer4[key_of(row)] = row
+
+    def _for_proxy(self, put: Iterable[Row], gone: Iterable[RowKey]) -> Change:
+        """Return what the proxy has to be told at first: nothing yet of what it hands over."""
+        removals = [key for key in gone if key.table not in _SHARED or key in self._at_proxy]
+        for key in removals:
+            self._at_proxy.discard(key)
+        upserts: dict[RowKey, Row] = {}
+        for key in gone:
+            if key.table is Table.LISTENER:
+                self._use(ListenerId(key.id), ())
+        for row in put:
+            if isinstance(row, Listener) and not self._fits_kernel(row):
+                upserts[key_of(row)] = row
+                self._use(row.id, _pools_of(row))
+        for row in put:
+            key = key_of(row)
+            if not isinstance(row, Listener) and (key not in self._layer4 or self._is_used(key)):
+                upserts[key] = row
+        for row in tuple(upserts.values()):
+            if isinstance(row, Listener):
+                upserts |= self._missing(_pools_of(row)) | upserts
+        self._at_proxy |= {key for key in upserts if key.table in _SHARED}
+        return Change(tuple(upserts.values()), tuple(removals))
+
+    def _for_kernel(
+        self, put: Iterable[Row], gone: Iterable[RowKey], refused: Collection[RowKey]
+    ) -> Change:
+        """Return what the kernel has to be told: it keeps a listener that the proxy refuses."""
+        upserts: list[Row] = []
+        removals = [key for key in gone if key.table in _SHARED]
+        for row in put:
+            key = key_of(row)
+            if key in self._layer4:
+                upserts.append(self._layer4[key])  # newer, if `set_endpoints` has overtaken us
+            elif isinstance(row, Listener) and self._fits_kernel(row):
+                upserts.append(row)
+                self._in_kernel.add(row.id)
+            elif isinstance(row, Listener) and row.id in self._in_kernel and key not in refused:
+                removals.append(key)
+        self._in_kernel.difference_update(ListenerId(key.id) for key in removals)
+        return Change(tuple(upserts), tuple(removals))
+
+    def _left_over(self, taken: Change, refused: Collection[RowKey]) -> Change:
+        """Return what the proxy can let go, now that the kernel has taken what it takes."""
+        removals: set[RowKey] = set()
+        for row in taken.upserts:
+            key = key_of(row)
+            if isinstance(row, Listener) and key in self._at_proxy and key not in refused:
+                removals.add(key)
+                self._use(row.id, ())
+        unused, self._released = _pool_keys(self._released - self._users.keys()), set()
+        removals |= unused & self._layer4.keys() & self._at_proxy
+        self._at_proxy -= removals
+        return Change((), tuple(sorted(removals)))
+
+    def _fits_kernel(self, listener: Listener) -> bool:
+        handler = listener.handler
+        if isinstance(handler, ForwardHttp):
+            return False
+        pool = self._layer4.get(RowKey(Table.POOL, handler.pool))
+        return isinstance(pool, Pool) and self._kernel.misfit(listener, pool) is None
+
+    def _use(self, listener: ListenerId, pools: tuple[PoolId, ...]) -> None:
+        """Note which pools one of the proxy's listeners sends to; none if it is not there."""
+        for pool in self._uses.pop(listener, ()):
+            self._users[pool].discard(listener)
+            if not self._users[pool]:
+                del self._users[pool]
+                self._released.add(pool)
+        for pool in pools:
+            self._users.setdefault(pool, set()).add(listener)
+        if pools:
+            self._uses[listener] = pools
+
+    def _is_used(self, key: RowKey) -> bool:
+        """Tell whether the proxy needs a pool of layer 4."""
+        return PoolId(key.id) in self._users
+
+    def _missing(self, pools: Iterable[PoolId]) -> dict[RowKey, Row]:
+        """Return the rows of pools that the proxy begins to need."""
+        keys = _pool_keys(pools) - self._at_proxy
+        return {key: self._layer4[key] for key in keys if key in self._layer4}
+
+
+def _pools_of(listener: Listener) -> tuple[PoolId, ...]:
+    """Return the pools that a listener sends to without a router."""
+    handler = listener.handler
+    return handler.pools if isinstance(handler, ForwardHttp) else (handler.pool,)
+
+
+def _pool_keys(pools: Iterable[PoolId]) -> set[RowKey]:
+    return {RowKey(table, pool) for pool in pools for table in (Table.POOL, Table.ENDPOINTS)}
+
+
+def _by_key(refusal: Refusal) -> RowKey:
+    return refusal.key
+
+
+def _sums(
+    one: Iterable[EndpointCount], other: Iterable[EndpointCount]
+) -> tuple[EndpointCount, ...]:
+    by_socket: dict[tuple[IpAddr, int], EndpointCount] = {
+        (each.address, each.port): each for each in other
+    }
+    return tuple(
+        msgspec.structs.replace(
+            each,
+            requests=each.requests + also.requests,
+            failed=each.failed + also.failed,
+            active=each.active + also.active,
+        )
+        if (also := by_socket.get((each.address, each.port))) is not None
+        else each
+        for each in one
+    )
