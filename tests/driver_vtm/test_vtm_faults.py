@@ -63,8 +63,7 @@ async def test_a_write_that_goes_wrong_is_made_good(unit: Stage, fault: Fault, w
         for member in unit.cluster.members:
             member.faults.next = []
         if fault is Fault.HALF:
-            async with driver._applying:
-                await driver._hand._verify()
+            await driver._hand.verify()
         else:
             assert receipt.refused == ()
         assert await driver.read_back() == model_of(rows)

@@ -131,12 +131,36 @@ class HaproxyConfig(Section, frozen=True):
     old_worker_s: Annotated[float, msgspec.Meta(ge=1, le=86400)] = 3600.0
 
 
+class VtmConfig(Section, frozen=True):
+    """A Pulse/Ivanti Virtual Traffic Manager, told over REST.
+
+    Attributes:
+        urls: of the REST service of each member of its cluster; the next is asked when one fails.
+        password_file: holds the password, and nothing else.
+        ca_file: what the members' certificates must chain to; None is what this host trusts.
+        owner: marks our objects; None is `cluster.name`.
+        machines: the traffic managers that carry the addresses; empty for all.
+        timeout_s: of one call.
+        resync_s: how often all our objects are compared.
+    """
+
+    urls: tuple[str, ...] = ()
+    username: str = "admin"
+    password_file: str | None = None
+    ca_file: str | None = None
+    owner: str | None = None
+    machines: tuple[str, ...] = ()
+    timeout_s: Annotated[float, msgspec.Meta(ge=1, le=60)] = 10.0
+    resync_s: Annotated[float, msgspec.Meta(ge=5, le=86400)] = 60.0
+
+
 class DataPlaneConfig(Section, frozen=True):
     """What carries the traffic."""
 
     driver: str = "envoy"
     envoy: EnvoyConfig = EnvoyConfig()
     haproxy: HaproxyConfig = HaproxyConfig()
+    vtm: VtmConfig = VtmConfig()
 
 
 class DeletionBudget(Section, frozen=True):

@@ -25,7 +25,7 @@ from onehop.model.address import Cidr, IpAddr, is_ipv6, parse_cidr, parse_ip
 from onehop.model.ident import ObjectRef
 from onehop.telemetry.log import LEVELS
 
-_DRIVERS: Final = ("envoy", "haproxy")
+_DRIVERS: Final = ("envoy", "haproxy", "vtm")
 _LAST_PORT: Final = 65535
 _RANGES: Final = "192.0.2.0/28, 192.0.2.10-192.0.2.50 or 192.0.2.7"
 

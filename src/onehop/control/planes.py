@@ -12,6 +12,7 @@ from onehop.control.config import Config
 from onehop.control.configfile import compile_options, state_directory
 from onehop.control.networking import Keeps, Networking, Part, Trials
 from onehop.control.parts import StaticPart, TablePart
+from onehop.control.vtmconfig import vtm_options, vtm_owner
 from onehop.driver import Driver
 from onehop.driver.envoy import EnvoyDriver, EnvoyOptions
 from onehop.driver.envoy.binary import find_envoy
@@ -19,6 +20,8 @@ from onehop.driver.envoy.render import render_config
 from onehop.driver.haproxy import HaproxyDriver, HaproxyOptions
 from onehop.driver.haproxy.binary import find_haproxy, version_of
 from onehop.driver.haproxy.render import render_files
+from onehop.driver.vtm import VtmDriver, render_model
+from onehop.driver.vtm.look import describe_unit
 from onehop.model.address import parse_ip
 from onehop.model.model import Model
 from onehop.net import AddressBinder, NoBinder
@@ -33,10 +36,12 @@ def make_driver(config: Config) -> Driver:
     """Return the data plane, not yet running.
 
     Raises:
-        ConfigError: the program that it needs is not there.
+        ConfigError: the program that it needs is not there, or keys do not go together with it.
     """
     if config.data_plane.driver == "haproxy":
         return HaproxyDriver(_haproxy_options(config))
+    if config.data_plane.driver == "vtm":
+        return VtmDriver(vtm_options(config))
     envoy = config.data_plane.envoy
     return EnvoyDriver(
         EnvoyOptions(
@@ -114,6 +119,9 @@ def render_data_plane(model: Model, config: Config) -> Any:
     if config.data_plane.driver == "haproxy":
         files = render_files(model, _haproxy_options(config))
         return {name: text.splitlines() for name, text in files.items()}
+    if config.data_plane.driver == "vtm":
+        machines = config.data_plane.vtm.machines
+        return render_model(model, owner=vtm_owner(config), machines=machines)
     return render_config(model)
 
 
@@ -125,6 +133,8 @@ async def data_plane_version(config: Config) -> str:
     """
     if config.data_plane.driver == "haproxy":
         return await version_of(find_haproxy(config.data_plane.haproxy.binary))
+    if config.data_plane.driver == "vtm":
+        return await describe_unit(vtm_options(config))
     process = await asyncio.create_subprocess_exec(
         find_envoy(), "--version", stdout=asyncio.subprocess.PIPE
     )

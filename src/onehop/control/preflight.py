@@ -82,9 +82,9 @@ async def _data_plane(config: Config) -> Finding:
     try:
         version = await data_plane_version(config)
     except OnehopError as err:
-        return Finding(
-            check="data plane", is_good=False, said=str(err), advice="reinstall onehop's packages"
-        )
+        is_unit = config.data_plane.driver == "vtm"
+        advice = "see dataPlane.vtm" if is_unit else "reinstall onehop's packages"
+        return Finding(check="data plane", is_good=False, said=str(err), advice=advice)
     return Finding(check="data plane", is_good=True, said=version)
 
 

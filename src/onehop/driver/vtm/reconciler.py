@@ -27,6 +27,8 @@ AT_ONCE: Final = 4
 """Writes at the same time: other people write to the unit, too."""
 
 _AGAIN_S: Final = 2.0
+_REST: Final = 10
+"""Comparing takes at most one part in so many of the time."""
 
 
 class Reconciler:
@@ -116,9 +118,9 @@ class Reconciler:
             self._poked.clear()
             await self._rest_until(min(self._verify_at, self.retired.next_at() or self._verify_at))
             try:
+                if _now() >= self._verify_at:
+                    await self.verify()
                 async with self._applying:
-                    if _now() >= self._verify_at:
-                        await self._verify()
                     await self._at_some_member(self._sweep)
             except DriverUnavailable as err:
                 log.warning("vtm_unavailable", error=str(err), retry_in_s=_AGAIN_S)
@@ -130,14 +132,24 @@ class Reconciler:
             async with asyncio.timeout_at(when):
                 await self._poked.wait()
 
-    async def _verify(self) -> None:
-        """Read all, report what somebody changed, and repair what differs."""
-        self._verify_at = _now() + self._options.resync_s
+    async def verify(self) -> None:
+        """Read all, report what somebody changed, and repair what differs.
+
+        Reading ten thousand objects takes a unit half a minute; no plan waits for it. It is not
+        done all the time: a unit with much to read is read less often.
+
+        Raises:
+            DriverUnavailable: no member answers.
+        """
+        began = _now()
+        self._verify_at = began + self._options.resync_s
         await self._at_some_member(self._look)
-        refused = await self.bring(self._wanted.objects)
+        async with self._applying:
+            refused = await self.bring(self._wanted.objects)
+            self._judge_orphans()
         for key, reason in refused.items():
             log.error("vtm_refused", object=str(key), reason=reason)
-        self._judge_orphans()
+        self._verify_at = max(self._verify_at, _now() + _REST * (_now() - began))
 
     async def _look(self) -> None:
         profile = await self.unit.connect()

@@ -2,7 +2,7 @@
 
 import asyncio
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from random import Random
 from typing import Any, Final
@@ -183,7 +183,7 @@ class Member:
         self, method: str, place: Place, content: Stored | None, sections: tuple[str, ...]
     ) -> None:
         self._set(place, content)
-        self._cluster.writes.append(Write(method, *place, sections))
+        self._cluster.on_write(Write(method, *place, sections))
         arrives = asyncio.get_running_loop().time() + self._cluster.behaviour.replication_s
         for member in self._cluster.members:
             if member is not self:
@@ -214,7 +214,8 @@ class VtmCluster:
         self.behaviour = behaviour or Behaviour()
         self.random = Random(seed)  # noqa: S311  an order, no secret
         self.writes: list[Write] = []
-        """Every write that was carried out, oldest first."""
+        """Every write that was carried out, oldest first, unless `on_write` is another one."""
+        self.on_write: Callable[[Write], None] = self.writes.append
         self.password = PASSWORD
         self.closing = asyncio.Event()
         self.members = [Member(name, self) for name in members]
