@@ -2,12 +2,18 @@
 
 import asyncio
 import hashlib
+import ipaddress
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from onehop.driver import Driver, Receipt
 from onehop.driver.vtm import VtmDriver, VtmOptions
@@ -167,3 +173,28 @@ def shop() -> Iterator[Row]:
     """Yield a small shop: a host, its pool, a listener."""
     web = pool("web")
     yield from (web, members(web, 1, 2), listener(), host("a.example", route(forward(web))))
+
+
+def self_signed(address: str) -> tuple[bytes, bytes]:
+    """Return key and certificate of a server at an address, in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an imitated unit")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]),
+            critical=False,
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return key.private_bytes(encoding, form, plain), made.public_bytes(encoding)

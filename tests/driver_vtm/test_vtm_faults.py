@@ -1,12 +1,18 @@
 """Bad days: what is served stays, the state converges, and somebody is told."""
 
+import asyncio
+import contextlib
+import ssl
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import msgspec
 import pytest
 import structlog
 
 from onehop.base.errors import ConfigError, DriverUnavailable, TransientError
+from onehop.driver.vtm import VtmDriver, VtmOptions
+from onehop.lab.vtm import VtmCluster, serve_vtm
 from onehop.lab.vtm.behaviour import ONE_WAY, THE_OTHER_WAY, Behaviour, Fault
 from onehop.model.listener import ForwardHttp, TlsPolicy
 from onehop.model.model import Model, change_between, model_of
@@ -24,6 +30,7 @@ from tests.driver_vtm.stage import (
     members,
     pool,
     route,
+    self_signed,
     server_name,
     shop,
     stage,
@@ -31,7 +38,7 @@ from tests.driver_vtm.stage import (
     until,
 )
 
-ONE_BY_ONE = list(Fault)
+ONE_BY_ONE = [fault for fault in Fault if fault is not Fault.NONE]
 
 
 @pytest.fixture(params=[ONE_WAY, THE_OTHER_WAY], ids=["one-way", "the-other-way"])
@@ -280,3 +287,68 @@ async def test_replicas_that_lag_do_not_undo_endpoints() -> None:
             return [row["node"] for row in content["basic"]["nodes_table"]] == ["10.244.0.9:8080"]
 
         await until(is_newest, "the newest is at the second")
+
+
+async def test_a_process_that_is_killed_anywhere_leaves_what_its_successor_mends() -> None:
+    """Whichever write was the last: nothing that is served dangles, and the next one ends it."""
+    web, api = pool("web"), pool("api")
+    rows = (*shop(), api, members(api, 3), host("b.example", route(forward(web, api))))
+    for last in range(8):
+        async with stage(ONE_WAY) as unit:
+            async with unit.driver() as driver:
+                await start(driver, *shop())
+            async with unit.driver(timeout_s=10.0) as driver:
+                unit.first.faults.methods = frozenset(("PUT",))
+                unit.first.faults.next = [Fault.NONE] * last + [Fault.SLOW]
+                going = asyncio.create_task(start(driver, *rows))
+                await until(lambda: not unit.first.faults.next or going.done(), "it hangs")  # noqa: B023
+                going.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await going
+                assert unit.first.errors() == []
+                assert unit.has("virtual_servers", "listener-80")
+            unit.first.faults.next = []
+            async with unit.driver() as successor:
+                assert (await start(successor, *rows)).refused == ()
+                assert unit.first.errors() == []
+                assert unit.nodes(api) == ["10.244.0.3:8080"]
+
+
+async def test_endpoints_wait_for_a_unit_that_is_away() -> None:
+    """They arrive when it is back, the newest only."""
+    async with stage() as unit, unit.driver() as driver:
+        await start(driver, *shop())
+        for member in unit.cluster.members:
+            member.faults.is_down = True
+        with structlog.testing.capture_logs() as logs:
+            driver.set_endpoints(members(pool("web"), 4))
+            await until(lambda: any(e["event"] == "vtm_endpoints_late" for e in logs), "it is told")
+        driver.set_endpoints(members(pool("web"), 5))
+        for member in unit.cluster.members:
+            member.faults.is_down = False
+
+        await until(lambda: _is_there(unit), "they are there")
+
+
+async def test_a_member_is_believed_by_its_certificate_only(tmp_path: Path) -> None:
+    """Without its CA the driver does not send the password; with it, it connects."""
+    key, chain = self_signed("127.0.0.1")
+    for name, text in (("key.pem", key), ("ca.pem", chain)):
+        (tmp_path / name).write_bytes(text)
+    served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    served.load_cert_chain(tmp_path / "ca.pem", tmp_path / "key.pem")
+    cluster = VtmCluster(members=("tm-1",))
+    (tmp_path / "password").write_text(cluster.password)
+    options = VtmOptions(urls=(), owner="test", password_file=tmp_path / "password")
+    async with serve_vtm(cluster, trust=served) as urls:
+        stranger = VtmDriver(msgspec.structs.replace(options, urls=urls))
+        with pytest.raises(DriverUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+            async with stranger.running():
+                pass
+        known = msgspec.structs.replace(options, urls=urls, ca_file=tmp_path / "ca.pem")
+        async with VtmDriver(known).running():
+            pass
+        unreadable = msgspec.structs.replace(options, urls=urls, ca_file=tmp_path / "gone.pem")
+        with pytest.raises(ConfigError, match=r"gone\.pem"):
+            async with VtmDriver(unreadable).running():
+                pass

@@ -190,7 +190,7 @@ async def test_one_refused_object_harms_only_its_row(unit: Stage) -> None:
     """The unit's words are in the Receipt; the row keeps what it had, the others are served."""
     web, api = pool("web"), pool("api")
     async with unit.driver() as driver:
-        unit.first.faults.refuse.add(NAMES.name(api.id))
+        unit.first.faults.refuse.add(f"pools/{NAMES.name(api.id)}")
         both = forward(web, api)
         receipt = await start(driver, *shop(), api, members(api, 3), host("b.example", route(both)))
 

@@ -53,7 +53,7 @@ def render_rules(
     head = f"{names.comment}{quoted(listener.id)[1:-1]}\n{_INTRODUCTION}"
     ordered = sorted(hosts, key=_precedence)
     edits = [line for host in ordered for line in _response_lines(host)]
-    lines = [*_sources(listener.sources), *_preamble(hops), *_first_aid(bool(edits))]
+    lines = [*_sources(listener.sources), *_preamble(hops), *_opening(bool(edits))]
     for host in ordered:
         lines += _host(host, step)
     lines.append(send(404))
@@ -80,7 +80,7 @@ def _preamble(hops: int) -> Iterator[str]:
         yield f"if( string.regexmatch( {forwarded}, {quoted(pattern)} ) ) {{ $client = $1; }}"
 
 
-def _first_aid(is_marked: bool) -> Iterator[str]:  # noqa: FBT001  one of two shapes
+def _opening(is_marked: bool) -> Iterator[str]:  # noqa: FBT001  one of two shapes
     if is_marked:
         yield f'http.removeHeader( "{MARK}" );'
     yield 'http.setHeader( "X-Real-IP", $client );'

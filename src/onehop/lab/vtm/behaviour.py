@@ -8,6 +8,8 @@ import msgspec
 class Fault(StrEnum):
     """What may happen to a call instead of its answer."""
 
+    NONE = "none"
+    """Its answer, after all."""
     HTML = "html"
     """503 with a page of HTML, as of a proxy in front of the unit."""
     SERVER_ERROR = "server-error"
@@ -31,7 +33,7 @@ class Faults(msgspec.Struct):
 
     Attributes:
         next: for so many calls from here on, each taken off the front; only of `methods`.
-        refuse: names of objects that no PUT changes, answered 400.
+        refuse: objects that no PUT changes, as `pools/NAME`, answered 400.
         is_down: no connection is taken.
     """
 

@@ -169,7 +169,7 @@ class Member:
         if not schema()[collection].get("creatable", True):
             raise Refused(HTTPStatus.FORBIDDEN, "resource.invalid", "invalid resource")
         check_name(name)
-        if name in self.faults.refuse:
+        if f"{collection}/{name}" in self.faults.refuse:
             refused = fault("num.out_of_range", "Value '-1' must be within 1-100")
             raise invalid({"basic": {"made_up": refused}})
 

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
@@ -23,16 +24,21 @@ _LARGEST: Final = 20_000_000
 
 
 @asynccontextmanager
-async def serve_vtm(cluster: VtmCluster, port: int = 0) -> AsyncGenerator[tuple[str, ...]]:
+async def serve_vtm(
+    cluster: VtmCluster, port: int = 0, trust: ssl.SSLContext | None = None
+) -> AsyncGenerator[tuple[str, ...]]:
     """Serve every member on a loopback port of its own; return their URLs.
 
     Args:
         cluster: whose members.
         port: of the first one, the others follow; 0 takes any that are free.
+        trust: for HTTPS; None is HTTP, as a unit speaks on its own loopback.
     """
     async with AsyncExitStack() as stack:
         urls = [
-            await stack.enter_async_context(_serving(cluster, member, port + n if port else 0))
+            await stack.enter_async_context(
+                _serving(cluster, member, port + n if port else 0, trust)
+            )
             for n, member in enumerate(cluster.members)
         ]
         try:
@@ -42,16 +48,18 @@ async def serve_vtm(cluster: VtmCluster, port: int = 0) -> AsyncGenerator[tuple[
 
 
 @asynccontextmanager
-async def _serving(cluster: VtmCluster, member: Member, port: int) -> AsyncGenerator[str]:
+async def _serving(
+    cluster: VtmCluster, member: Member, port: int, trust: ssl.SSLContext | None
+) -> AsyncGenerator[str]:
     app = web.Application(client_max_size=_LARGEST)
     app.router.add_route("*", "/{path:.*}", _Handler(cluster, member).handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", port)
+        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=trust)
         await site.start()
         host, bound = runner.addresses[0][:2]
-        yield f"http://{host}:{bound}"
+        yield f"{'http' if trust is None else 'https'}://{host}:{bound}"
     finally:
         cluster.closing.set()
         await runner.cleanup()
@@ -81,7 +89,7 @@ class _Handler:
                 return _cut(request)
             case Fault.CUT:
                 return _cut(request)
-            case Fault.CUT_AFTER | Fault.HALF | None:
+            case Fault.CUT_AFTER | Fault.HALF | Fault.NONE | None:
                 answer = await self._answered(request, is_halved=fault is Fault.HALF)
                 return _cut(request) if fault is Fault.CUT_AFTER else answer
 

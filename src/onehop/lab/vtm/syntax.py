@@ -164,10 +164,11 @@ class _Parser:
     def _call(self, function: str) -> Call:
         self._expect("(")
         arguments: list[Expression] = []
-        while self.ahead() != ")":
+        if self.ahead() != ")":
             arguments.append(self._expression())
-            if self.ahead() != ")":
-                self._expect(",")
+        while self.ahead() == ",":
+            self._expect(",")
+            arguments.append(self._expression())
         self._expect(")")
         return Call(function, tuple(arguments))
 
