@@ -138,6 +138,22 @@ async def test_a_hidden_slash_is_shown_by_a_redirect(serving: RunningDriver) -> 
 
         assert reply.status == 307
         assert reply.headers["location"].endswith("/admin/x?q=1")
+        elsewhere = await get(port, "a.example", "/%2Fevil.example/%2f..%5cx")
+        assert not elsewhere.headers["location"].startswith("//")
+
+
+async def test_no_other_protocol_than_websocket_is_upgraded_to(serving: RunningDriver) -> None:
+    """An application that took up h2c would take requests past all routes and guards."""
+    port, web = free_port(), pool()
+    async with backend("one") as one, serving() as driver:
+        await serve(
+            driver,
+            *(web, members(web, one.endpoint), listener(port), host("*", route(forward(web)))),
+        )
+        async with connected(port) as client:
+            await client.ask("a", headers={"connection": "upgrade", "upgrade": "h2c"})
+
+    assert all("upgrade" not in headers_of(request) for request in one.requests)
 
 
 async def test_paths_with_odd_characters_are_taken_as_they_are(serving: RunningDriver) -> None:

@@ -56,7 +56,7 @@ def remove_commands(have: Rendered, want: Rendered) -> Iterator[str]:
     """Yield what takes away, when everything that is wanted is there."""
     for path in reversed(want.maps):
         gone = have.maps[path].keys() - want.maps[path].keys()
-        yield from _joined(f"del map {path} {word.argument(key)}" for key in sorted(gone))
+        yield from joined(f"del map {path} {word.argument(key)}" for key in sorted(gone))
     for path, lines in have.lists.items():
         kept = {line.file for line in want.lists.get(path, ())}
         for line in lines:
@@ -95,6 +95,18 @@ def server_commands(
             yield f"set server {there} weight {server.weight}"
     for name in have.keys() - want.keys():
         yield f"set server {backend}/{name} state maint"
+
+
+def joined(commands: Iterable[str]) -> Iterator[str]:
+    """Put short commands together, as many as fit into one line."""
+    line = ""
+    for command in commands:
+        if line and len(line) + len(command) > _LONGEST:
+            yield line
+            line = ""
+        line = f"{line}; {command}" if line else command
+    if line:
+        yield line
 
 
 def _certificate_reasons(have: Rendered, want: Rendered) -> Iterator[str]:
@@ -139,18 +151,6 @@ def _put_entries(path: str, have: Mapping[str, str], want: Mapping[str, str]) ->
             payload = ""
         payload += line
     other = sorted(key for key, value in want.items() if have.get(key, value) != value)
-    yield from _joined(
+    yield from joined(
         f"set map {path} {word.argument(key)} {word.argument(want[key])}" for key in other
     )
-
-
-def _joined(commands: Iterable[str]) -> Iterator[str]:
-    """Put short commands together, as many as fit into one line."""
-    line = ""
-    for command in commands:
-        if line and len(line) + len(command) > _LONGEST:
-            yield line
-            line = ""
-        line = f"{line}; {command}" if line else command
-    if line:
-        yield line

@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 
 _BURY_EVERY_S: Final = 2.0
 _SHOWN_REASONS: Final = 8
+_LONGEST_REASON: Final = 600
 _COULD_BE_A_NAME: Final = re.compile(r"[A-Za-z0-9._/-]+")
 
 
@@ -64,6 +65,7 @@ class HaproxyDriver:
         self._dirty: set[PoolId] = set()
         self._wake = asyncio.Event()
         self._next: Rendered | None = None
+        self._taken = 0
         self._worker: Worker | None = None
         self._doubt: str | None = None
         self.reloads = 0
@@ -220,7 +222,7 @@ class HaproxyDriver:
                     raise DriverUnavailable(f"HAProxy refuses what it had: {err}") from err
                 for key in culprits:
                     self._refused[key] = self._rows[key]
-                    refused.append(Refusal(key, str(err)[:1000]))
+                    refused.append(Refusal(key, _excerpt(str(err))))
                     self._revert({key: before.pop(key)})
             else:
                 return refused
@@ -234,8 +236,13 @@ class HaproxyDriver:
             try:
                 await worker.set_all_servers(want.servers)
                 await worker.update(want)
+            except DriverUnavailable as err:
+                self._doubt = str(err)
+                raise
             except RejectedError as err:
-                reasons = [str(err)]
+                # It may have taken a part: until a reload has worked, nobody knows what it has.
+                self._doubt = str(err)
+                reasons = [self._doubt]
             else:
                 return
         await self._reload(reasons)
@@ -271,8 +278,12 @@ class HaproxyDriver:
 
     def _take_over(self) -> None:
         """Talk to the worker that has come up, and tell it what has happened since it was read."""
+        generation = self._process.generation
+        if self._taken == generation:
+            return
         assert self._next is not None  # noqa: S101  written before it came up
-        runtime = Runtime(self._process.socket(self._process.generation))
+        self._taken = generation
+        runtime = Runtime(self._process.socket(generation))
         self._worker = Worker(runtime, self._next)
         self._dirty |= {PoolId(key.id) for key in self._rows if key.table is Table.POOL}
         self._wake.set()
@@ -350,3 +361,9 @@ class HaproxyDriver:
             except DriverUnavailable:
                 self._revert(before)
                 self._refused[key_of(row)] = row
+
+
+def _excerpt(said: str) -> str:
+    """Return what is wrong, of all that HAProxy says while it reads a configuration."""
+    alerts = [line for line in said.splitlines() if "[ALERT]" in line] or [said]
+    return "; ".join(line.partition(" : ")[2] or line for line in alerts)[:_LONGEST_REASON]

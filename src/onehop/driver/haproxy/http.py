@@ -69,9 +69,13 @@ def _path_hygiene() -> Iterator[str]:
     ):
         yield f"http-request normalize-uri {normalizer}"
     hidden = "{ path -m sub '%2F' '%5C' }"
-    shown = "%[path,regsub(%2F,/,g),regsub(%5C,/,g)]"
-    for location, condition in ((f"{shown}?%[query]", "{ query -m found }"), (shown, "")):
-        yield f"http-request redirect code 307 location '{location}' if {hidden} {condition}"
+    # Slashes are merged once more: `//evil.example` would be another host to a browser.
+    shown = "%[path,regsub(%2F,/,g),regsub(%5C,/,g),regsub(/+,/,g)]"
+    for location, condition in (
+        (f"{shown}?%[query]", f"{hidden} {{ query -m found }}"),
+        (shown, hidden),
+    ):
+        yield f"http-request redirect code 307 location '{location}' if {condition}"
 
 
 def _client(handler: ForwardHttp) -> Iterator[str]:
@@ -83,6 +87,8 @@ def _client(handler: ForwardHttp) -> Iterator[str]:
     """
     scheme = "https" if handler.tls else "http"
     yield "http-request del-header _ -m sub"
+    # An application that takes up h2c would take requests past every rule of this file.
+    yield "http-request del-header upgrade unless { req.hdr(upgrade) -i websocket }"
     yield "http-request del-header x-forwarded-client-cert"
     yield "http-request set-var(txn.peer) src"
     if handler.trusted_hops > 0:

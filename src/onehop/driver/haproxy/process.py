@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 _TERM_S: Final = 3.0
 _LAST_WORDS: Final = 40
+_STOPPING: Final = "\nStopping: 1\n"
 _CHECK_TIMEOUT_S: Final = 60.0
 _OWN_FILES: Final = 500
 _ASK_EVERY_S: Final = 0.01
@@ -117,6 +118,7 @@ class HaproxyProcess:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGUSR2)
         await self.wait_up(wanted)
+        await self._wait_stopping(old)
         self.socket(old).unlink(missing_ok=True)
 
     async def wait_up(self, generation: int) -> None:
@@ -173,9 +175,19 @@ class HaproxyProcess:
         except DriverUnavailable:
             return False
 
+    async def _wait_stopping(self, generation: int) -> None:
+        """Wait until the old worker takes no more clients: both may for a moment."""
+        runtime = Runtime(self.socket(generation))
+        try:
+            async with asyncio.timeout(self._options.start_timeout_s):
+                while _STOPPING not in await runtime.ask("show info"):  # noqa: ASYNC110  not ours
+                    await asyncio.sleep(_ASK_EVERY_S)
+        except (DriverUnavailable, TimeoutError):
+            return  # it is gone, or hangs and will be killed
+
     async def _check(self) -> None:
         """Let HAProxy read the configuration without using it."""
-        command = (str(self._binary), "-c", "-q", "-f", str(self._options.config_file))
+        command = (str(self._binary), "-c", "-f", str(self._options.config_file))
         child = await asyncio.create_subprocess_exec(
             *bound_to_parent(command),
             stdin=asyncio.subprocess.DEVNULL,

@@ -176,7 +176,7 @@ class Renderer:
             policies |= each.policies
             out.owners.update(dict.fromkeys(each.policies, key_of(host)))
             for name, view in each.named.items():
-                taker = next(n for n in names_over(name) if (host.router, n) in known)
+                taker = next((n for n in names_over(name) if (host.router, n) in known), None)
                 if taker == host.hostname:
                     hosts[key_of_host(host.router, name)] = view
         return policies

@@ -117,12 +117,12 @@ def pem(text: str) -> str:
     """Return PEM blocks without empty lines, which would end a payload of the runtime API.
 
     Raises:
-        Unfit: it holds something else than ASCII lines.
+        Unfit: it does not begin like one, or holds something else than ASCII lines.
     """
-    lines = [line.strip() for line in text.splitlines()]
-    if not all(_TEXT.fullmatch(line) for line in lines):
-        raise Unfit("a certificate is not PEM")
-    return "".join(f"{line}\n" for line in lines if line)
+    lines = [line for line in map(str.strip, text.splitlines()) if line]
+    if not lines or not lines[0].startswith("-----BEGIN ") or not all(map(_TEXT.fullmatch, lines)):
+        raise Unfit("a certificate or a key is not PEM")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _fit(pattern: re.Pattern[str], text: str, what: str) -> str:

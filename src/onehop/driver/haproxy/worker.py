@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from onehop.base.errors import RejectedError
 from onehop.driver.haproxy.backend import Server
-from onehop.driver.haproxy.change import put_commands, remove_commands, server_commands
+from onehop.driver.haproxy.change import joined, put_commands, remove_commands, server_commands
 from onehop.driver.haproxy.render import Rendered
 from onehop.driver.haproxy.runtime import Runtime
 
@@ -68,7 +68,7 @@ class Worker:
         async with self._turns[backend]:
             have, retired = self._servers[backend], self._retired.setdefault(backend, set())
             gone = have.keys() - want.keys()
-            await self.runtime.tell(server_commands(backend, have, retired, want))
+            await self.runtime.tell(joined(server_commands(backend, have, retired, want)))
             self._servers[backend] = dict(want)
             self._retired[backend] = (retired | gone) - want.keys()
             await self._bury(backend)

@@ -1,0 +1,186 @@
+"""What is told to a worker that runs, and what a new one is needed for; a real HAProxy."""
+
+import asyncio
+import time
+
+import msgspec
+
+from onehop.model.certificate import ServerName
+from onehop.model.listener import ForwardHttp
+from onehop.model.model import Row
+from onehop.model.pool import HealthCheck
+from onehop.model.route import HeaderEdit, Respond
+from tests.driver_envoy.world import (
+    HTTPS,
+    backend,
+    draining,
+    endpoint,
+    exact,
+    forward,
+    free_port,
+    get,
+    host,
+    identity,
+    listener,
+    members,
+    pool,
+    prefix,
+    route,
+    server_name,
+    until,
+)
+from tests.driver_haproxy.world import haproxy
+
+
+async def test_the_usual_edits_reload_nothing() -> None:
+    """Endpoints, hosts, paths, answers, certificates and server names."""
+    port, secure = free_port(), free_port()
+    web, api = pool("web"), pool("api")
+    first, second = (identity(f"site{n}", "a.example", "b.example") for n in range(2))
+    base: tuple[Row, ...] = (web, api, listener(port), first.certificate, second.certificate)
+    base += (listener(secure, ForwardHttp(router=HTTPS, tls=True)),)
+    one_host = host("a.example", route(forward(web)))
+    to_api = route(forward(api), prefix("/api"))
+    token = route(Respond(status=200, body="token"), exact("/.well-known/acme-challenge/x"))
+    edits: tuple[tuple[Row, ...], ...] = (
+        (one_host,),
+        (one_host, members(web, endpoint(1))),
+        (one_host, members(web, endpoint(1), endpoint(2, weight=300))),
+        (one_host, members(web, draining(1), endpoint(2))),
+        (one_host, members(web, endpoint(2)), members(api, endpoint(3))),
+        (host("a.example", to_api, route(forward(web))),),
+        (host("a.example", token, to_api, route(forward(web))), host("*", route(forward(api)))),
+        (one_host, server_name("a.example", first)),
+        (one_host, server_name("a.example", second), server_name("b.example", first)),
+        (host("*.wild.example", route(forward(web))), server_name("b.example", first)),
+        (),
+    )
+    async with haproxy() as world:
+        await world.serve(*base, one_host)
+        assert world.driver.reloads == 1
+        for rows in edits:
+            await world.serve(*base, *rows)
+            assert world.driver.reloads == 1, world.driver.last_reload
+
+
+async def test_all_that_a_change_needs_goes_into_one_reload() -> None:
+    """And the reasons are told."""
+    port, more, web = free_port(), free_port(), pool()
+    edited = route(forward(web), request_headers=HeaderEdit(set=(("x-a", "b"),)))
+    async with haproxy() as world:
+        await world.serve(listener(port))
+        await world.serve(listener(port), listener(more), web, host("a.example", edited))
+
+        assert world.driver.reloads == 2
+        reasons = world.driver.last_reload
+        assert f"new frontend f-listener-{more}" in reasons
+        assert "new backend b-shop_web_80" in reasons
+        assert "1 new or changed policies" in reasons
+        assert world.driver.describe()["reloads"] == "2"
+
+
+async def test_what_only_goes_waits_for_the_next_reload() -> None:
+    """A pool that nothing points at is left without servers, and may come back as it was."""
+    port, web = free_port(), pool()
+    async with backend("one") as one, haproxy() as world:
+        rows = (web, members(web, one.endpoint), host("*", route(forward(web))))
+        for wanted, status in ((rows, 200), ((), 404), (rows, 200)):
+            await world.serve(listener(port), *wanted)
+            assert (await get(port, "a")).status == status
+        assert world.driver.reloads == 1
+
+
+async def test_endpoints_that_come_during_a_reload_are_not_lost() -> None:
+    """They are told to the old worker at once, and again to the new one."""
+    port, web = free_port(), pool()
+    base = (web, listener(port), host("*", route(forward(web))))
+    async with backend("one") as one, backend("two") as two, haproxy() as world:
+        await world.serve(*base, members(web, one.endpoint))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(world.serve(*base, members(web, one.endpoint), listener(free_port())))
+            await asyncio.sleep(0.02)
+            world.driver.set_endpoints(members(web, two.endpoint))
+
+        async def is_two() -> bool:
+            return (await get(port, "a")).body == "two"
+
+        await until(is_two)
+        assert world.driver.reloads == 2
+
+
+async def test_an_endpoint_change_is_told_within_milliseconds() -> None:
+    """It waits for nothing: here 50 changes of a pool, each seen in HAProxy's own statistics."""
+    web = pool()
+    async with haproxy() as world:
+        await world.serve(web, members(web, endpoint(1)))
+        started = time.monotonic()
+        for number in range(2, 52):
+            world.driver.set_endpoints(members(web, endpoint(number)))
+
+            async def is_there(port: int = number) -> bool:
+                counts = (await world.driver.count((web.id,)))[web.id]
+                return [count.port for count in counts] == [port]
+
+            await until(is_there)
+
+        assert time.monotonic() - started < 5
+
+
+async def test_a_refused_certificate_is_named_and_the_rest_is_served() -> None:
+    """By the worker that runs, then by the parser: the culprit alone is put back."""
+    port, secure = free_port(), free_port()
+    good = identity("good", "good.example")
+    bad = identity("bad", "bad.example").certificate
+    bad = msgspec.structs.replace(bad, chain_pem=bad.chain_pem.replace("M", "N", 5))
+    tls = listener(secure, ForwardHttp(router=HTTPS, tls=True))
+    answer = host("*", route(Respond(status=200, body="x")))
+    async with haproxy() as world:
+        await world.serve(listener(port), tls)
+
+        receipt = await world.offer(
+            *(listener(port), tls, answer, good.certificate, bad),
+            server_name("good.example", good),
+            ServerName(router=HTTPS, hostname="bad.example", certificate=bad.id),
+        )
+
+        assert [refusal.key.id for refusal in receipt.refused] == [bad.id]
+        assert (await get(port, "a")).body == "x"
+
+
+async def test_a_listener_whose_port_is_taken_comes_when_it_is_free() -> None:
+    """Others are served meanwhile, without a pause."""
+    port, taken = free_port(), free_port()
+    answer = host("*", route(Respond(status=200, body="x")))
+    holder = await asyncio.start_server(lambda _r, _w: None, listener(taken).address, taken)
+    async with haproxy() as world:
+        receipt = await world.offer(listener(port), listener(taken), answer)
+        assert [refusal.key.id for refusal in receipt.refused] == [listener(taken).id]
+        assert "already in use" in receipt.refused[0].reason
+        assert (await get(port, "a")).body == "x"
+
+        holder.close()
+        await holder.wait_closed()
+
+        async def has_come() -> bool:
+            try:
+                return (await get(taken, "a")).body == "x"
+            except ConnectionError:
+                return False
+
+        await until(has_come)
+
+
+async def test_files_are_for_their_owner_alone_and_go_when_they_are_not_wanted() -> None:
+    """They hold private keys."""
+    site = identity("site", "a.example")
+    web = pool(health_check=HealthCheck())
+    tls = listener(free_port(), ForwardHttp(router=HTTPS, tls=True))
+    async with haproxy() as world:
+        folder = world.driver.options.state_dir
+        await world.serve(tls, site.certificate, server_name("a.example", site), web)
+        assert folder.stat().st_mode & 0o077 == 0
+        assert all(path.stat().st_mode & 0o077 == 0 for path in folder.iterdir())
+        assert list(folder.glob("n-*.pem"))
+
+        await world.serve(web)
+        assert not list(folder.glob("n-*.pem"))
