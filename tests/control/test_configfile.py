@@ -112,6 +112,11 @@ def test_json_is_read_as_well(tmp_path: Path) -> None:
         ("{cluster: {manifests: a, kubeconfig: b}}", "kubeconfig and manifests exclude"),
         ("{cluster: {allowLoopback: true}}", "cluster.allowLoopback: only with cluster.manifests"),
         ("{dataPlane: {driver: nginx}}", "dataPlane.driver: 'nginx'; allowed is envoy"),
+        ("{dataPlane: {driver: vtm, layer4: kernel}}", "dataPlane.layer4: kernel: with vtm"),
+        (
+            "{dataPlane: {layer4: kernel}, cluster: {manifests: a, allowLoopback: true}}",
+            "dataPlane.layer4: kernel: not with cluster.allowLoopback",
+        ),
         ("{log: {level: loud}}", "log.level: 'loud'; allowed is debug | info | warning | error"),
         ("{listen: {metrics: here}}", "listen.metrics: 'here'; allowed is ADDRESS:PORT"),
         ("{listen: {metrics: '[::1]:65536'}}", "listen.metrics: '[::1]:65536'; allowed is ADDRESS"),

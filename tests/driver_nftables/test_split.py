@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from onehop.driver import Receipt
 from onehop.driver.memory import MemoryDriver
 from onehop.driver.nftables import misfit
-from onehop.driver.split import SplitDriver, _pools_of
+from onehop.driver.split import SplitDriver, _pools_of, proxy_share
 from onehop.model.address import IpAddr
 from onehop.model.endpoint import Endpoint, PoolEndpoints
 from onehop.model.ident import ListenerId, ObjectRef, PoolId, RouterId
@@ -47,7 +47,7 @@ class Pair:
 
     def __init__(self) -> None:
         self.kernel, self.proxy = Kernel(), Noted()
-        self.split = SplitDriver(self.kernel, self.proxy)
+        self.split = SplitDriver(self.kernel, self.proxy, handover_s=0.0)
 
     async def serve(self, rows: Sequence[Row]) -> Receipt:
         plan = make_plan(change_between(await self.split.read_back(), model_of(rows)))
@@ -160,6 +160,7 @@ async def test_any_way_through_models_is_served(ways: list[Model]) -> None:
         await pair.serve(tuple(model.rows()))
 
         assert await pair.split.read_back() == model
+        assert await pair.proxy.read_back() == proxy_share(model, misfit)
         proxy, kernel = await pair.proxy.read_back(), await pair.kernel.read_back()
         assert not {each.id for each in proxy.listeners} & {each.id for each in kernel.listeners}
         for part in (proxy, kernel):

@@ -155,9 +155,14 @@ class VtmConfig(Section, frozen=True):
 
 
 class DataPlaneConfig(Section, frozen=True):
-    """What carries the traffic."""
+    """What carries the traffic.
+
+    Attributes:
+        layer4: who serves TCP and UDP listeners: the driver, or the kernel those that it can.
+    """
 
     driver: str = "envoy"
+    layer4: Literal["proxy", "kernel"] = "proxy"
     envoy: EnvoyConfig = EnvoyConfig()
     haproxy: HaproxyConfig = HaproxyConfig()
     vtm: VtmConfig = VtmConfig()

@@ -83,6 +83,8 @@ def check_config(config: Config, *, name: str) -> None:
         )
     if config.data_plane.driver not in _DRIVERS:
         fail("dataPlane.driver", f"{config.data_plane.driver!r}; allowed is {' | '.join(_DRIVERS)}")
+    if config.data_plane.layer4 == "kernel":
+        _check_layer4(config, fail)
     if config.log.level not in LEVELS:
         fail("log.level", f"{config.log.level!r}; allowed is {' | '.join(LEVELS)}")
     bind = config.addresses.bind
@@ -95,6 +97,13 @@ def check_config(config: Config, *, name: str) -> None:
     read_issuers(config.acme, name=name)
     public_addresses(config.acme, name=name)
     compile_options(config, name=name)
+
+
+def _check_layer4(config: Config, fail: Callable[[str, str], None]) -> None:
+    if config.data_plane.driver == "vtm":
+        fail("dataPlane.layer4", "kernel: with vtm, traffic does not come by this host")
+    if config.cluster.allow_loopback:
+        fail("dataPlane.layer4", "kernel: not with cluster.allowLoopback, which it cannot reach")
 
 
 def _check_tls(config: Config, fail: Callable[[str, str], None]) -> None:

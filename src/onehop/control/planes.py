@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from onehop.compile.options import Options
 from onehop.control.bgp import BgpPart
 from onehop.control.config import Config
 from onehop.control.configfile import compile_options, state_directory
+from onehop.control.layer4 import render_with_layer4, with_layer4
 from onehop.control.networking import Keeps, Networking, Part, Trials
 from onehop.control.parts import StaticPart, TablePart
 from onehop.control.vtmconfig import vtm_options, vtm_owner
@@ -38,6 +40,10 @@ def make_driver(config: Config) -> Driver:
     Raises:
         ConfigError: the program that it needs is not there, or keys do not go together with it.
     """
+    return with_layer4(config, _make_proxy(config))
+
+
+def _make_proxy(config: Config) -> Driver:
     if config.data_plane.driver == "haproxy":
         return HaproxyDriver(_haproxy_options(config))
     if config.data_plane.driver == "vtm":
@@ -116,6 +122,10 @@ def _bgp(config: Config, fib: Fib, options: Options) -> BgpPart | None:
 
 def render_data_plane(model: Model, config: Config) -> Any:
     """Return what the data plane would get for a Model, as plain values without private keys."""
+    return render_with_layer4(config, model, partial(_render_proxy, config))
+
+
+def _render_proxy(config: Config, model: Model) -> Any:
     if config.data_plane.driver == "haproxy":
         files = render_files(model, _haproxy_options(config))
         return {name: text.splitlines() for name, text in files.items()}

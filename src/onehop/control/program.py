@@ -30,6 +30,7 @@ from onehop.control.explain.live import explain_live, live_facts
 from onehop.control.garbage import collect_after
 from onehop.control.gate import Budget, Gate
 from onehop.control.issuing.port import Issuing, NoIssuing
+from onehop.control.layer4 import sweep_layer4
 from onehop.control.memory import Memory, Remembered
 from onehop.control.overview import Snapshot
 from onehop.control.pipeline import Pipeline
@@ -43,7 +44,7 @@ from onehop.control.stapling.stapling import Stapling
 from onehop.control.stapling.trust import Trust, system_roots
 from onehop.control.unread import secret_of
 from onehop.control.writeback import ClusterWriteBack, NoWriteBack, WriteBack
-from onehop.driver import Driver
+from onehop.driver import Driver, SharedDriver
 from onehop.model.certificate import Certificate, is_challenge
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Table
@@ -83,6 +84,8 @@ class Program:
         self._served = Served()
         self._refusals = Refusals()
         self._write_back = self._make_write_back()
+        if isinstance(driver, SharedDriver):
+            driver.may_write = self._write_back.is_leader
         self._pipeline = Pipeline(
             compiler=self._compiler,
             reach=self._reach,
@@ -164,6 +167,7 @@ class Program:
             tasks.create_task(self._issuing.run(self._pipeline))
             tasks.create_task(self._save())
             tasks.create_task(self._tell_the_hour())
+            tasks.create_task(sweep_layer4(self._config, self._pipeline.is_served))
             tasks.create_task(self._watch_lag())
 
     async def wait_ready(self) -> None:

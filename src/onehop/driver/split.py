@@ -5,7 +5,8 @@ is served by both for a moment: the new one has taken it before the old one lets
 both could have goes to the kernel, which looks at it before any socket does.
 """
 
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
@@ -20,6 +21,7 @@ from onehop.model.model import Change, Model, Row, RowKey, Table, key_of, model_
 from onehop.model.pool import BackendProtocol, Pool
 from onehop.plan import Plan, make_plan
 
+_HANDOVER_S: Final = 0.25
 _LAYER4: Final = frozenset((BackendProtocol.TCP, BackendProtocol.UDP))
 _SHARED: Final = frozenset((Table.LISTENER, Table.POOL, Table.ENDPOINTS))
 
@@ -32,14 +34,40 @@ class KernelPart(Driver, Protocol):
         ...
 
 
+def proxy_share(model: Model, misfit: Callable[[Listener, Pool | None], str | None]) -> Model:
+    """Return what is left to the proxy of a Model, from nothing; pure."""
+    pools = {pool.id: pool for pool in model.pools}
+    listeners = [
+        row
+        for row in model.listeners
+        if isinstance(row.handler, ForwardHttp)
+        or misfit(row, pools.get(row.handler.pool)) is not None
+    ]
+    used = {pool for row in listeners for pool in _pools_of(row)}
+    unused = {pool.id for pool in model.pools if pool.protocol in _LAYER4} - used
+    return msgspec.structs.replace(
+        model,
+        listeners=tuple(listeners),
+        pools=tuple(row for row in model.pools if row.id not in unused),
+        endpoints=tuple(row for row in model.endpoints if row.pool not in unused),
+    )
+
+
 class SplitDriver:
     """Both, as one.
 
     The proxy has the pools of layer 4 that its own listeners send to, and no others: each pool is
     health checked by who sends to it.
+
+    Args:
+        handover_s: how long the proxy keeps a listener that the kernel has taken: what it has not
+            accepted by then is reset, so it is as long as a handshake under way may take.
     """
 
-    def __init__(self, kernel: KernelPart, proxy: Driver) -> None:
+    def __init__(
+        self, kernel: KernelPart, proxy: Driver, *, handover_s: float = _HANDOVER_S
+    ) -> None:
+        self._handover_s = handover_s
         self.name: str = f"{proxy.name}+{kernel.name}"
         self.capabilities: frozenset[Capability] = proxy.capabilities | {Capability.UDP}
         self._kernel = kernel
@@ -80,6 +108,8 @@ class SplitDriver:
         by_kernel = await self._kernel.apply(make_plan(second)) if second else Receipt()
         last = self._left_over(second, {each.key for each in by_kernel.refused})
         if last:
+            if any(key.table is Table.LISTENER for key in last.removals):
+                await asyncio.sleep(self._handover_s)
             await self._proxy.apply(make_plan(last))
         return Receipt(
             refused=tuple(sorted((*by_proxy.refused, *by_kernel.refused), key=_by_key)),

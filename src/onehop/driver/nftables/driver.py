@@ -11,7 +11,6 @@ import structlog
 
 from onehop.base.errors import ConfigError, DriverUnavailable, TransientError
 from onehop.driver.driver import Capability, EndpointCount, Receipt, Refusal
-from onehop.driver.nftables.conntrack import forget_flows
 from onehop.driver.nftables.element import Elements, Entrance, version_of
 from onehop.driver.nftables.fit import misfit
 from onehop.driver.nftables.health import HealthChecks
@@ -347,13 +346,21 @@ class NftablesDriver:
             self._woken.clear()
             try:
                 await self._settle()
-                flows, self._flows = self._flows, {}
-                if flows and (count := await forget_flows(flows)):
-                    log.info("udp_flows_forgotten", count=count)
+                await self._forget_flows()
             except TransientError as err:
                 log.warning("nftables_behind", error=str(err), retry_in_s=_LOOK_S)
                 await asyncio.sleep(_LOOK_S)
                 self._woken.set()
+
+    async def _forget_flows(self) -> None:
+        flows, self._flows = self._flows, {}
+        if not flows:
+            return
+        # For UDP only: it brings pyroute2, which takes a tenth of a second to import.
+        from onehop.driver.nftables.conntrack import forget_flows  # noqa: PLC0415
+
+        if count := await forget_flows(flows):
+            log.info("udp_flows_forgotten", count=count)
 
     async def _guard(self) -> None:
         """Put everything back when somebody has taken our table away, as `nft flush` does."""

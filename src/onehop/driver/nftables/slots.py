@@ -31,7 +31,10 @@ def shares(weights: Mapping[int, int]) -> dict[int, int]:
     if total <= slots:
         return exact
     rounded = {member: max(1, weight * slots // total) for member, weight in exact.items()}
-    by_loss = sorted(exact, key=lambda member: (-(exact[member] * slots % total), member))
+    by_loss = sorted(
+        (member for member, weight in exact.items() if weight * slots >= total),
+        key=lambda member: (-(exact[member] * slots % total), member),
+    )
     for member in by_loss[: max(0, slots - sum(rounded.values()))]:
         rounded[member] += 1
     return rounded
