@@ -11,11 +11,15 @@ import pytest
 import structlog
 
 from onehop.base.errors import ConfigError, DriverUnavailable, TransientError
+from onehop.control.refusals import Refusals
+from onehop.driver import Receipt, Refusal, SharedDriver
 from onehop.driver.vtm import VtmDriver, VtmOptions
 from onehop.lab.vtm import VtmCluster, serve_vtm
 from onehop.lab.vtm.behaviour import ONE_WAY, THE_OTHER_WAY, Behaviour, Fault
+from onehop.model.ident import ObjectRef
 from onehop.model.listener import ForwardHttp, TlsPolicy
-from onehop.model.model import Model, change_between, model_of
+from onehop.model.model import Change, Model, change_between, key_of, model_of
+from onehop.model.problem import Severity
 from onehop.plan import make_plan
 from tests.driver_vtm.stage import (
     HTTPS,
@@ -352,3 +356,50 @@ async def test_a_member_is_believed_by_its_certificate_only(tmp_path: Path) -> N
         with pytest.raises(ConfigError, match=r"gone\.pem"):
             async with VtmDriver(unreadable).running():
                 pass
+
+
+async def test_only_the_one_that_may_writes(unit: Stage) -> None:
+    """The other is told the same, writes nothing, and takes over with what is newest then."""
+    web, api = pool("web"), pool("api")
+    leads = {"one": True}
+    async with unit.driver() as one, unit.driver() as two:
+        assert isinstance(two, SharedDriver)
+        one.may_write, two.may_write = (lambda: leads["one"]), (lambda: not leads["one"])
+        await start(two, *shop(), api, members(api, 3))
+        two.set_endpoints(members(api, 4))
+        await until(lambda: two._lane.is_idle, "nothing is left to write")
+        assert unit.cluster.writes == []
+        assert two.describe()["writes_it"] == "no, another host does"
+        assert await two.read_back() == model_of((*shop(), api, members(api, 4)))
+
+        await start(one, *shop())
+        one.set_endpoints(members(web, 9))
+        await until(lambda: unit.nodes(web) == ["10.244.0.9:8080"], "the leader has written")
+        leads["one"] = False
+
+        await until(lambda: unit.has("pools", api.id), "the other takes over")
+        assert unit.nodes(api) == ["10.244.0.4:8080"]
+        await until(lambda: unit.nodes(web) == ["10.244.0.1:8080", "10.244.0.2:8080"], "its view")
+        one.set_endpoints(members(web, 8))
+        await until(lambda: one._lane.is_idle, "nothing is written by the old one")
+        assert unit.nodes(web) == ["10.244.0.1:8080", "10.244.0.2:8080"]
+
+
+def test_a_row_that_is_served_in_part_is_a_warning_and_served() -> None:
+    """Its owner is told what is missing; its listener counts as there."""
+    refusals = Refusals()
+    owner = ObjectRef("Service", "shop", "web")
+    row = listener(80, owner=owner)
+    change = Change((row,))
+    part = Refusal(key_of(row), "served without PROXY headers of version 2", is_partial=True)
+
+    assert refusals.note(change, Receipt(refused=(part,))) == {owner}
+    (problem,) = refusals.problems_of(owner)
+    assert problem.severity is Severity.WARNING
+    assert problem.message.startswith("the data plane serves listener listener-80 in part: ")
+    assert key_of(row) not in refusals
+    assert refusals.rows() == ()
+
+    refusals.note(change, Receipt(refused=(Refusal(key_of(row), "no"),)))
+    assert key_of(row) in refusals
+    assert refusals.problems()[0].severity is Severity.ERROR

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from typing import assert_never
 
-from onehop.driver import Receipt
+from onehop.driver import Receipt, Refusal
 from onehop.model.certificate import Certificate, ServerName, is_challenge
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import ObjectRef
 from onehop.model.listener import Listener, Vip
 from onehop.model.model import Change, Row, RowKey, key_of
 from onehop.model.pool import Pool
-from onehop.model.problem import Problem, Reason
+from onehop.model.problem import Problem, Reason, Severity
 from onehop.model.route import VirtualHost
 
 
@@ -19,17 +19,18 @@ class Refusals:
 
     def __init__(self) -> None:
         self._problems: dict[RowKey, tuple[Problem, ...]] = {}
+        self._partial: set[RowKey] = set()
 
     def __contains__(self, key: RowKey) -> bool:
-        return key in self._problems
+        return key in self._problems and key not in self._partial
 
     def rows(self) -> tuple[RowKey, ...]:
-        """Return the refused rows, sorted."""
-        return tuple(sorted(self._problems))
+        """Return the refused rows, sorted; those that are served in part are not among them."""
+        return tuple(sorted(self._problems.keys() - self._partial))
 
     def problems(self) -> tuple[Problem, ...]:
         """Return all of them, row by row."""
-        return tuple(problem for key in self.rows() for problem in self._problems[key])
+        return tuple(p for key in sorted(self._problems) for p in self._problems[key])
 
     def problems_of(self, subject: ObjectRef) -> tuple[Problem, ...]:
         """Return those that are about one object."""
@@ -40,21 +41,28 @@ class Refusals:
     def note(self, change: Change, receipt: Receipt) -> frozenset[ObjectRef]:
         """Take in what came of a change; return whose refusals are different now."""
         rows = {key_of(row): row for row in change.upserts}
+        self._partial.difference_update(rows, change.removals)
         before = [self._problems.pop(key, ()) for key in (*rows, *change.removals)]
         for refusal in receipt.refused:
             row = rows.get(refusal.key)
-            self._problems[refusal.key] = tuple(_told(refusal.key, row, refusal.reason))
+            self._problems[refusal.key] = tuple(_told(refusal, row))
+            if refusal.is_partial:
+                self._partial.add(refusal.key)
         after = [self._problems.get(key, ()) for key in rows]
         return frozenset(problem.subject for problems in (*before, *after) for problem in problems)
 
 
-def _told(key: RowKey, row: Row | None, reason: str) -> Iterator[Problem]:
+def _told(refusal: Refusal, row: Row | None) -> Iterator[Problem]:
+    key = refusal.key
     owners = sorted(set(_owners(row))) if row is not None else []
+    became = "serves" if refusal.is_partial else "refused"
+    kept = "in part" if refusal.is_partial else "and keeps what it had"
     for owner in owners or [ObjectRef("DataPlane", "", key.id)]:
         yield Problem(
             subject=owner,
             reason=Reason.DATA_PLANE_REFUSED,
-            message=f"the data plane refused {key.table} {key.id} and keeps what it had: {reason}",
+            message=f"the data plane {became} {key.table} {key.id} {kept}: {refusal.reason}",
+            severity=Severity.WARNING if refusal.is_partial else Severity.ERROR,
         )
 
 

@@ -4,6 +4,13 @@ Enters: `plan.Plan` and `model.PoolEndpoints`. Leaves: a `Receipt` of what the d
 A driver knows neither Kubernetes nor another driver.
 """
 
-from onehop.driver.driver import Capability, Driver, EndpointCount, Receipt, Refusal
+from onehop.driver.driver import (
+    Capability,
+    Driver,
+    EndpointCount,
+    Receipt,
+    Refusal,
+    SharedDriver,
+)
 
-__all__ = ["Capability", "Driver", "EndpointCount", "Receipt", "Refusal"]
+__all__ = ["Capability", "Driver", "EndpointCount", "Receipt", "Refusal", "SharedDriver"]

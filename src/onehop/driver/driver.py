@@ -1,9 +1,9 @@
 """What onehop asks of a data plane."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -33,10 +33,12 @@ class Refusal(msgspec.Struct, frozen=True):
 
     Attributes:
         reason: in the data plane's own words.
+        is_partial: the row is served, but for what the reason names.
     """
 
     key: RowKey
     reason: str
+    is_partial: bool = False
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +46,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         refused: rows left out; the data plane keeps what it had for them, all others are served.
-            Or rows served without some part, which the reason names.
+            Or rows that are served in part; see `Refusal`.
         duration_s: until the last acknowledgement.
     """
 
@@ -131,3 +133,15 @@ class Driver(Protocol):
     def set_endpoints(self, members: PoolEndpoints) -> None:
         """Send a pool's endpoints now, without waiting; a pool that is not there is passed over."""
         ...
+
+
+@runtime_checkable
+class SharedDriver(Protocol):
+    """A data plane that stands apart and that several hosts reach: one of them may write to it.
+
+    Attributes:
+        may_write: asked before each write. What is told to a driver that may not is remembered,
+            and written when it may.
+    """
+
+    may_write: Callable[[], bool]

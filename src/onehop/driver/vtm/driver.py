@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 import structlog
@@ -38,6 +38,15 @@ class VtmDriver:
         self._applying = asyncio.Lock()
         self._hand = Reconciler(options, self._names, self._wanted, self._applying)
         self._lane = Lane(self._hand.bring)
+
+    @property
+    def may_write(self) -> Callable[[], bool]:
+        """Whether it is for this process to write: several hosts can reach one unit."""
+        return self._hand.may_write
+
+    @may_write.setter
+    def may_write(self, may: Callable[[], bool]) -> None:
+        self._hand.may_write = may
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -110,6 +119,7 @@ class VtmDriver:
         profile = hand.unit.profile
         return {
             "connected": "yes" if profile is not None else "no",
+            "writes_it": "yes" if hand.may_write() else "no, another host does",
             "member": hand.rest.url,
             "rest_version": hand.rest.version or "-",
             "machines": " ".join(profile.machines) if profile is not None else "-",

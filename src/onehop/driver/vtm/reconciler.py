@@ -27,6 +27,8 @@ AT_ONCE: Final = 4
 """Writes at the same time: other people write to the unit, too."""
 
 _AGAIN_S: Final = 2.0
+_STAND_BY_S: Final = 1.0
+"""How soon is it noticed that this process may write, or may no longer."""
 _REST: Final = 10
 """Comparing takes at most one part in so many of the time."""
 
@@ -51,12 +53,15 @@ class Reconciler:
         """How many objects were found changed by somebody else."""
         self.withheld = 0
         """How many objects of an earlier process are too many to be deleted."""
+        self.may_write: Callable[[], bool] = lambda: True
+        """Whether it is for this process to write; see `SharedDriver`."""
         self.knows_all = False
         """Set once a whole plan was made: before, what nobody wants may only not be known yet."""
         self._options = options
         self._wanted = wanted
         self._applying = applying
         self._verify_at = 0.0
+        self._stood_by = False
         self._poked = asyncio.Event()
 
     async def start(self) -> None:
@@ -79,6 +84,9 @@ class Reconciler:
             DriverUnavailable: no member answers.
         """
         refused: dict[ObjectKey, str] = {}
+        if not self.may_write():
+            self._stood_by = True
+            return refused
         by_kind: dict[Kind, list[ObjectKey]] = {}
         leaving: list[ObjectKey] = []
         for key in sorted(keys):
@@ -104,7 +112,11 @@ class Reconciler:
     def retire(self, keys: Iterable[ObjectKey]) -> None:
         """Let what is wanted no more be deleted, once requests in flight have had their time."""
         due_at = _now() + self._options.grace_s
-        self.retired.add((k for k in keys if k not in self._wanted.objects), due_at=due_at)
+        for key in keys:
+            if key in self._wanted.objects:
+                self.retired.drop(key)
+            else:
+                self.retired.add((key,), due_at=due_at)
         self._poked.set()
 
     def compare_soon(self) -> None:
@@ -116,7 +128,19 @@ class Reconciler:
         """Compare, repair and delete when it is time, until cancelled."""
         while True:
             self._poked.clear()
-            await self._rest_until(min(self._verify_at, self.retired.next_at() or self._verify_at))
+            if not self.may_write():
+                self._stood_by = True
+                await asyncio.sleep(_STAND_BY_S)
+                continue
+            if self._stood_by:  # others have written up to now
+                self._stood_by, self._verify_at = False, _now()
+            await self._rest_until(
+                min(
+                    self._verify_at,
+                    self.retired.next_at() or self._verify_at,
+                    _now() + _STAND_BY_S,
+                )
+            )
             try:
                 if _now() >= self._verify_at:
                     await self.verify()

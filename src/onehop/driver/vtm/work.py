@@ -22,11 +22,15 @@ class Work:
         self._has_tls13 = has_tls13
         self._before: dict[RowKey, Row | None] = {}
         self._refused: dict[RowKey, str] = {}
+        self._partial: set[RowKey] = set()
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
         """Return what was refused, in whole or in part, sorted by row."""
-        return tuple(Refusal(key, reason) for key, reason in sorted(self._refused.items()))
+        return tuple(
+            Refusal(key, reason, is_partial=key in self._partial)
+            for key, reason in sorted(self._refused.items())
+        )
 
     def put(self, rows: Iterable[Row]) -> frozenset[ObjectKey]:
         """Take in what fits of the rows; return the objects that may differ now."""
@@ -38,6 +42,8 @@ class Work:
             self._before[key] = self._wanted.rows.get(key)
             if result.lacks:
                 self._refused[key] = result.lacks
+            if result.lacks and result.row is not None:
+                self._partial.add(key)
             if result.row is not None:
                 fitting.append(result.row)
         return self._wanted.put(fitting)
@@ -57,6 +63,7 @@ class Work:
             mine = [row for row in self._wanted.rows_behind(key) if row in self._before]
             blamed |= {row: reason for row in mine if row.table is mine[0].table}
         self._refused |= blamed
+        self._partial -= blamed.keys()
         back = [row for key in blamed if (row := self._before[key]) is not None]
         gone = [key for key in blamed if self._before[key] is None]
         return self._wanted.put(back) | self._wanted.remove(gone)
