@@ -30,5 +30,6 @@ case " ${packages[*]} " in
     if command -v systemctl >/dev/null; then
         systemctl disable --now haproxy.service >/dev/null 2>&1 || true
     fi
+    service haproxy stop >/dev/null 2>&1 || true
     ;;
 esac

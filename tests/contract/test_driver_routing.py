@@ -5,20 +5,28 @@ from collections import Counter
 import msgspec
 import pytest
 
+from onehop.model.address import Cidr
+from onehop.model.listener import ForwardHttp
+from onehop.model.pool import BackendProtocol
 from onehop.model.route import (
     Forward,
+    Guard,
     HeaderEdit,
     Labels,
     PathMatch,
     PoolShare,
     Redirect,
     Respond,
+    Retry,
 )
 from tests.contract.drivers import RunningDriver
 from tests.contract.traffic import serve
+from tests.driver_envoy.http2 import H2Client, h2_backend
 from tests.driver_envoy.world import (
+    HTTP,
     backend,
     connected,
+    endpoint,
     exact,
     forward,
     free_port,
@@ -304,3 +312,75 @@ async def test_what_a_client_says_of_itself_is_not_believed(serving: RunningDriv
     assert seen["x-forwarded-host"] == "a.example"
     assert seen["x-forwarded-port"] == str(port)
     assert seen["x-request-id"]
+
+
+async def test_a_trusted_proxy_tells_who_the_client_is(serving: RunningDriver) -> None:
+    """The address that it added last is the client's; what stands before it may be a lie."""
+    port, web = free_port(), pool()
+    office = Guard(allow=(Cidr("198.51.100.7/32"),))
+    said = {"x-forwarded-for": "6.6.6.6, 198.51.100.7", "x-forwarded-proto": "https"}
+    async with backend("one") as one, serving() as driver:
+        await serve(
+            driver,
+            *(web, members(web, one.endpoint)),
+            listener(port, ForwardHttp(router=HTTP, trusted_hops=1)),
+            host("*", route(forward(web), guard=office)),
+        )
+        async with connected(port, source="127.0.0.77") as client:
+            assert (await client.ask("a.example", headers=said)).status == 200
+            assert (await client.ask("a.example")).status == 403
+
+    seen = headers_of(one.requests[0])
+    assert seen["x-real-ip"] == "198.51.100.7"
+    hops = [each.strip() for each in seen["x-forwarded-for"].split(",")]
+    assert hops == ["6.6.6.6", "198.51.100.7", "127.0.0.77"]
+    assert seen["x-forwarded-proto"] == "https"
+
+
+async def test_http2_is_spoken_on_both_sides(serving: RunningDriver) -> None:
+    """With prior knowledge by the client, and to a pool that wants it; trailers come through."""
+    port, web = free_port(), pool(protocol=BackendProtocol.GRPC)
+    async with h2_backend() as (h2_port, seen), serving() as driver:
+        await serve(
+            driver,
+            *(web, members(web, endpoint(h2_port)), listener(port)),
+            host("a.example", route(forward(web))),
+        )
+        async with connected(port) as connection:
+            client = H2Client(connection.reader, connection.writer)
+            reply = await client.post(
+                "a.example", "/pkg.Service/Method", b"\0\0\0\0\0", {"te": "trailers"}
+            )
+
+    assert (reply.status, reply.trailers) == (200, {"grpc-status": "0"})
+    assert seen[0][":path"] == "/pkg.Service/Method"
+    assert seen[0]["te"] == "trailers"
+
+
+async def test_a_failed_code_is_tried_again_where_that_is_asked(serving: RunningDriver) -> None:
+    """On another endpoint, and nowhere else."""
+    port, web = free_port(), pool()
+    again = route(forward(web, retry=Retry(attempts=3, codes=(503,))), prefix("/again"))
+    once = route(forward(web, retry=Retry(attempts=0)), prefix("/"))
+    async with backend("good") as good, backend("bad", status=503) as bad, serving() as driver:
+        await serve(
+            driver,
+            *(web, members(web, good.endpoint, bad.endpoint)),
+            *(listener(port), host("*", again, once)),
+        )
+        assert {(await get(port, "a", "/again")).body for _ in range(10)} == {"good"}
+        assert {(await get(port, "a", "/once")).status for _ in range(20)} == {200, 503}
+
+
+async def test_a_silent_endpoint_is_given_up_in_time(serving: RunningDriver) -> None:
+    """504 when the route's time is over; other routes to the pool have theirs."""
+    port, web = free_port(), pool()
+    quick = route(forward(web, timeout_s=0.2, retry=Retry(attempts=0)), prefix("/quick"))
+    async with backend("slow", delay_s=0.6) as slow, serving() as driver:
+        await serve(
+            driver,
+            *(web, members(web, slow.endpoint), listener(port)),
+            host("*", quick, route(forward(web))),
+        )
+        assert (await get(port, "a", "/quick")).status == 504
+        assert (await get(port, "a", "/")).body == "slow"

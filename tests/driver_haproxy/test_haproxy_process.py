@@ -42,7 +42,7 @@ async def test_a_death_is_survived_with_what_was_told_last(victim: str) -> None:
         world.driver.set_endpoints(members(web, two.endpoint))
         await until(lambda: _answers(port, "two"))
         master = _pid(world)
-        os.kill(master if victim == "master" else children(master)[0], signal.SIGKILL)
+        os.kill(master if victim == "master" else children(master)[-1], signal.SIGKILL)
 
         async def is_another() -> bool:
             return world.driver.describe()["restarts"] == "1"
