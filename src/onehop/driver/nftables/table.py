@@ -1,7 +1,7 @@
 """Our table in the kernel, and what we know to be in it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -17,8 +17,6 @@ from onehop.driver.nftables.ruleset import (
     render_table,
 )
 
-_AT_ONCE: Final = 20_000
-"""Elements in one transaction; a listener's are never torn apart."""
 _USUAL: Final = tuple(Draw(version, slots) for version in (4, 6) for slots in range(1, 33))
 """There from the start, so that a change of endpoints does not wait for nft."""
 
@@ -87,7 +85,7 @@ class KernelTable:
             await run_nft(render_forgetting(gone, clients))
 
     def put(self, wanted: Mapping[Entrance, Elements]) -> None:
-        """Make what serves some entrances as wanted; packets see all of a listener's or nothing.
+        """Make what serves some entrances as wanted, in one transaction.
 
         Raises:
             Refused: somebody else has changed our table.
@@ -95,18 +93,17 @@ class KernelTable:
         netlink = self._netlink
         if netlink is None:
             raise DriverUnavailable("layer 4 in the kernel is not open")
-        for part in _in_parts(wanted):
-            changes = [_change(self.at(entrance), part[entrance]) for entrance in part]
-            change = Change(
-                {place: value for each in changes for place, value in each.remove.items()},
-                {place: value for each in changes for place, value in each.put.items()},
-            )
-            if change:
-                netlink.change(change)
-                self.transactions += 1
-            self._have |= part
-            for entrance in [each for each, elements in part.items() if not elements]:
-                del self._have[entrance]
+        changes = [_change(self.at(entrance), wanted[entrance]) for entrance in wanted]
+        change = Change(
+            {place: value for each in changes for place, value in each.remove.items()},
+            {place: value for each in changes for place, value in each.put.items()},
+        )
+        if change:
+            netlink.change(change)
+            self.transactions += 1
+        self._have |= wanted
+        for entrance in [each for each, elements in wanted.items() if not elements]:
+            del self._have[entrance]
 
     async def is_there(self) -> bool:
         """Tell whether the table is still the one that we know."""
@@ -155,16 +152,3 @@ def _change(have: Elements, want: Elements) -> Change:
     differs = {place: value for place, value in want.items() if have.get(place) != value}
     gone = {place: value for place, value in have.items() if want.get(place) != value}
     return Change(gone, differs)
-
-
-def _in_parts(wanted: Mapping[Entrance, Elements]) -> Iterator[dict[Entrance, Elements]]:
-    part: dict[Entrance, Elements] = {}
-    size = 0
-    for entrance, elements in wanted.items():
-        part[entrance] = elements
-        size += len(elements)
-        if size > _AT_ONCE:
-            yield part
-            part, size = {}, 0
-    if part:
-        yield part
