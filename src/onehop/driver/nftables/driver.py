@@ -17,14 +17,15 @@ from onehop.driver.nftables.fit import misfit
 from onehop.driver.nftables.health import HealthChecks
 from onehop.driver.nftables.netlink import Refused
 from onehop.driver.nftables.nft import hindrance
+from onehop.driver.nftables.rows import Rows
 from onehop.driver.nftables.table import KernelTable
 from onehop.driver.nftables.wanted import Served, entrance_at, member_place, serve
 from onehop.model.address import IpAddr
 from onehop.model.certificate import Certificate, ServerName
 from onehop.model.endpoint import PoolEndpoints
-from onehop.model.ident import ListenerId, PoolId
-from onehop.model.listener import ForwardTcp, ForwardUdp, Listener, Transport, Vip
-from onehop.model.model import Model, Row, RowKey, Table, key_of, model_of
+from onehop.model.ident import PoolId
+from onehop.model.listener import Listener, Transport, Vip
+from onehop.model.model import Model, key_of, model_of
 from onehop.model.pool import BackendProtocol, HealthCheck, Pool
 from onehop.model.route import VirtualHost
 from onehop.plan import Plan, Stage, StageKind
@@ -51,12 +52,8 @@ class NftablesDriver:
 
     def __init__(self, *, leftover_grace_s: float = LEFTOVER_GRACE_S) -> None:
         self._leftover_grace_s = leftover_grace_s
-        self._rows: dict[RowKey, Row] = {}
-        self._by_pool: dict[PoolId, set[ListenerId]] = {}
-        self._listeners: dict[Entrance, Listener] = {}
+        self._rows = Rows()
         self._served: dict[Entrance, Served] = {}
-        self._stale: set[Entrance] = set()
-        """Whose elements are to be made anew."""
         self._flows: dict[Entrance, frozenset[tuple[IpAddr, int]]] = {}
         """UDP entrances whose flows are to be looked at, and who may serve them."""
         self._woken = asyncio.Event()
@@ -103,7 +100,7 @@ class NftablesDriver:
 
     async def read_back(self) -> Model:
         """Return what was applied, but for what was refused."""
-        return model_of(self._rows.values())
+        return model_of(self._rows)
 
     async def apply(self, plan: Plan) -> Receipt:
         """Make the plan; packets see a listener as it was or as it shall be."""
@@ -126,20 +123,19 @@ class NftablesDriver:
         """Return how many connections each member was given; UDP's are flows."""
         counts: dict[PoolId, tuple[EndpointCount, ...]] = {}
         for pool in pools:
-            row = self._rows.get(RowKey(Table.ENDPOINTS, pool))
-            if isinstance(row, PoolEndpoints) and RowKey(Table.POOL, pool) in self._rows:
+            if self._rows.pool(pool) is not None and (row := self._rows.members(pool)) is not None:
                 counts[pool] = await self._count(row)
         return counts
 
     def set_endpoints(self, members: PoolEndpoints) -> None:
         """Put a pool's endpoints into the maps, at once."""
-        if RowKey(Table.POOL, members.pool) in self._rows:
-            self._put_row(members)
+        if self._rows.pool(members.pool) is not None:
+            self._rows.put(members)
             self._hurry()
 
     def describe(self) -> dict[str, str]:
         """Return how much there is in the kernel, and what was mended."""
-        failed = sum(len(self._health.failed(pool)) for pool in self._by_pool)
+        failed = self._health.count_failed()
         said = {
             "entrances": str(len(self._served)),
             "elements": str(self._table.elements),
@@ -164,20 +160,20 @@ class NftablesDriver:
     def _put_prepared(self, stage: Stage) -> None:
         for row in stage.put:
             if isinstance(row, Pool | PoolEndpoints | Vip):
-                self._put_row(row)
+                self._rows.put(row)
 
     def _make(self, stage: Stage) -> list[Refusal]:
         for key in stage.remove:
-            self._remove_row(key)
+            self._rows.remove(key)
         refused: list[Refusal] = []
         for row in stage.put:
             match row:
                 case Pool() | PoolEndpoints() | Vip():
                     pass  # they are in already
                 case Listener():
-                    why = self.misfit(row, self._pool_of(row))
+                    why = self.misfit(row, self._rows.pool_of(row))
                     if why is None:
-                        self._put_row(row)
+                        self._rows.put(row)
                     else:
                         refused.append(Refusal(key_of(row), why))
                 case Certificate() | ServerName() | VirtualHost():
@@ -186,70 +182,16 @@ class NftablesDriver:
                     assert_never(row)
         return refused
 
-    def _put_row(self, row: Row) -> None:
-        if isinstance(row, Listener):
-            self._remove_row(key_of(row))
-            self._by_pool.setdefault(_pool_id(row), set()).add(row.id)
-            self._listeners[entrance_at(row)] = row
-        self._rows[key_of(row)] = row
-        match row:
-            case Listener():
-                self._touch(_pool_id(row))
-            case Pool():
-                self._touch(row.id)
-            case PoolEndpoints():
-                self._touch(row.pool)
-            case _:
-                pass
-
-    def _remove_row(self, key: RowKey) -> None:
-        row = self._rows.pop(key, None)
-        match row:
-            case Listener():
-                entrance = entrance_at(row)
-                if self._listeners.get(entrance) == row:
-                    del self._listeners[entrance]
-                self._stale.add(entrance)
-                self._by_pool[_pool_id(row)].discard(row.id)
-                self._touch(_pool_id(row))
-                if not self._by_pool[_pool_id(row)]:
-                    del self._by_pool[_pool_id(row)]
-            case PoolEndpoints():
-                self._touch(row.pool)
-            case _:
-                pass
-
-    def _touch(self, pool: PoolId) -> None:
-        """Have everything about a pool made anew."""
-        self._stale.update(entrance_at(each) for each in self._listeners_of(pool))
-        row, members = self._rows.get(RowKey(Table.POOL, pool)), self._members(pool)
-        check = _check(row) if isinstance(row, Pool) and self._by_pool.get(pool) else None
-        self._health.want(pool, check, members.endpoints)
-
     def _on_health(self, pool: PoolId) -> None:
-        self._stale.update(entrance_at(each) for each in self._listeners_of(pool))
+        self._rows.touch(pool)
         self._hurry()
-
-    def _listeners_of(self, pool: PoolId) -> list[Listener]:
-        rows = (self._rows[RowKey(Table.LISTENER, each)] for each in self._by_pool.get(pool, ()))
-        return [row for row in rows if isinstance(row, Listener)]
-
-    def _members(self, pool: PoolId) -> PoolEndpoints:
-        row = self._rows.get(RowKey(Table.ENDPOINTS, pool))
-        return row if isinstance(row, PoolEndpoints) else PoolEndpoints(pool)
-
-    def _pool_of(self, listener: Listener) -> Pool | None:
-        if not isinstance(listener.handler, ForwardTcp | ForwardUdp):
-            return None
-        row = self._rows.get(RowKey(Table.POOL, listener.handler.pool))
-        return row if isinstance(row, Pool) else None
 
     # The kernel
 
     def _hurry(self) -> None:
         """Make what is stale anew in this very moment, if nothing has to be waited for."""
-        if not self._is_repairing and len(self._stale) <= _AT_ONCE:
-            wanted = self._wanted(self._stale)
+        if not self._is_repairing and len(self._rows.stale) <= _AT_ONCE:
+            wanted = self._wanted(self._rows.stale)
             if all(self._table.has(each.draw) for each in wanted.values()):
                 with contextlib.suppress(Refused):
                     self._put(wanted)
@@ -266,8 +208,8 @@ class NftablesDriver:
                 await self._repair()
 
     async def _put_all(self) -> None:
-        while self._stale:
-            wanted = self._wanted(islice(self._stale, _AT_ONCE))
+        while self._rows.stale:
+            wanted = self._wanted(islice(self._rows.stale, _AT_ONCE))
             missing = {each.draw for each in wanted.values() if each.draw is not None}
             if all(self._table.has(draw) for draw in missing):
                 self._put(wanted)
@@ -284,7 +226,7 @@ class NftablesDriver:
             await self._table.renew()
         finally:
             self._is_repairing = False
-        self._stale.update(self._listeners)
+        self._rows.stale.update(self._rows.entrances)
         try:
             await self._put_all()
         except Refused as refused:
@@ -294,14 +236,16 @@ class NftablesDriver:
         return {entrance: self._wanted_at(entrance) for entrance in entrances}
 
     def _wanted_at(self, entrance: Entrance) -> Served:
-        listener = self._listeners.get(entrance)
-        pool = None if listener is None else self._pool_of(listener)
+        listener = self._rows.listener_at(entrance)
+        pool = None if listener is None else self._rows.pool_of(listener)
         if listener is None or pool is None:
             return Served({}, None, {})
+        endpoints = self._rows.endpoints(pool.id)
+        self._health.want(pool.id, _check(pool), endpoints)
         return serve(
             listener,
             pool,
-            self._members(pool.id).endpoints,
+            endpoints,
             failed=self._health.failed(pool.id),
             before=self._table.at(entrance),
         )
@@ -310,23 +254,26 @@ class NftablesDriver:
         elements: dict[Entrance, Elements] = {at: each.elements for at, each in wanted.items()}
         self._table.put(elements)
         for entrance, served in wanted.items():
-            self._stale.discard(entrance)
+            self._rows.stale.discard(entrance)
             if served.elements:
                 self._served[entrance] = served
             else:
                 self._served.pop(entrance, None)
+        for pool in self._rows.pools_left():
+            self._health.want(pool, None, ())
+        for entrance in wanted:
             if entrance.transport is Transport.UDP:
                 self._flows[entrance] = self._may_serve(entrance)
                 self._woken.set()
 
     def _may_serve(self, entrance: Entrance) -> frozenset[tuple[IpAddr, int]]:
-        listener = self._listeners.get(entrance)
-        pool = None if listener is None else self._pool_of(listener)
-        endpoints = () if pool is None else self._members(pool.id).endpoints
+        listener = self._rows.listener_at(entrance)
+        pool = None if listener is None else self._rows.pool_of(listener)
+        endpoints = () if pool is None else self._rows.endpoints(pool.id)
         return frozenset((each.address, each.port) for each in endpoints)
 
     async def _count(self, members: PoolEndpoints) -> tuple[EndpointCount, ...]:
-        entrances = [entrance_at(each) for each in self._listeners_of(members.pool)]
+        entrances = [entrance_at(each) for each in self._rows.listeners_of(members.pool)]
         served = [(at, self._served[at].members) for at in entrances if at in self._served]
         places = {
             (at, socket): member_place(at, number)
@@ -379,7 +326,7 @@ class NftablesDriver:
             await asyncio.sleep(_LOOK_S)
             try:
                 if not await self._table.is_there():
-                    log.warning("nftables_table_gone", putting_back=len(self._listeners))
+                    log.warning("nftables_table_gone", putting_back=len(self._served))
                     async with self._changing:
                         await self._repair()
             except TransientError as err:
@@ -389,18 +336,11 @@ class NftablesDriver:
         """Stop serving what an earlier run did and this one, by its first plans, does not."""
         await self._has_plan.wait()
         await asyncio.sleep(self._leftover_grace_s)
-        left = self._table.entrances - self._listeners.keys()
+        left = self._table.entrances - self._rows.entrances
         if left:
             log.info("nftables_leftovers_removed", entrances=len(left))
-            self._stale |= left
+            self._rows.stale |= left
             self._woken.set()
-
-
-def _pool_id(listener: Listener) -> PoolId:
-    """Return the pool of a listener that fits."""
-    handler = listener.handler
-    assert isinstance(handler, ForwardTcp | ForwardUdp)  # noqa: S101  `misfit` has seen to it
-    return handler.pool
 
 
 def _check(pool: Pool) -> HealthCheck | None:

@@ -72,6 +72,10 @@ class HealthChecks:
         verdicts: Mapping[tuple[IpAddr, int], Verdict] = self._verdicts.get(pool, {})
         return frozenset(socket for socket, each in verdicts.items() if not each.is_healthy)
 
+    def count_failed(self) -> int:
+        """Return how many endpoints do not work, over all pools."""
+        return sum(len(self.failed(pool)) for pool in self._verdicts)
+
     async def run(self) -> None:
         """Check until cancelled."""
         tasks: dict[PoolId, asyncio.Task[None]] = {}
