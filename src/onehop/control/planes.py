@@ -131,7 +131,9 @@ def _render_proxy(config: Config, model: Model) -> Any:
         return {name: text.splitlines() for name, text in files.items()}
     if config.data_plane.driver == "vtm":
         machines = config.data_plane.vtm.machines
-        return render_model(model, owner=vtm_owner(config), machines=machines)
+        rendered = render_model(model, owner=vtm_owner(config), machines=machines)
+        rules = {name: text.splitlines() for name, text in rendered.get("rules", {}).items()}
+        return {**rendered, "rules": rules} if rules else rendered
     return render_config(model)
 
 

@@ -59,7 +59,7 @@ def vtm_owner(config: Config) -> str:
 def _faults(config: Config) -> Iterator[tuple[str, str]]:
     vtm = config.data_plane.vtm
     if not vtm.urls:
-        yield "dataPlane.vtm.urls", "is needed, such as [https://vtm-1.example:9070]"
+        yield "dataPlane.vtm.urls", "is needed: a list, such as of https://vtm-1.example:9070"
     for number, url in enumerate(vtm.urls):
         if not _is_member(url):
             allowed = "https://HOST:PORT, or http://127.0.0.1:PORT of an imitation"
