@@ -217,9 +217,9 @@ async def test_check_names_the_rights_that_are_missing(folder: Folder, tmp_path:
 
 
 @pytest.mark.envoy
-async def test_the_demo_shows_who_answered(tmp_path: Path) -> None:
+async def test_the_demo_shows_who_answered(temporary: Path) -> None:
     """Every sample request with its answer and its Pod; it leaves nothing behind."""
-    done = await onehop("demo", "--once", TMPDIR=str(tmp_path))
+    done = await onehop("demo", "--once", TMPDIR=str(temporary))
 
     assert done.code == 0, done.err
     for words in (
@@ -232,4 +232,4 @@ async def test_the_demo_shows_who_answered(tmp_path: Path) -> None:
         ("GET https://api.example.com/", "200, api saw /", "api-", "onehop test CA"),
     ):
         assert any(all(word in line for word in words) for line in done.out.splitlines()), words
-    assert list(tmp_path.iterdir()) == []
+    assert list(temporary.iterdir()) == []

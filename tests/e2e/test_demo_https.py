@@ -53,13 +53,13 @@ async def test_https_that_does_not_come_fails_the_demo(monkeypatch: pytest.Monke
 
 
 @pytest.fixture
-async def demo(quiet: None, tmp_path: Path) -> AsyncGenerator[asyncio.subprocess.Process]:
+async def demo(quiet: None, temporary: Path) -> AsyncGenerator[asyncio.subprocess.Process]:
     """`onehop demo`, until Ctrl-C."""
     assert quiet is None
     process = await asyncio.create_subprocess_exec(
         ONEHOP,
         "demo",
-        env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "TMPDIR": str(tmp_path), "COLUMNS": "60"},
+        env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "TMPDIR": str(temporary), "COLUMNS": "60"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -73,7 +73,7 @@ async def demo(quiet: None, tmp_path: Path) -> AsyncGenerator[asyncio.subprocess
 
 @pytest.mark.envoy
 async def test_the_printed_curl_gets_https(
-    demo: asyncio.subprocess.Process, tmp_path: Path
+    demo: asyncio.subprocess.Process, temporary: Path
 ) -> None:
     """It can be copied from however narrow a terminal; and Ctrl-C leaves nothing behind."""
     assert demo.stdout is not None
@@ -91,4 +91,4 @@ async def test_the_printed_curl_gets_https(
 
     assert b'"app":"web"' in body
     assert demo.returncode == 0
-    assert list(tmp_path.iterdir()) == []
+    assert list(temporary.iterdir()) == []

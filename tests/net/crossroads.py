@@ -89,6 +89,8 @@ def _connect(one: Machine, other: Machine, name: str) -> None:
         one.ip("address", "add", f"{prefix}{near}/{length}", "dev", name, *flags)
         other.ip("address", "add", f"{prefix}{far}/{length}", "dev", name, *flags)
     for machine in (one, other):
+        # Link-local addresses would come a moment later, while somebody compares routes.
+        machine.ip("link", "set", name, "addrgenmode", "none")
         machine.ip("link", "set", name, "up")
 
 
