@@ -5,6 +5,7 @@ import time
 
 import msgspec
 
+from onehop.driver import Reloads
 from onehop.model.certificate import ServerName
 from onehop.model.listener import ForwardHttp
 from onehop.model.model import Row
@@ -77,6 +78,8 @@ async def test_all_that_a_change_needs_goes_into_one_reload() -> None:
         assert "new backend b-shop_web_80" in reasons
         assert "1 new or changed policies" in reasons
         assert world.driver.describe()["reloads"] == "2"
+        assert world.driver.reload_reasons == {"listener": 2, "pool": 1, "policy": 2}
+        assert isinstance(world.driver, Reloads)
 
 
 async def test_what_only_goes_waits_for_the_next_reload() -> None:
@@ -184,3 +187,15 @@ async def test_files_are_for_their_owner_alone_and_go_when_they_are_not_wanted()
 
         await world.serve(web)
         assert not list(folder.glob("n-*.pem"))
+
+
+async def test_http3_is_what_a_listener_is_not_given() -> None:
+    """It is served without, and that is said."""
+    port, site = free_port(), identity("site", "a.example")
+    quic = listener(port, ForwardHttp(router=HTTPS, tls=True, http3=True))
+    async with haproxy() as world:
+        receipt = await world.offer(quic, site.certificate, server_name("a.example", site))
+
+        (refusal,) = receipt.refused
+        assert refusal.is_partial
+        assert (await world.driver.read_back()).listeners == (quic,)

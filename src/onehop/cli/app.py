@@ -73,7 +73,7 @@ def render(
         Literal["data-plane", "model", "problems"], typer.Argument(help="which stage to print")
     ] = "data-plane",
     driver: Annotated[
-        Literal["envoy", "haproxy"] | None,
+        Literal["envoy", "haproxy", "vtm"] | None,
         typer.Option(help="which data plane, in place of dataPlane.driver"),
     ] = None,
 ) -> None:

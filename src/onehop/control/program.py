@@ -44,7 +44,7 @@ from onehop.control.stapling.stapling import Stapling
 from onehop.control.stapling.trust import Trust, system_roots
 from onehop.control.unread import secret_of
 from onehop.control.writeback import ClusterWriteBack, NoWriteBack, WriteBack
-from onehop.driver import Driver, SharedDriver
+from onehop.driver import Driver, Reloads, SharedDriver
 from onehop.model.certificate import Certificate, is_challenge
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Table
@@ -250,6 +250,7 @@ class Program:
             loop_lag_s=self._worst_lag_s,
             network=self._networking.snapshot(self._served),
             staples=self._stapling.counts(),
+            reloads=self._driver.reload_reasons if isinstance(self._driver, Reloads) else {},
             issuing=Counter(state.phase for state in self._issuing.states().values()),
             certificates={
                 name: shown.not_after

@@ -28,6 +28,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
         problems: by reason.
         staples: certificates that name an OCSP responder, by what it says.
         issuing: certificates that are ordered here, by what is being done.
+        reloads: of the data plane, if it needs any, by the kind of reason.
         certificates: the end of each one that is shown, in seconds since the epoch, by Secret.
     """
 
@@ -42,6 +43,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     network: NetworkSnapshot
     staples: Counts = {}
     issuing: Counts = {}
+    reloads: Counts = {}
     certificates: Counts = {}
 
 
@@ -82,6 +84,7 @@ class Scrape(Collector):
         yield _by("served_rows", "Rows the data plane serves", "table", now.served)
         yield _by("withheld_removals", "Removals that wait for `confirm`", "table", now.withheld)
         yield _by("refused_rows", "Rows the data plane would not take", "table", now.refused)
+        yield _reloads(now.reloads)
         yield _by("problems", "Faults in cluster objects", "reason", now.problems)
         yield _by("staples", "Certificates by what their CA says", "state", now.staples)
         yield _by("acme_certificates", _ORDERED, "phase", now.issuing)
@@ -112,6 +115,15 @@ class Scrape(Collector):
             if counts.is_listed:
                 silence.add_metric([kind], counts.silence_s(now))
         yield from (lists, ends, events, silence)
+
+
+def _reloads(counts: Counts) -> Metric:
+    family = CounterMetricFamily(
+        "onehop_data_plane_reloads", "Reloads that had a reason of a kind", labels=["reason"]
+    )
+    for reason, count in sorted(counts.items()):
+        family.add_metric([reason], count)
+    return family
 
 
 def _network(network: NetworkSnapshot) -> Iterator[Metric]:

@@ -10,7 +10,8 @@ from onehop.driver.driver import (
     EndpointCount,
     Receipt,
     Refusal,
+    Reloads,
     SharedDriver,
 )
 
-__all__ = ["Capability", "Driver", "EndpointCount", "Receipt", "Refusal", "SharedDriver"]
+__all__ = ["Capability", "Driver", "EndpointCount", "Receipt", "Refusal", "Reloads", "SharedDriver"]

@@ -15,7 +15,10 @@ from onehop.plan import Plan
 
 
 class Capability(StrEnum):
-    """What a data plane may be unable to do; compile turns a missing one into a Problem."""
+    """What a data plane may be unable to do.
+
+    It refuses the rows that ask for it, and each refusal becomes a Problem at the row's owners.
+    """
 
     UDP = "udp"
     HTTP_PERSISTENCE_HEADER = "persistence-header"
@@ -145,3 +148,13 @@ class SharedDriver(Protocol):
     """
 
     may_write: Callable[[], bool]
+
+
+@runtime_checkable
+class Reloads(Protocol):
+    """A data plane that must be loaded anew for some changes, and counts how often, and why."""
+
+    @property
+    def reload_reasons(self) -> Mapping[str, int]:
+        """How many reloads had a reason of each kind, of few kinds."""
+        ...

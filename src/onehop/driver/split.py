@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from onehop.driver.driver import Capability, Driver, EndpointCount, Receipt, Refusal
+from onehop.driver.driver import Capability, Driver, EndpointCount, Receipt, Refusal, Reloads
 from onehop.model.address import IpAddr
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import ListenerId, PoolId
@@ -139,6 +139,11 @@ class SplitDriver:
         """Return what both say of themselves."""
         kernel = self._kernel.describe().items()
         return self._proxy.describe() | {f"kernel_{name}": value for name, value in kernel}
+
+    @property
+    def reload_reasons(self) -> Mapping[str, int]:
+        """What the proxy says; the kernel is never loaded anew."""
+        return self._proxy.reload_reasons if isinstance(self._proxy, Reloads) else {}
 
     def _take(self, put: Iterable[Row], gone: Iterable[RowKey]) -> None:
         """Note the pools of layer 4 before the first await; see `Driver.apply`."""

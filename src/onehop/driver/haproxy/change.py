@@ -12,7 +12,7 @@ that goes must go, for its socket.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from onehop.driver.haproxy import word
 from onehop.driver.haproxy.backend import Server
@@ -23,26 +23,41 @@ _LONGEST: Final = 12_000
 """Bytes of one command, of the 16 KiB that HAProxy's buffer has."""
 
 
-def reload_reasons(have: Rendered, want: Rendered) -> list[str]:
-    """Return why a reload is needed; nothing if it is not."""
+class Reason(NamedTuple):
+    """Why a reload is needed.
+
+    Attributes:
+        kind: one of few words, for a metric: listener, pool, policy, certificate or runtime.
+        text: what it is about.
+    """
+
+    kind: str
+    text: str
+
+
+def reload_reasons(have: Rendered, want: Rendered) -> list[Reason]:
+    """Return why a reload is needed, sorted; nothing if it is not."""
     reasons = [
-        f"{'changed' if first in have.sections else 'new'} {first}"
+        Reason(_kind_of(first), f"{'changed' if first in have.sections else 'new'} {first}")
         for first, lines in want.sections.items()
         if have.sections.get(first) != lines
     ]
     reasons += [
-        f"gone {first}"
+        Reason("listener", f"gone {first}")
         for first in have.sections.keys() - want.sections.keys()
         if first.startswith("frontend ")
     ]
-    fresh = {
-        name
-        for (name, is_tls), rules in want.rules.items()
-        if have.rules.get((name, is_tls)) != rules
-    }
-    reasons += [f"{len(fresh)} new or changed policies"] if fresh else []
-    reasons += list(_certificate_reasons(have, want))
+    fresh = {key[0] for key, rules in want.rules.items() if have.rules.get(key) != rules}
+    reasons += [Reason("policy", f"{len(fresh)} new or changed policies")] if fresh else []
+    reasons += [Reason("certificate", text) for text in _certificate_reasons(have, want)]
     return sorted(set(reasons))
+
+
+def _kind_of(section: str) -> str:
+    keyword, _, name = section.partition(" ")
+    if keyword == "frontend" or name.startswith(("inner-", "acme-")):
+        return "listener"
+    return "policy" if name.startswith("t-") else "pool"
 
 
 def put_commands(have: Rendered, want: Rendered) -> Iterator[str]:

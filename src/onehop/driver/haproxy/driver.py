@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import re
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
@@ -21,7 +22,7 @@ from onehop.base.errors import DriverUnavailable, RejectedError
 from onehop.driver.driver import Capability, EndpointCount, Receipt, Refusal
 from onehop.driver.haproxy.backend import members_by_name
 from onehop.driver.haproxy.binary import find_haproxy, version_of
-from onehop.driver.haproxy.change import reload_reasons
+from onehop.driver.haproxy.change import Reason, reload_reasons
 from onehop.driver.haproxy.counts import count_members
 from onehop.driver.haproxy.disk import Disk, prepare_folder
 from onehop.driver.haproxy.options import HaproxyOptions
@@ -34,7 +35,7 @@ from onehop.driver.haproxy.worker import Worker
 from onehop.model.address import IpAddr
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import PoolId
-from onehop.model.listener import Listener
+from onehop.model.listener import ForwardHttp, Listener
 from onehop.model.model import Model, Row, RowKey, Table, key_of, model_of
 from onehop.model.pool import Pool
 from onehop.plan import Plan
@@ -51,7 +52,10 @@ class HaproxyDriver:
     """One HAProxy, from start to stop."""
 
     name: str = "haproxy"
-    capabilities: frozenset[Capability] = frozenset(Capability) - {Capability.UDP}
+    capabilities: frozenset[Capability] = frozenset(Capability) - {
+        Capability.UDP,
+        Capability.HTTP3,
+    }
 
     def __init__(self, options: HaproxyOptions) -> None:
         affords = affordable(options.max_connections)
@@ -70,6 +74,8 @@ class HaproxyDriver:
         self._doubt: str | None = None
         self.reloads = 0
         """How often a new worker has taken over, deaths not counted."""
+        self.reload_reasons: Counter[str] = Counter()
+        """How many of them had a reason of each kind; one reload may have several."""
         self.last_reload = "-"
         """Why the last time."""
         self._binary = find_haproxy(options.binary)
@@ -176,6 +182,7 @@ class HaproxyDriver:
                 reason = self._why_not(row, bound)
                 self._refused.pop(key_of(row), None)
                 if reason is None:
+                    refused += _in_part(row)
                     before.setdefault(key_of(row), self._rows.get(key_of(row)))
                     self._rows[key_of(row)] = row
                 else:
@@ -231,7 +238,7 @@ class HaproxyDriver:
         worker = self._demand_worker()
         reasons = reload_reasons(worker.has, want)
         if self._doubt is not None:
-            reasons.append(self._doubt)
+            reasons.append(Reason("runtime", self._doubt))
         if not reasons:
             try:
                 await worker.set_all_servers(want.servers)
@@ -242,22 +249,24 @@ class HaproxyDriver:
             except RejectedError as err:
                 # It may have taken a part: until a reload has worked, nobody knows what it has.
                 self._doubt = str(err)
-                reasons = [self._doubt]
+                reasons = [Reason("runtime", self._doubt)]
             else:
                 return
         await self._reload(reasons)
 
-    async def _reload(self, reasons: list[str]) -> None:
+    async def _reload(self, reasons: list[Reason]) -> None:
         """Have a new worker take over; all reasons that there are go into one reload."""
         started = time.monotonic()
         await self._process.reload()
         self._take_over()
         self._doubt = None
         self.reloads += 1
-        self.last_reload = ", ".join(reasons[:_SHOWN_REASONS])
+        self.reload_reasons.update({reason.kind for reason in reasons})
+        shown = [reason.text for reason in reasons[:_SHOWN_REASONS]]
+        self.last_reload = ", ".join(shown)
         log.info(
             "haproxy_reloaded",
-            reasons=reasons[:_SHOWN_REASONS],
+            reasons=shown,
             more=max(0, len(reasons) - _SHOWN_REASONS),
             duration_ms=round((time.monotonic() - started) * 1000),
         )
@@ -361,6 +370,13 @@ class HaproxyDriver:
             except DriverUnavailable:
                 self._revert(before)
                 self._refused[key_of(row)] = row
+
+
+def _in_part(row: Row) -> list[Refusal]:
+    """Return what a row is not given, though it is taken."""
+    if isinstance(row, Listener) and isinstance(row.handler, ForwardHttp) and row.handler.http3:
+        return [Refusal(key_of(row), "HAProxy serves no HTTP/3 here", is_partial=True)]
+    return []
 
 
 def _excerpt(said: str) -> str:

@@ -55,8 +55,6 @@ def check_listener(listener: Listener) -> None:
         case ForwardUdp():
             raise word.Unfit("HAProxy does not pass on UDP")
         case ForwardHttp() as handler:
-            if handler.http3:
-                raise word.Unfit("this HAProxy does not speak HTTP/3")
             for name in (*(p.hostname for p in handler.passthroughs), *_exceptions(handler)):
                 word.host(name)
             for checked in handler.client_checks:
