@@ -43,7 +43,7 @@ def measure(world: World, quick: bool) -> Figures:  # noqa: FBT001  a row's sign
     with tempfile.TemporaryDirectory(prefix="oht-") as name:
         folder = Path(name)
         backend = folder / "backend.json"
-        backend.write_text(json.dumps(_backend()))
+        backend.write_text(json.dumps(backend_config()))
         hand = _HAND_WRITTEN
         with (
             running(_envoy(backend, 1), world.log("backend")),
@@ -96,7 +96,7 @@ def _envoy(config: Path, number: int) -> tuple[str, ...]:
     return (str(find_envoy()), "-c", str(config), "--disable-hot-restart", *options)
 
 
-def _backend() -> dict[str, object]:
+def backend_config() -> dict[str, object]:
     """Return an Envoy that answers everything itself."""
     route = {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": _inline(_BODY)}}
     kind = "type.googleapis.com/envoy.extensions.filters"

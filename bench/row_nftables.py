@@ -1,0 +1,223 @@
+"""Rows of layer 4 in the kernel: requests per CPU-second, and how long a change takes.
+
+The first sends short connections, one request each, from a client through the load balancer to a
+Pod, each a network namespace: through the product's table, and by turns through rules that a
+person would write for this one Service. What the kernel does is charged to no process, so the
+figure is requests by what all processors were busy with, clients and Pod included; both sides have
+the same of those. The second changes endpoints in a table of its full size.
+"""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import socket
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from bench.child import ChildFailed, running, until
+from bench.row import Figures, Row, Target
+from bench.row_throughput import backend_config
+from bench.world import Size, World
+from onehop.driver.envoy.binary import find_envoy
+from onehop.driver.nftables import NftablesDriver, sweep
+from onehop.model.address import IpAddr
+from onehop.model.endpoint import Endpoint, PoolEndpoints
+from onehop.model.ident import ListenerId, ObjectRef, PoolId
+from onehop.model.listener import ForwardTcp, Listener
+from onehop.model.model import Change
+from onehop.model.model import Row as ModelRow
+from onehop.model.pool import BackendProtocol, Pool
+from onehop.plan import make_plan
+from tests.driver_nftables.namespace import own_namespace
+from tests.driver_nftables.world import forwarding
+from tests.net.crossroads import POD, VIP, Crossroads
+
+_PODS_PORT: Final = 9090
+_CONNECTIONS: Final = 16
+_MEMBERS: Final = 10
+_HAND_WRITTEN: Final = f"""
+table ip hand {{
+  chain prerouting {{
+    type nat hook prerouting priority dstnat;
+    ip daddr {VIP[4]} tcp dport 80 dnat to numgen random mod 2 map {{
+      0 : {POD[4]} . {_PODS_PORT}, 1 : {POD[4]} . {_PODS_PORT} }}
+  }}
+  chain postrouting {{
+    type nat hook postrouting priority srcnat;
+    ip daddr {POD[4]} tcp dport {_PODS_PORT} masquerade
+  }}
+}}
+"""
+
+
+def measure_throughput(world: World, quick: bool) -> Figures:  # noqa: FBT001  a row's signature
+    """Let wrk ask through both tables by turns."""
+    if shutil.which("wrk") is None:
+        raise ChildFailed("no wrk(1) in PATH: install the package wrk")
+    rounds, lasts_s = (1, 1) if quick else (20, 2)
+    requests = {"product": 0, "floor": 0}
+    busy_s = dict.fromkeys(requests, 0.0)
+    config = world.log("pod").with_suffix(".json")
+    config.write_text(json.dumps(backend_config()))
+    with forwarding() as roads:
+        command = (*_on(roads.pod.name), str(find_envoy()), "-c", str(config))
+        options = ("--concurrency", "1", "--log-level", "error", "--disable-hot-restart")
+        with running((*command, *options), world.log("pod")):
+            until(lambda: _is_up(roads), 20, "the Pod")
+            for number in range(2 * rounds):
+                side = ("product", "floor")[number % 2]
+                _put_rules(roads, side)
+                before = _busy_s()
+                requests[side] += _wrk(roads, lasts_s)
+                busy_s[side] += _busy_s() - before
+                _take_rules(roads, side)
+    figures = {side: {"per_cpu_s": requests[side] / busy_s[side]} for side in requests}
+    return Figures(product=figures["product"], floor=figures["floor"])
+
+
+def measure_update(world: World, quick: bool) -> Figures:  # noqa: FBT001  a row's signature
+    """Take an endpoint away and bring it back, in one Service after the other."""
+    services, changes = (100, 50) if quick else (10_000, 1_000)
+    del world  # nothing of it is needed
+    with own_namespace():
+        took_s, loaded_s = asyncio.run(_update(services, changes))
+    took_s.sort()
+    return Figures(
+        product={
+            "p50_ms": statistics.median(took_s) * 1000,
+            "p99_ms": took_s[int(len(took_s) * 0.99)] * 1000,
+        },
+        notes={"services": services, "endpoints": services * _MEMBERS, "loaded_s": loaded_s},
+    )
+
+
+async def _update(services: int, changes: int) -> tuple[list[float], float]:
+    driver = NftablesDriver()
+    async with driver.running():
+        began = time.perf_counter()
+        await driver.apply(make_plan(Change(tuple(_rows(services)))))
+        loaded_s = time.perf_counter() - began
+        took_s: list[float] = []
+        for number in range(changes):
+            service = number // 2 * 7919 % services
+            began = time.perf_counter()
+            driver.set_endpoints(_members(service, _MEMBERS - 1 + number % 2))
+            took_s.append(time.perf_counter() - began)
+            await asyncio.sleep(0)
+    return took_s, loaded_s
+
+
+def _rows(services: int) -> Iterator[ModelRow]:
+    for service in range(services):
+        pool = _pool(service)
+        yield pool
+        yield _members(service, _MEMBERS)
+        yield _listener(pool, IpAddr(f"10.200.{service >> 8}.{service & 255}"))
+
+
+def _pool(service: int) -> Pool:
+    name = f"service-{service}"
+    return Pool(
+        id=PoolId(f"bench/{name}:80"),
+        service=ObjectRef("Service", "bench", name),
+        port=80,
+        protocol=BackendProtocol.TCP,
+    )
+
+
+def _members(service: int, count: int) -> PoolEndpoints:
+    first = service * _MEMBERS
+    numbers = range(first, first + count)
+    addresses = (f"10.{100 + (n >> 16)}.{n >> 8 & 255}.{n & 255}" for n in numbers)
+    endpoints = (Endpoint(address=IpAddr(address), port=8080) for address in addresses)
+    return PoolEndpoints(_pool(service).id, tuple(endpoints))
+
+
+def _listener(pool: Pool, address: IpAddr) -> Listener:
+    handler = ForwardTcp(pool=pool.id)
+    return Listener(
+        id=ListenerId(f"{pool.id}@{address}"),
+        owner=None,
+        address=address,
+        port=80,
+        handler=handler,
+    )
+
+
+def _put_rules(roads: Crossroads, side: str) -> None:
+    if side == "floor":
+        command = (*_on(roads.balancer.name), "nft", "-f", "-")
+        subprocess.run(command, input=_HAND_WRITTEN, text=True, check=True)
+        return
+    pool = _pool(0)
+    members = PoolEndpoints(pool.id, (Endpoint(address=POD[4], port=_PODS_PORT),))
+
+    async def serve() -> None:
+        driver = NftablesDriver()
+        async with driver.running():
+            await driver.apply(make_plan(Change((pool, members, _listener(pool, VIP[4])))))
+
+    roads.balancer.run(serve)  # what it has put stays
+
+
+def _take_rules(roads: Crossroads, side: str) -> None:
+    if side == "floor":
+        roads.nft("delete", "table", "ip", "hand")
+    else:
+        roads.balancer.run(sweep)
+
+
+def _is_up(roads: Crossroads) -> bool:
+    def connect() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection((POD[4], _PODS_PORT)):
+            return True
+        return False
+
+    return roads.pod.do(connect)
+
+
+def _wrk(roads: Crossroads, lasts_s: int) -> int:
+    """Return how many requests were answered."""
+    options = ("-t1", f"-c{_CONNECTIONS}", f"-d{lasts_s}s", "-H", "Connection: close")
+    command = (*_on(roads.client.name), "wrk", *options, f"http://{VIP[4]}/")
+    said = subprocess.run(
+        command, check=True, capture_output=True, text=True, timeout=lasts_s + 30
+    ).stdout
+    line = next(line for line in said.splitlines() if " requests in " in line)
+    return int(line.split()[0])
+
+
+def _busy_s() -> float:
+    """Return what all processors have worked since the machine started (proc_stat(5))."""
+    first = Path("/proc/stat").read_text().splitlines()[0].split()
+    user, nice, system, _, _, irq, softirq = map(int, first[1:8])
+    return (user + nice + system + irq + softirq) / 100
+
+
+def _on(machine: str) -> tuple[str, ...]:
+    return ("ip", "netns", "exec", machine)
+
+
+ROWS: Final = (
+    Row(
+        name="l4-throughput",
+        what="requests per CPU-second by nftables against hand-written rules, one per connection",
+        measure=measure_throughput,
+        size=Size(1, 1),
+        quick_size=Size(1, 1),
+        within=(Target("per_cpu_s", 0.95, least=True),),
+    ),
+    Row(
+        name="l4-update",
+        what="an endpoint change in the kernel at 10,000 Services with 100,000 endpoints",
+        measure=measure_update,
+        size=Size(1, 1),
+        quick_size=Size(1, 1),
+        targets=(Target("p50_ms", 5.0),),
+    ),
+)
