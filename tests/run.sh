@@ -12,6 +12,10 @@ if ! command -v kubectl >/dev/null; then
     markers+=("not kubectl")
     left_out+=("tests marked kubectl: install Debian's kubernetes-client, as root 'make system'")
 fi
+if ! PATH=$PATH:/usr/sbin:/sbin command -v haproxy >/dev/null; then
+    markers+=("not haproxy")
+    left_out+=("tests marked haproxy: install Debian's haproxy, as root 'make system'")
+fi
 expression=""
 for marker in "${markers[@]}"; do
     expression+="${expression:+ and }$marker"

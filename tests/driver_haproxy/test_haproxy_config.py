@@ -21,6 +21,8 @@ from tests.driver_envoy.world import (
     udp_listener,
 )
 
+pytestmark = pytest.mark.haproxy
+
 TEXT = """
 dataPlane:
   driver: haproxy

@@ -36,6 +36,8 @@ from tests.driver_envoy.world import (
 )
 from tests.driver_haproxy.world import complaints
 
+pytestmark = pytest.mark.haproxy
+
 EVIL = (
     "x\n    http-request return status 200",
     "x\r\nset-cookie: a=b",

@@ -23,6 +23,8 @@ from tests.driver_envoy.world import (
 )
 from tests.driver_haproxy.world import World, haproxy
 
+pytestmark = pytest.mark.haproxy
+
 
 def children(pid: int) -> list[int]:
     """Return the workers of a master."""

@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import msgspec
+import pytest
 
 from onehop.driver import Reloads
 from onehop.model.certificate import ServerName
@@ -31,6 +32,8 @@ from tests.driver_envoy.world import (
     until,
 )
 from tests.driver_haproxy.world import haproxy
+
+pytestmark = pytest.mark.haproxy
 
 
 async def test_the_usual_edits_reload_nothing() -> None:
@@ -199,3 +202,25 @@ async def test_http3_is_what_a_listener_is_not_given() -> None:
         (refusal,) = receipt.refused
         assert refusal.is_partial
         assert (await world.driver.read_back()).listeners == (quic,)
+
+
+async def test_a_socket_that_only_haproxy_cannot_bind_costs_its_listener_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The probe said yes, and somebody was quicker: HAProxy goes on with what it had."""
+    monkeypatch.setattr("onehop.driver.haproxy.driver.why_not_bound", lambda _listener: None)
+    port, taken = free_port(), free_port()
+    answer = host("*", route(Respond(status=200, body="x")))
+    holder = await asyncio.start_server(lambda _r, _w: None, listener(taken).address, taken)
+    async with holder, haproxy(listener_retry_s=60.0) as world:
+        await world.serve(listener(port), answer)
+
+        receipt = await world.offer(
+            listener(port), listener(taken), answer, host("b", route(Respond(status=200, body="y")))
+        )
+
+        assert [refusal.key.id for refusal in receipt.refused] == [listener(taken).id]
+        assert "bind" in receipt.refused[0].reason
+        assert (await get(port, "a")).body == "x"
+        assert (await get(port, "b")).body == "y"
+        await world.serve(listener(port), listener(free_port()), answer)

@@ -10,6 +10,8 @@ from tests.driver_haproxy.world import complaints
 from tests.golden import check_golden
 from tests.test_scenarios import STORIES, settled
 
+pytestmark = pytest.mark.haproxy
+
 GOLDEN = Path(__file__).parent / "golden"
 SHOWN = (
     "annotation-balancing",

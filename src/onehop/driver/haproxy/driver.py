@@ -42,7 +42,7 @@ from onehop.plan import Plan
 
 log = structlog.get_logger(__name__)
 
-_BURY_EVERY_S: Final = 2.0
+_AGAIN_S: Final = 2.0
 _SHOWN_REASONS: Final = 8
 _LONGEST_REASON: Final = 600
 _COULD_BE_A_NAME: Final = re.compile(r"[A-Za-z0-9._/-]+")
@@ -316,7 +316,7 @@ class HaproxyDriver:
         """Tell the worker of endpoints as they come, until cancelled; the fast lane."""
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._until_burial()):
+                async with asyncio.timeout(self._until_again()):
                     await self._wake.wait()
             self._wake.clear()
             dirty, self._dirty = self._dirty, set()
@@ -340,9 +340,10 @@ class HaproxyDriver:
                 await worker.set_servers(pool_name(pool), want)
         await worker.bury_all()
 
-    def _until_burial(self) -> float | None:
-        worker = self._worker
-        return _BURY_EVERY_S if worker is not None and worker.has_retired else None
+    def _until_again(self) -> float | None:
+        """Return how long to wait for news: for ever, unless something is left to be done."""
+        has_retired = self._worker is not None and self._worker.has_retired
+        return _AGAIN_S if has_retired or self._dirty else None
 
     async def _reload_in_doubt(self) -> None:
         async with self._applying:
