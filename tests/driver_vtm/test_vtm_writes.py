@@ -63,16 +63,18 @@ async def test_a_second_start_writes_nothing(unit: Stage) -> None:
     assert unit.cluster.writes == []
 
 
-async def test_an_endpoint_change_is_one_write_of_one_property(unit: Stage) -> None:
-    """The pool's table of nodes, and nothing else of the unit."""
+async def test_an_endpoint_change_is_one_call_for_one_property(unit: Stage) -> None:
+    """The pool's table of nodes, and nothing else of the unit; nothing is read before."""
     web = pool("web")
     async with unit.driver() as driver:
         await start(driver, *shop())
         unit.cluster.writes.clear()
+        calls = driver._hand.rest.calls
 
         driver.set_endpoints(members(web, 1, 2, 3))
 
         await until(lambda: len(unit.nodes(web)) == 3, "the third node is there")
+        assert driver._hand.rest.calls == calls + 1
     assert [(write.collection, write.sections) for write in unit.cluster.writes] == [
         ("pools", ("basic",))
     ]

@@ -16,15 +16,12 @@ from onehop.driver.vtm.abreast import abreast
 from onehop.driver.vtm.content import Kind, ObjectKey
 from onehop.driver.vtm.name import Names
 from onehop.driver.vtm.options import VtmOptions
-from onehop.driver.vtm.rest import Rest
+from onehop.driver.vtm.rest import IN_FLIGHT, Rest
 from onehop.driver.vtm.retired import Retired, find_orphans
 from onehop.driver.vtm.unit import Unit
 from onehop.driver.vtm.wanted import Wanted
 
 log = structlog.get_logger(__name__)
-
-AT_ONCE: Final = 4
-"""Writes at the same time: other people write to the unit, too."""
 
 _AGAIN_S: Final = 2.0
 _STAND_BY_S: Final = 1.0
@@ -102,9 +99,9 @@ class Reconciler:
         async def settle_all() -> None:
             refused.clear()
             await self._ensure()
-            await abreast(leaving, settle, at_once=AT_ONCE)
+            await abreast(leaving, settle, at_once=IN_FLIGHT)
             for kind in Kind:
-                await abreast(by_kind.get(kind, ()), settle, at_once=AT_ONCE)
+                await abreast(by_kind.get(kind, ()), settle, at_once=IN_FLIGHT)
 
         await self._at_some_member(settle_all)
         return refused

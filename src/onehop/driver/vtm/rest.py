@@ -27,6 +27,9 @@ from onehop.driver.vtm.options import VtmOptions
 IN_FLIGHT: Final = 8
 """Calls at once, so that a full read-back does not crowd out the people at the unit's own UI."""
 
+_CONNECTIONS: Final = 3 * IN_FLIGHT
+"""Room for endpoints beside a plan and a comparison, each with as many calls as it may have."""
+
 _NOT_THERE: Final = b"resource.not_found"
 _TEXT: Final = "application/octet-stream"
 _JSON: Final = "application/json"
@@ -71,7 +74,7 @@ class Rest:
             "User-Agent": f"onehop/{__version__}",
         }
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=_trust(self._options.ca_file), limit=IN_FLIGHT),
+            connector=aiohttp.TCPConnector(ssl=_trust(self._options.ca_file), limit=_CONNECTIONS),
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=None),  # ours is around the whole exchange
             cookie_jar=aiohttp.DummyCookieJar(),

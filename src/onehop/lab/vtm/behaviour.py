@@ -57,6 +57,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
         checks_rules: a rule that is not TrafficScript is refused; otherwise stored, with an error.
         takes_dangling: an object may name what is not there; otherwise it is refused.
         replication_s: until a write is seen at the other members.
+        call_s: what each call takes.
     """
 
     versions: tuple[str, ...] = ("6.0", "7.0", "8.3")
@@ -69,6 +70,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     checks_rules: bool = True
     takes_dangling: bool = True
     replication_s: float = 0.0
+    call_s: float = 0.0
 
 
 ONE_WAY = Behaviour()

@@ -1,5 +1,6 @@
 """The HTTP of an imitated unit."""
 
+import asyncio
 import base64
 import binascii
 import json
@@ -96,6 +97,7 @@ class _Handler:
     async def _answered(self, request: web.Request, *, is_halved: bool) -> web.Response:
         if not _knows(request.headers.get("Authorization", ""), self._cluster.password):
             return _denied()
+        await asyncio.sleep(self._cluster.behaviour.call_s)
         self._member.settle()
         try:
             return await self._answer(request, is_halved=is_halved)
