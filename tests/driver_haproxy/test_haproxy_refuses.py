@@ -1,0 +1,49 @@
+"""What HAProxy is not given, and why: said before it sees anything."""
+
+from pathlib import Path
+
+import pytest
+
+from onehop.driver.haproxy import HaproxyOptions
+from onehop.driver.haproxy.render import Renderer
+from onehop.model.listener import ForwardUdp
+from onehop.model.model import Row
+from onehop.model.pool import BackendProtocol
+from onehop.model.route import Forward, HeaderEdit, PoolShare, Redirect, Respond, Retry
+from tests.driver_envoy.world import forward, host, pool, route, udp_listener
+
+DNS = pool("dns", protocol=BackendProtocol.UDP)
+DEEP = ".".join("abcdefghijkl")
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (DNS, "does not pass on UDP"),
+        (udp_listener(53, ForwardUdp(pool=DNS.id)), "does not pass on UDP"),
+        (host(f"*.{DEEP}", route(Respond(status=200))), "more than 10 labels"),
+        (host("a", route(Respond(status=200, body="x" * 9000))), "more than 8192 bytes"),
+        (host("a", route(Redirect(code=300))), "300 is not a redirect"),
+        (host("a", route(Redirect(scheme="ftp"))), "not http or https"),
+        (host("a", route(forward(DNS, retry=Retry(codes=(418,))))), "try again after 418"),
+        (
+            host("a", route(forward(DNS), request_headers=HeaderEdit(set=((":path", "/"),)))),
+            "not the name of a header",
+        ),
+    ],
+)
+def test_what_cannot_be_had_is_refused_with_a_reason(row: Row, why: str) -> None:
+    """The row alone, in words for the owner of the object."""
+    reason = Renderer(HaproxyOptions(state_dir=Path("/state"))).why_not(row)
+
+    assert reason is not None
+    assert why in reason
+
+
+def test_a_route_without_any_share_is_taken() -> None:
+    """It answers 503, as a route to nobody does."""
+    nobody = Forward(pools=(PoolShare(DNS.id, 0),))
+
+    assert (
+        Renderer(HaproxyOptions(state_dir=Path("/state"))).why_not(host("a", route(nobody))) is None
+    )
