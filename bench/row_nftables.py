@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -49,7 +50,7 @@ table ip hand {{
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat;
-    ip daddr {POD[4]} tcp dport {_PODS_PORT} masquerade
+    ip daddr {POD[4]} tcp dport {_PODS_PORT} masquerade fully-random
   }}
 }}
 """
@@ -65,6 +66,7 @@ def measure_throughput(world: World, quick: bool) -> Figures:  # noqa: FBT001  a
     config = world.log("pod").with_suffix(".json")
     config.write_text(json.dumps(backend_config()))
     with forwarding() as roads:
+        _forget_soon(roads)
         command = (*_on(roads.pod.name), str(find_envoy()), "-c", str(config))
         options = ("--concurrency", "1", "--log-level", "error", "--disable-hot-restart")
         with running((*command, *options), world.log("pod")):
@@ -170,6 +172,19 @@ def _take_rules(roads: Crossroads, side: str) -> None:
         roads.nft("delete", "table", "ip", "hand")
     else:
         roads.balancer.run(sweep)
+
+
+def _forget_soon(roads: Crossroads) -> None:
+    """Have ended connections forgotten at once: there are more of them than ports in a minute."""
+    settings = {
+        "/proc/sys/net/ipv4/tcp_max_tw_buckets": "0",
+        "/proc/sys/net/ipv4/ip_local_port_range": "1024 65535",
+        "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_time_wait": "1",
+        "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close": "1",
+    }
+    for machine in roads:
+        for file, value in settings.items():
+            machine.do(partial(Path(file).write_text, value))
 
 
 def _is_up(roads: Crossroads) -> bool:

@@ -141,7 +141,8 @@ def _maps(version: int) -> Iterator[str]:
 
 
 def _chains() -> Iterator[tuple[str, tuple[str, ...]]]:
-    refuse = tuple(f"ct state new {_asked(version)} vmap @refuse{version}" for version in (4, 6))
+    looked_up = tuple(f"{_asked(version)} vmap @refuse{version}" for version in (4, 6))
+    refuse = ("ct state != new return", *looked_up)  # unlike those of nat, these see all packets
     # Of a connection that conntrack has not seen the beginning of, we are not the ones to say
     # where it goes: it may be one to a socket of this host.
     begins = "meta l4proto tcp tcp flags & (fin|syn|rst|ack) != syn return"
