@@ -13,6 +13,7 @@ import pytest
 from onehop.driver.nftables import sweep
 from onehop.driver.nftables.driver import NftablesDriver
 from onehop.model.model import model_of
+from onehop.model.pool import SourceIpPersistence
 from tests.driver_nftables.world import (
     DEADLINE_S,
     at,
@@ -212,3 +213,24 @@ def test_a_host_that_passes_nothing_on_says_so(roads: Crossroads) -> None:
     roads.balancer.do(lambda: forward("0"))
     roads.balancer.run(main)
     assert NftablesDriver().misfit(listener(pool(), version=6), pool()) is None
+
+
+def test_who_is_remembered_is_forgotten_with_the_listener(roads: Crossroads) -> None:
+    """Chains and maps that one listener alone had go when nothing leads to them any more."""
+
+    async def main() -> None:
+        async with nftables() as driver, pod(roads, 8001, 8002):
+            sticky = pool(persistence=SourceIpPersistence(timeout_s=600))
+            for ends in ((at(8001),), (at(8001), at(8002))):
+                await serve(driver, sticky, members(sticky, *ends), listener(sticky))
+                assert len(await spread(roads, 5)) == 1
+                listed = roads.nft("list", "ruleset")
+                assert listed.count("map clients4-") == 1
+                assert listed.count("chain draw4-") == 32 + 1
+
+            await serve(driver)
+            listed = roads.nft("list", "ruleset")
+            assert "clients4-" not in listed
+            assert listed.count("chain draw4-") == 32
+
+    roads.balancer.run(main)
