@@ -1,4 +1,4 @@
-"""The contract of every driver, held against Envoy and the kernel together."""
+"""The contract of every driver, held against the kernel together with a proxy."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -8,23 +8,27 @@ import pytest
 from onehop.driver import Driver
 from onehop.driver.nftables import NftablesDriver
 from onehop.driver.split import SplitDriver
-from tests.contract.drivers import RunningDriver, envoy
+from tests.contract.drivers import RunningDriver, envoy, haproxy
 from tests.contract.test_driver_contract import *  # noqa: F403  every test of the suite
 from tests.driver_nftables.namespace import own_namespace
 
 pytestmark = [pytest.mark.root, pytest.mark.envoy]
 
 
-@asynccontextmanager
-async def split() -> AsyncGenerator[Driver]:
-    """The kernel for what it can serve, a real Envoy for the rest; in a namespace of their own."""
-    with own_namespace():
-        async with envoy() as proxy:
-            kernel = NftablesDriver()
-            async with kernel.running():
-                yield SplitDriver(kernel, proxy)
+def split_with(proxy: RunningDriver) -> RunningDriver:
+    """Return the kernel for what it can serve, and a real proxy for the rest."""
 
+    @asynccontextmanager
+    async def split() -> AsyncGenerator[Driver]:
+        with own_namespace():
+            async with proxy() as other:
+                kernel = NftablesDriver()
+                async with kernel.running():
+                    yield SplitDriver(kernel, other)
 
-@pytest.fixture(name="running")
-def running_split() -> RunningDriver:
     return split
+
+
+@pytest.fixture(name="running", params=[envoy, haproxy], ids=lambda proxy: proxy.__name__)
+def running_split(request: pytest.FixtureRequest) -> RunningDriver:
+    return split_with(request.param)
