@@ -1,6 +1,7 @@
 """Connections: bytes that are passed on, PROXY headers, sources, limits; by every data plane."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -47,10 +48,10 @@ async def say(client: Client, data: bytes) -> bytes:
         return b""
 
 
-async def once(port: int) -> bytes:
+async def once(port: int, **options: Any) -> bytes:
     """Return what comes back on a connection of its own; nothing if it is closed, or is none."""
     try:
-        async with connected(port) as client:
+        async with connected(port, **options) as client:
             return await say(client, b"hello")
     except ConnectionError:
         return b""
@@ -81,8 +82,7 @@ async def test_only_admitted_sources_may_connect(serving: RunningDriver) -> None
             listener(port, ForwardTcp(pool=STREAM.id), sources=sources),
         )
         for source, answer in (("127.0.0.5", b"hello"), ("127.9.9.9", b"")):
-            async with connected(port, source=source) as client:
-                assert await say(client, b"hello") == answer
+            assert await once(port, source=source) == answer
 
 
 async def test_connections_are_limited(serving: RunningDriver) -> None:
@@ -129,8 +129,7 @@ async def test_the_proxy_header_tells_who_the_client_is(serving: RunningDriver) 
             assert await say(client, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n") == b""
 
         for preface, answer in ((PROXIED, b"hello"), (PROXIED.replace(b"198.51", b"192.51"), b"")):
-            async with connected(tcp_port, preface=preface) as client:
-                assert await say(client, b"hello") == answer
+            assert await once(tcp_port, preface=preface) == answer
 
 
 @pytest.mark.parametrize(
