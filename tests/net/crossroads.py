@@ -11,7 +11,9 @@ until `bypass` leads its answers over the short cut.
 import contextlib
 import os
 import subprocess
+import time
 from collections.abc import Generator
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from onehop.model.address import Cidr, IpAddr
@@ -28,6 +30,9 @@ _NETWORKS: Final = {
     "pod": (("10.244.9.", 24, "1", "2"), ("2001:db8:9::", 64, "1", "2")),
     "short": (("10.99.0.", 24, "10", "2"), ("2001:db8:99::", 64, "10", "2")),
 }
+
+_NO_DAD: Final = Path("/proc/sys/net/ipv6/conf/default/accept_dad")
+_SETTLED_S: Final = 10.0
 
 
 class Crossroads(NamedTuple):
@@ -65,6 +70,7 @@ def crossroads() -> Generator[Crossroads]:
     try:
         for machine in roads:
             _run("ip", "netns", "add", machine.name)
+            machine.do(lambda: _NO_DAD.write_text("0"))  # nobody else is here, so nobody is asked
             machine.ip("link", "set", "lo", "up")
         _connect(roads.balancer, roads.client, "client")
         _connect(roads.balancer, roads.pod, "pod")
@@ -89,9 +95,21 @@ def _connect(one: Machine, other: Machine, name: str) -> None:
         one.ip("address", "add", f"{prefix}{near}/{length}", "dev", name, *flags)
         other.ip("address", "add", f"{prefix}{far}/{length}", "dev", name, *flags)
     for machine in (one, other):
-        # Link-local addresses would come a moment later, while somebody compares routes.
-        machine.ip("link", "set", name, "addrgenmode", "none")
         machine.ip("link", "set", name, "up")
+    for machine in (one, other):
+        _await_link_local(machine, name)
+
+
+def _await_link_local(machine: Machine, device: str) -> None:
+    """Wait for the address that comes by itself, lest it come while somebody compares routes."""
+    deadline = time.monotonic() + _SETTLED_S
+    while True:
+        said = machine.show("-6", "address", "show", "dev", device, "scope", "link")
+        found = [address for link in said for address in link.get("addr_info", ())]
+        if found and not any(address.get("tentative") for address in found):
+            return
+        assert time.monotonic() < deadline, said
+        time.sleep(0.01)
 
 
 def _run(*command: str) -> str:
