@@ -66,7 +66,10 @@ async def test_a_node_joins_flaps_ten_times_and_leaves(one: View) -> None:
         await one.until_direct()
 
     assert requests.failed == []
-    assert {name for name, _ in one.moves()} == {node}
+    # When the Node ends before its Pod, the NodePorts of others stand in for that Pod.
+    down = [line for line in one.said("path_moved") if line["to"] != "pod"]
+    assert node in {line["node"] for line in down}
+    assert [line for line in down if line["node"] != node and node not in line["why"]] == []
     assert rung in told.message
     ups = [line for line in one.said("path_moved") if line["to"] == "pod"]
     assert len(ups) < _FLAPS / 2
