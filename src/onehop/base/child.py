@@ -8,9 +8,9 @@ import asyncio
 import contextlib
 import shutil
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from onehop.base.errors import ConfigError
 
@@ -109,6 +109,47 @@ class Child:
                 return
             if line:
                 self._hear(line)
+
+
+class Finished(NamedTuple):
+    """What a program left behind.
+
+    Attributes:
+        err: empty where it was asked to go with `out`.
+    """
+
+    code: int
+    out: bytes
+    err: bytes
+
+
+async def finish(
+    command: Sequence[str], *, timeout_s: float, told: bytes = b"", in_one: bool = False
+) -> Finished:
+    """Run a program to its end; whatever happens here, it has ended then.
+
+    Args:
+        command: the program and its arguments.
+        timeout_s: for all of it.
+        told: what it reads from standard input.
+        in_one: whether what it writes to standard error goes into `out`, in its place.
+
+    Raises:
+        FileNotFoundError: there is no such program.
+        TimeoutError: it did not end in time, and was killed.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=PIPE, stdout=PIPE, stderr=STDOUT if in_one else PIPE
+    )
+    try:
+        async with asyncio.timeout(timeout_s):
+            out, err = await process.communicate(told)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None  # noqa: S101  `communicate` waits for it
+    return Finished(process.returncode, out, err or b"")
 
 
 class Backoff:

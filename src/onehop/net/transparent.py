@@ -31,6 +31,7 @@ import structlog
 from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from onehop.base.child import finish
 from onehop.base.errors import ConfigError, TransientError
 from onehop.model.address import Cidr
 
@@ -281,26 +282,14 @@ async def _listed() -> str:
 
 async def _nft(*arguments: str, script: str = "", may_fail: bool = False) -> str:
     try:
-        child = await asyncio.create_subprocess_exec(
-            *("nft", *arguments),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        done = await finish(("nft", *arguments), told=script.encode(), timeout_s=_TIMEOUT_S)
     except FileNotFoundError as err:
         raise ConfigError("transparent connections need nft(8): install nftables") from err
-    try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            said, complaint = await child.communicate(script.encode())
     except TimeoutError as err:
         raise TransientError(f"nft {arguments[0]} did not finish in {_TIMEOUT_S} s") from err
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-    if child.returncode == 0:
-        return said.decode()
-    text = complaint.decode(errors="replace").strip()
+    if done.code == 0:
+        return done.out.decode()
+    text = done.err.decode(errors="replace").strip()
     if "not permitted" in text:
         raise _not_permitted()
     if not may_fail:

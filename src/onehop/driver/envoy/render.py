@@ -4,14 +4,13 @@ What runs gets the same messages piece by piece (`translator`). Here they are pu
 endpoints into clusters, hosts into routers, certificates into filter chains.
 """
 
-import asyncio
 import json
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, assert_never
 
-from onehop.base.child import bound_to_parent
+from onehop.base.child import bound_to_parent, finish
 from onehop.base.errors import DriverUnavailable, RejectedError
 from onehop.driver.envoy.binary import find_envoy
 from onehop.driver.envoy.challenge import challenge_chains
@@ -57,23 +56,16 @@ async def validate_config(model: Model) -> None:
         command = bound_to_parent(
             (str(find_envoy()), "--mode", "validate", "--disable-hot-restart", "-l", "error")
         )
-        child = await asyncio.create_subprocess_exec(
-            *(*command, "--config-path", str(file)),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
         try:
-            async with asyncio.timeout(_VALIDATION_TIMEOUT_S):
-                said, _ = await child.communicate()
+            done = await finish(
+                (*command, "--config-path", str(file)),
+                timeout_s=_VALIDATION_TIMEOUT_S,
+                in_one=True,
+            )
         except TimeoutError as err:
             raise DriverUnavailable("Envoy did not finish validating a configuration") from err
-        finally:
-            if child.returncode is None:
-                child.kill()
-                await child.wait()
-    if child.returncode != 0:
-        raise RejectedError(f"Envoy refuses the configuration: {said.decode(errors='replace')}")
+    if done.code != 0:
+        raise RejectedError(f"Envoy refuses the configuration: {done.out.decode(errors='replace')}")
 
 
 def _bootstrap(model: Model, *, redact: bool) -> Any:

@@ -1,11 +1,11 @@
 """Where HAProxy is, and whether it is one that we can talk to."""
 
-import asyncio
 import re
 import shutil
 from pathlib import Path
 from typing import Final
 
+from onehop.base.child import finish
 from onehop.base.errors import ConfigError
 
 _ALSO: Final = "/usr/sbin:/sbin"
@@ -32,19 +32,11 @@ async def version_of(binary: Path) -> str:
     Raises:
         ConfigError: it is no HAProxy, or one that lacks what we need of the runtime API.
     """
-    child = await asyncio.create_subprocess_exec(
-        binary, "-v", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
-    )
     try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            said, _ = await child.communicate()
+        done = await finish((str(binary), "-v"), timeout_s=_TIMEOUT_S)
     except TimeoutError as err:
         raise ConfigError(f"{binary} -v does not end: is it HAProxy?") from err
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-    found = _VERSION.search(said.decode(errors="replace"))
+    found = _VERSION.search(done.out.decode(errors="replace"))
     if found is None or (int(found[1]), int(found[2])) < _OLDEST:
         raise ConfigError(f"{binary} is not HAProxy 2.6 or newer")
     return found[0]

@@ -17,7 +17,7 @@ from typing import Final
 
 import structlog
 
-from onehop.base.child import Backoff, Child, bound_to_parent
+from onehop.base.child import Backoff, Child, bound_to_parent, finish
 from onehop.base.errors import DriverUnavailable, RejectedError
 from onehop.driver.haproxy.options import HaproxyOptions
 from onehop.driver.haproxy.runtime import Runtime
@@ -188,23 +188,12 @@ class HaproxyProcess:
     async def _check(self) -> None:
         """Let HAProxy read the configuration without using it."""
         command = (str(self._binary), "-c", "-f", str(self._options.config_file))
-        child = await asyncio.create_subprocess_exec(
-            *bound_to_parent(command),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
         try:
-            async with asyncio.timeout(_CHECK_TIMEOUT_S):
-                said, _ = await child.communicate()
+            done = await finish(bound_to_parent(command), timeout_s=_CHECK_TIMEOUT_S, in_one=True)
         except TimeoutError as err:
             raise DriverUnavailable("HAProxy did not finish reading a configuration") from err
-        finally:
-            if child.returncode is None:
-                child.kill()
-                await child.wait()
-        if child.returncode != 0:
-            raise RejectedError(said.decode(errors="replace"))
+        if done.code != 0:
+            raise RejectedError(done.out.decode(errors="replace"))
 
     def _command(self) -> tuple[str, ...]:
         options = self._options

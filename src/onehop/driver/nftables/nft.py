@@ -1,10 +1,10 @@
 """What is asked of nft(8): rules, which are text, and change seldom."""
 
-import asyncio
 import re
 from pathlib import Path
 from typing import Final
 
+from onehop.base.child import finish
 from onehop.base.errors import ConfigError, DriverUnavailable
 
 _TIMEOUT_S: Final = 20.0
@@ -23,26 +23,14 @@ async def run_nft(script: str) -> None:
         DriverUnavailable: it was refused, and all is as it was.
     """
     try:
-        child = await asyncio.create_subprocess_exec(
-            *("nft", "-f", "-"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        done = await finish(("nft", "-f", "-"), told=script.encode(), timeout_s=_TIMEOUT_S)
     except FileNotFoundError as err:
         raise ConfigError("layer 4 in the kernel needs nft(8): install nftables") from err
-    try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            _, complaint = await child.communicate(script.encode())
     except TimeoutError as err:
         raise DriverUnavailable(f"nft did not finish in {_TIMEOUT_S:g} s") from err
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-    if child.returncode == 0:
+    if done.code == 0:
         return
-    text = re.sub(r"\s+", " ", complaint.decode(errors="replace")).strip()
+    text = re.sub(r"\s+", " ", done.err.decode(errors="replace")).strip()
     if "not permitted" in text:
         raise ConfigError("layer 4 in the kernel needs CAP_NET_ADMIN")
     raise DriverUnavailable(f"nft refused our rules: {text[:500]}")
