@@ -1,11 +1,11 @@
 """Which data plane and which address binder a configuration means."""
 
-import asyncio
 import os
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from onehop.base.child import finish
 from onehop.compile.compiler import Compiler
 from onehop.compile.options import Options
 from onehop.control.bgp import BgpPart
@@ -147,9 +147,5 @@ async def data_plane_version(config: Config) -> str:
         return await version_of(find_haproxy(config.data_plane.haproxy.binary))
     if config.data_plane.driver == "vtm":
         return await describe_unit(vtm_options(config))
-    process = await asyncio.create_subprocess_exec(
-        find_envoy(), "--version", stdout=asyncio.subprocess.PIPE
-    )
-    async with asyncio.timeout(_VERSION_TIMEOUT_S):
-        said, _ = await process.communicate()
-    return said.decode().strip()
+    done = await finish((str(find_envoy()), "--version"), timeout_s=_VERSION_TIMEOUT_S)
+    return done.out.decode().strip()

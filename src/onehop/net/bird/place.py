@@ -1,15 +1,14 @@
 """Where BIRD is: a child of ours, or one that somebody else runs and lets us write a part of."""
 
-import asyncio
 import os
 import re
 import shutil
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import msgspec
 
+from onehop.base.child import finish
 from onehop.base.errors import ConfigError, RejectedError, TransientError
 
 _LONGEST_SOCKET_PATH: Final = 107  # sun_path of unix(7), less the final zero
@@ -124,18 +123,9 @@ async def check_text(binary: str, file: Path) -> None:
 
 async def _run(*command: str) -> tuple[int, str]:
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT
-        )
+        done = await finish(command, timeout_s=_TOOL_S, in_one=True)
+    except TimeoutError as err:  # it is an OSError as well
+        raise TransientError(f"{command[0]} did not end within {_TOOL_S:.0f} s") from err
     except OSError as err:
         raise TransientError(f"cannot start {command[0]}: {err}") from err
-    try:
-        async with asyncio.timeout(_TOOL_S):
-            said, _ = await process.communicate()
-    except TimeoutError as err:
-        raise TransientError(f"{command[0]} did not end within {_TOOL_S:.0f} s") from err
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return process.returncode or 0, said.decode(errors="replace")
+    return done.code, done.out.decode(errors="replace")
