@@ -6,27 +6,45 @@ wire); `source` and `kube` produce them, `compile` reads them, data planes never
 
 from onehop.cluster.calico import BGPConfiguration, BlockAffinity, IPPool
 from onehop.cluster.cilium import CiliumNode
+from onehop.cluster.gateway import Gateway, GatewayClass
+from onehop.cluster.gateway_backendtls import BackendTLSPolicy
+from onehop.cluster.gateway_grant import ReferenceGrant
+from onehop.cluster.gateway_grpc import GRPCRoute
+from onehop.cluster.gateway_http import HTTPRoute
+from onehop.cluster.gateway_listenerset import ListenerSet
+from onehop.cluster.gateway_stream import TCPRoute, TLSRoute, UDPRoute
 from onehop.cluster.ingress import Ingress, IngressClass
-from onehop.cluster.kind import KINDS, ClusterObject, Kind, ref_of
+from onehop.cluster.kind import GATEWAY_KINDS, KINDS, ClusterObject, Kind, ref_of
 from onehop.cluster.node import Namespace, Node
 from onehop.cluster.secret import Secret
 from onehop.cluster.service import Service
 from onehop.cluster.slice import EndpointSlice
 
 __all__ = [
+    "GATEWAY_KINDS",
     "KINDS",
     "BGPConfiguration",
+    "BackendTLSPolicy",
     "BlockAffinity",
     "CiliumNode",
     "ClusterObject",
     "EndpointSlice",
+    "GRPCRoute",
+    "Gateway",
+    "GatewayClass",
+    "HTTPRoute",
     "IPPool",
     "Ingress",
     "IngressClass",
     "Kind",
+    "ListenerSet",
     "Namespace",
     "Node",
+    "ReferenceGrant",
     "Secret",
     "Service",
+    "TCPRoute",
+    "TLSRoute",
+    "UDPRoute",
     "ref_of",
 ]

@@ -8,6 +8,15 @@ import msgspec
 from onehop.cluster import calico, cilium
 from onehop.cluster.calico import BGPConfiguration, BlockAffinity, IPPool
 from onehop.cluster.cilium import CiliumNode
+from onehop.cluster.gateway import Gateway, GatewayClass
+from onehop.cluster.gateway_backendtls import BackendTLSPolicy
+from onehop.cluster.gateway_grant import ReferenceGrant
+from onehop.cluster.gateway_grpc import GRPCRoute
+from onehop.cluster.gateway_http import HTTPRoute
+from onehop.cluster.gateway_listenerset import ListenerSet
+from onehop.cluster.gateway_ref import API_VERSION as GATEWAY_API
+from onehop.cluster.gateway_ref import GROUP as GATEWAY_GROUP
+from onehop.cluster.gateway_stream import TCPRoute, TLSRoute, UDPRoute
 from onehop.cluster.ingress import Ingress, IngressClass
 from onehop.cluster.node import Namespace, Node
 from onehop.cluster.secret import Secret
@@ -27,6 +36,16 @@ ClusterObject: TypeAlias = (
     | IPPool
     | BGPConfiguration
     | CiliumNode
+    | GatewayClass
+    | Gateway
+    | ListenerSet
+    | HTTPRoute
+    | GRPCRoute
+    | TLSRoute
+    | TCPRoute
+    | UDPRoute
+    | ReferenceGrant
+    | BackendTLSPolicy
 )
 
 
@@ -44,6 +63,16 @@ class Kind(StrEnum):
     IP_POOL = "IPPool"
     BGP_CONFIGURATION = "BGPConfiguration"
     CILIUM_NODE = "CiliumNode"
+    GATEWAY_CLASS = "GatewayClass"
+    GATEWAY = "Gateway"
+    LISTENER_SET = "ListenerSet"
+    HTTP_ROUTE = "HTTPRoute"
+    GRPC_ROUTE = "GRPCRoute"
+    TLS_ROUTE = "TLSRoute"
+    TCP_ROUTE = "TCPRoute"
+    UDP_ROUTE = "UDPRoute"
+    REFERENCE_GRANT = "ReferenceGrant"
+    BACKEND_TLS_POLICY = "BackendTLSPolicy"
 
 
 class Resource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -53,7 +82,8 @@ class Resource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         api_version: `v1` or `group/version`, as in an object's `apiVersion`.
         plural: the last element of its URL.
         is_custom: whether a cluster may do without: its CustomResourceDefinition comes with some
-            network plugin.
+            network plugin, or with Gateway API.
+        older: versions with the same fields, newest first, that a cluster may serve instead.
     """
 
     api_version: str
@@ -61,6 +91,7 @@ class Resource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     struct: type[ClusterObject]
     namespaced: bool = True
     is_custom: bool = False
+    older: tuple[str, ...] = ()
 
     @property
     def root(self) -> str:
@@ -69,6 +100,33 @@ class Resource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
             f"/apis/{self.api_version}" if "/" in self.api_version else f"/api/{self.api_version}"
         )
 
+
+def _gateway(
+    struct: type[ClusterObject], plural: str, *older: str, namespaced: bool = True
+) -> Resource:
+    return Resource(
+        api_version=GATEWAY_API,
+        plural=plural,
+        struct=struct,
+        namespaced=namespaced,
+        is_custom=True,
+        older=tuple(f"{GATEWAY_GROUP}/{version}" for version in older),
+    )
+
+
+GATEWAY_KINDS: Final[dict[Kind, Resource]] = {
+    Kind.GATEWAY_CLASS: _gateway(GatewayClass, "gatewayclasses", namespaced=False),
+    Kind.GATEWAY: _gateway(Gateway, "gateways"),
+    Kind.LISTENER_SET: _gateway(ListenerSet, "listenersets"),
+    Kind.HTTP_ROUTE: _gateway(HTTPRoute, "httproutes"),
+    Kind.GRPC_ROUTE: _gateway(GRPCRoute, "grpcroutes"),
+    Kind.TLS_ROUTE: _gateway(TLSRoute, "tlsroutes", "v1alpha3", "v1alpha2"),
+    Kind.TCP_ROUTE: _gateway(TCPRoute, "tcproutes", "v1alpha2"),
+    Kind.UDP_ROUTE: _gateway(UDPRoute, "udproutes", "v1alpha2"),
+    Kind.REFERENCE_GRANT: _gateway(ReferenceGrant, "referencegrants", "v1beta1"),
+    Kind.BACKEND_TLS_POLICY: _gateway(BackendTLSPolicy, "backendtlspolicies"),
+}
+"""The kinds of Gateway API, in the versions that release 1.6 serves."""
 
 KINDS: Final[dict[Kind, Resource]] = {
     Kind.SERVICE: Resource(api_version="v1", plural="services", struct=Service),
@@ -115,6 +173,7 @@ KINDS: Final[dict[Kind, Resource]] = {
         namespaced=False,
         is_custom=True,
     ),
+    **GATEWAY_KINDS,
 }
 
 _KIND_OF: Final = {resource.struct: kind for kind, resource in KINDS.items()}

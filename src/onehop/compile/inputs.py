@@ -5,17 +5,27 @@ from typing import Final
 import msgspec
 
 from onehop.cluster import (
+    BackendTLSPolicy,
     BGPConfiguration,
     BlockAffinity,
     CiliumNode,
     EndpointSlice,
+    Gateway,
+    GatewayClass,
+    GRPCRoute,
+    HTTPRoute,
     Ingress,
     IngressClass,
     IPPool,
+    ListenerSet,
     Namespace,
     Node,
+    ReferenceGrant,
     Secret,
     Service,
+    TCPRoute,
+    TLSRoute,
+    UDPRoute,
 )
 from onehop.compile.options import Options
 from onehop.compile.sheet import Demanded, Index, Table
@@ -55,6 +65,16 @@ BLOCK_AFFINITIES = Table[ObjectRef, BlockAffinity]("block-affinities")
 IP_POOLS = Table[ObjectRef, IPPool]("ip-pools")
 BGP_CONFIGURATIONS = Table[ObjectRef, BGPConfiguration]("bgp-configurations")
 CILIUM_NODES = Table[ObjectRef, CiliumNode]("cilium-nodes")
+GATEWAY_CLASSES = Table[ObjectRef, GatewayClass]("gateway-classes")
+GATEWAYS = Table[ObjectRef, Gateway]("gateways")
+LISTENER_SETS = Table[ObjectRef, ListenerSet]("listener-sets")
+HTTP_ROUTES = Table[ObjectRef, HTTPRoute]("http-routes")
+GRPC_ROUTES = Table[ObjectRef, GRPCRoute]("grpc-routes")
+TLS_ROUTES = Table[ObjectRef, TLSRoute]("tls-routes")
+TCP_ROUTES = Table[ObjectRef, TCPRoute]("tcp-routes")
+UDP_ROUTES = Table[ObjectRef, UDPRoute]("udp-routes")
+REFERENCE_GRANTS = Table[ObjectRef, ReferenceGrant]("reference-grants")
+BACKEND_TLS_POLICIES = Table[ObjectRef, BackendTLSPolicy]("backend-tls-policies")
 HELD = Table[ObjectRef, Held]("held")
 AREAS = Demanded[Cidr, Area]("areas")
 """What this host's routing table says of the prefixes that Pods are in."""

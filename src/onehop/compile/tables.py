@@ -19,17 +19,27 @@ from typing import Any, Final
 import msgspec
 
 from onehop.cluster import (
+    BackendTLSPolicy,
     BGPConfiguration,
     BlockAffinity,
     CiliumNode,
     EndpointSlice,
+    Gateway,
+    GatewayClass,
+    GRPCRoute,
+    HTTPRoute,
     Ingress,
     IngressClass,
     IPPool,
+    ListenerSet,
     Namespace,
     Node,
+    ReferenceGrant,
     Secret,
     Service,
+    TCPRoute,
+    TLSRoute,
+    UDPRoute,
 )
 from onehop.compile.allocation import (
     ADDRESS_WISHES,
@@ -49,23 +59,33 @@ from onehop.compile.hostowner import CLAIMANTS, HOST_OWNERS
 from onehop.compile.ingress import INGRESS_INTENTS
 from onehop.compile.inputs import (
     AREAS,
+    BACKEND_TLS_POLICIES,
     BGP_CONFIGURATIONS,
     BLOCK_AFFINITIES,
     CILIUM_NODES,
+    GATEWAY_CLASSES,
+    GATEWAYS,
+    GRPC_ROUTES,
     HELD,
     HOUR,
+    HTTP_ROUTES,
     INGRESS_CLASSES,
     INGRESSES,
     IP_POOLS,
     KEPT,
+    LISTENER_SETS,
     NAMESPACES,
     NODES,
     OPTIONS,
+    REFERENCE_GRANTS,
     RETURN_PATHS,
     SECRETS,
     SERVICES,
     SLICES,
     STAPLES,
+    TCP_ROUTES,
+    TLS_ROUTES,
+    UDP_ROUTES,
 )
 from onehop.compile.listener import LISTENERS, VIPS
 from onehop.compile.network import NETWORK_TABLES
@@ -94,6 +114,16 @@ INPUT_OF: Final[dict[type, Table[ObjectRef, Any]]] = {
     IPPool: IP_POOLS,
     BGPConfiguration: BGP_CONFIGURATIONS,
     CiliumNode: CILIUM_NODES,
+    GatewayClass: GATEWAY_CLASSES,
+    Gateway: GATEWAYS,
+    ListenerSet: LISTENER_SETS,
+    HTTPRoute: HTTP_ROUTES,
+    GRPCRoute: GRPC_ROUTES,
+    TLSRoute: TLS_ROUTES,
+    TCPRoute: TCP_ROUTES,
+    UDPRoute: UDP_ROUTES,
+    ReferenceGrant: REFERENCE_GRANTS,
+    BackendTLSPolicy: BACKEND_TLS_POLICIES,
 }
 INPUT_OF_KIND: Final = {kind.__name__: table for kind, table in INPUT_OF.items()}
 
