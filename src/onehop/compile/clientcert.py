@@ -89,6 +89,7 @@ def _compute(reader: Reader, hostname: str) -> Cell[HostCheck]:
         router=RouterId(f"{TLS_ROUTER}:{hostname}"),
         ca_pem=ca_pem,
         is_required=demand.is_required,
+        owner=owner.ref,
     )
     return Cell(HostCheck(demand, check), problems)
 

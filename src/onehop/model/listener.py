@@ -36,12 +36,14 @@ class ClientCheck(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         router: serves the connections of this host, in place of the listener's.
         ca_pem: whom certificates must chain to.
         is_required: whether a client without any is turned away; one with a bad one always is.
+        owner: the object that asked for it, where one did.
     """
 
     hostname: str
     router: RouterId
     ca_pem: str
     is_required: bool = True
+    owner: ObjectRef | None = None
 
 
 class TlsChallenge(msgspec.Struct, frozen=True, gc=False, kw_only=True):
