@@ -1,4 +1,4 @@
-"""What shall be said in the status of Gateway API's objects: `compile` finds it, `status` writes it.
+"""What Gateway API's objects shall say in their status: `compile` finds it, `status` writes it.
 
 It stands here because both know this package, beside the structs of what is there already. What
 only the data plane can tell is left out: `Programmed` is made of `needs` (acknowledged or not) by
