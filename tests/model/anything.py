@@ -126,5 +126,5 @@ def _pointers(model: Model) -> Iterator[tuple[str, RowKey]]:
     for host in model.hosts:
         for route in host.routes:
             if isinstance(route.action, Forward):
-                for share in route.action.pools:
-                    yield host.id, RowKey(Table.POOL, share.pool)
+                for pool in route.action.targets:
+                    yield host.id, RowKey(Table.POOL, pool)

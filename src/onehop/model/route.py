@@ -1,7 +1,8 @@
 """Which requests go where, and what happens to them on the way."""
 
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 import msgspec
 
@@ -35,6 +36,20 @@ class PathMatch(msgspec.Struct, frozen=True, gc=False, order=True):
     value: str
 
 
+class Conditions(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What a request must be besides its host and path; all of it at once.
+
+    Attributes:
+        method: in capitals; None takes any.
+        headers: names in lower case and exact values, sorted by name.
+        queries: names and exact values of parameters, as they stand in the URL, sorted by name.
+    """
+
+    method: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    queries: tuple[tuple[str, str], ...] = ()
+
+
 class HeaderEdit(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Changes to a header map: removed first, then set (replacing), then added (appending)."""
 
@@ -49,18 +64,41 @@ class Retry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     Attributes:
         attempts: further tries after the first; 0 is none.
         codes: response codes that are tried again; what was never sent is always tried again.
+        per_try_timeout_s: for the answer to one attempt; it counts without further tries, too.
+        on_silence: whether an attempt that broke off, or took too long, is made again as well,
+            though the endpoint may have acted on it.
+        backoff_s: how long to wait between attempts, about; None is the data plane's own.
     """
 
     attempts: int = 1
     codes: tuple[int, ...] = ()
     per_try_timeout_s: float | None = None
+    on_silence: bool = False
+    backoff_s: float | None = None
 
 
 class PoolShare(msgspec.Struct, frozen=True, gc=False):
-    """One destination of a route and its share of the requests."""
+    """One destination of a route and its share of the requests.
+
+    Attributes:
+        request_headers, response_headers: edits of what takes this way, besides the route's.
+    """
 
     pool: PoolId
     weight: int = 1
+    request_headers: HeaderEdit = HeaderEdit()
+    response_headers: HeaderEdit = HeaderEdit()
+
+
+class Mirror(msgspec.Struct, frozen=True, gc=False):
+    """A pool that gets copies of requests; its answers go nowhere.
+
+    Attributes:
+        per_million: how many of a million requests are copied.
+    """
+
+    pool: PoolId
+    per_million: int = 1_000_000
 
 
 class Forward(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="forward"):
@@ -68,24 +106,45 @@ class Forward(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="forward"
 
     Attributes:
         pools: at least one; a share of 0 gets nothing.
+        missing: the share of backends that are not there; their requests are answered 500.
         rewrite_prefix: what the matched part of the path is replaced by; None leaves it.
+        rewrite_path: what the whole path is replaced by; None leaves it.
+        rewrite_host: the host that the endpoints see; None leaves the client's.
         timeout_s: for the whole response; None waits for as long as bytes flow.
         idle_timeout_s: longest silence on a stream.
     """
 
     pools: tuple[PoolShare, ...]
+    missing: int = 0
     rewrite_prefix: str | None = None
+    rewrite_path: str | None = None
+    rewrite_host: str | None = None
     timeout_s: float | None = None
     idle_timeout_s: float = 300.0
     retry: Retry = Retry()
+    mirrors: tuple[Mirror, ...] = ()
+
+    @property
+    def targets(self) -> tuple[PoolId, ...]:
+        """Every pool that requests are sent to, copies included."""
+        return (*(share.pool for share in self.pools), *(mirror.pool for mirror in self.mirrors))
 
 
 class Redirect(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="redirect"):
-    """Answer with a redirect; what is None stays as the client asked it."""
+    """Answer with a redirect; what is None stays as the client asked it.
+
+    Attributes:
+        port: not written where it is the scheme's default. With a `host` and no port none is.
+        path: replaces the whole path.
+        prefix: replaces the matched part of the path.
+    """
 
     code: int = 308
     scheme: str | None = None
+    host: str | None = None
     port: int | None = None
+    path: str | None = None
+    prefix: str | None = None
 
 
 class Respond(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="respond"):
@@ -126,6 +185,7 @@ class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     Attributes:
         id: `Kind/namespace/name` and the match: stable when rules are reordered.
         owner: the object that asked for it.
+        when: what else a request must be.
         labels: how many labels the host's `*` must stand for, where the host has one.
         hostname: the only name it takes requests for, where the host has many; None takes all.
     """
@@ -133,12 +193,49 @@ class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     id: str
     owner: ObjectRef | None
     match: PathMatch
+    when: Conditions = Conditions()
     labels: Labels = Labels.ANY
     hostname: str | None = None
     action: Action
     guard: Guard = Guard()
     request_headers: HeaderEdit = HeaderEdit()
     response_headers: HeaderEdit = HeaderEdit()
+
+    @property
+    def specials(self) -> tuple[str, ...]:
+        """What it asks for that not every data plane can do, in words."""
+        return tuple(_specials(self))
+
+
+def _specials(route: Route) -> Iterator[str]:
+    if route.when != Conditions():
+        yield "matching by method, header or query"
+    match route.action:
+        case Forward() as forward:
+            yield from _forward_specials(forward)
+        case Redirect(host=host, path=path, prefix=prefix):
+            if (host, path, prefix) != (None, None, None):
+                yield "redirects to another host or path"
+        case Respond():
+            return
+        case _:
+            assert_never(route.action)
+
+
+def _forward_specials(forward: Forward) -> Iterator[str]:
+    if forward.missing:
+        yield "500 for the share of a missing backend"
+    if forward.rewrite_path is not None:
+        yield "replacing the whole path"
+    if forward.rewrite_host is not None:
+        yield "replacing the host"
+    if forward.mirrors:
+        yield "copies of requests"
+    if forward.retry.on_silence or forward.retry.backoff_s is not None:
+        yield "retries after silence, or after a pause"
+    plain = HeaderEdit()
+    if any((s.request_headers, s.response_headers) != (plain, plain) for s in forward.pools):
+        yield "headers edited for one of several backends"
 
 
 class VirtualHost(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="host"):

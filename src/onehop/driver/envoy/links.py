@@ -56,7 +56,7 @@ def pools_of(row: Row | None) -> Iterable[PoolId]:
         case VirtualHost(routes=routes):
             for route in routes:
                 if isinstance(route.action, Forward):
-                    yield from (share.pool for share in route.action.pools)
+                    yield from route.action.targets
         case Listener(handler=handler):
             yield from handler.pools if isinstance(handler, ForwardHttp) else (handler.pool,)
         case _:

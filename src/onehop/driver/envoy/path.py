@@ -18,8 +18,17 @@ def render_path(match: PathMatch) -> dict[str, Any]:
     return {"path_separated_prefix": match.value}
 
 
+def render_whole(replacement: str) -> dict[str, Any]:
+    r"""Return the part of an action that puts `replacement` in place of the whole path.
+
+    The query stays. A path has no backslash in it, and so refers to no group of the pattern.
+    """
+    substitution = replacement.replace("\\", "\\\\")
+    return {"regex_rewrite": {"pattern": {"regex": "^/.*$"}, "substitution": substitution}}
+
+
 def render_rewrite(match: PathMatch, replacement: str) -> dict[str, Any]:
-    """Return the part of a RouteAction that puts `replacement` in place of what matched.
+    """Return the part of an action that puts `replacement` in place of what matched.
 
     Envoy's `prefix_rewrite` glues strings together. With `/` on either side that would give
     `//bar` or `/newbar`, so each of those edges is rendered on its own:

@@ -5,6 +5,7 @@ route: Envoy builds all hosts of a router anew for each one that comes, and this
 the work. (At the cluster it would go before a route's own.)
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final
 
@@ -26,18 +27,37 @@ _NEVER_SENT: Final = "connect-failure,refused-stream,reset-before-request"
 @lru_cache(maxsize=256)
 def render_retry(retry: Retry) -> Any:
     """Return the RetryPolicy."""
+    limit: dict[str, Any] = {}
+    if retry.per_try_timeout_s is not None:
+        limit["per_try_timeout"] = duration(retry.per_try_timeout_s)
     if retry.attempts == 0:
-        return RetryPolicy(num_retries=wrapped(0))
+        return RetryPolicy(num_retries=wrapped(0), **limit)
     previous = extension("envoy.retry_host_predicates.previous_hosts", PreviousHostsPredicate())
     policy: dict[str, Any] = {
-        "retry_on": _NEVER_SENT + (",retriable-status-codes" if retry.codes else ""),
+        "retry_on": ",".join(_reasons(retry)),
         "num_retries": wrapped(retry.attempts),
         "retriable_status_codes": retry.codes,
         "retry_host_predicate": [previous],
         "host_selection_retry_max_attempts": 5,
-        # What was never sent need not wait; Envoy draws from 0 to this.
-        "retry_back_off": {"base_interval": duration(0.005), "max_interval": duration(0.05)},
+        "retry_back_off": _pause(retry.backoff_s),
+        **limit,
     }
-    if retry.per_try_timeout_s is not None:
-        policy["per_try_timeout"] = duration(retry.per_try_timeout_s)
     return RetryPolicy(**policy)
+
+
+def _reasons(retry: Retry) -> Iterator[str]:
+    yield _NEVER_SENT
+    if retry.on_silence:
+        yield "reset"  # an attempt that took too long is one as well
+    if retry.codes:
+        yield "retriable-status-codes"
+
+
+def _pause(backoff_s: float | None) -> dict[str, Any]:
+    """Return the pause before an attempt, of which Envoy draws a part.
+
+    What was never sent need not wait for long.
+    """
+    if backoff_s is None:
+        return {"base_interval": duration(0.005), "max_interval": duration(0.05)}
+    return {"base_interval": duration(backoff_s), "max_interval": duration(10 * backoff_s)}

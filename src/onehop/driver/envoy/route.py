@@ -6,11 +6,12 @@ redirect to a default port, and a body limit.
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TypeAlias, assert_never
+from typing import Any, Final, NamedTuple, TypeAlias, assert_never
 
 from onehop.driver.envoy.cluster import CLIENT_ADDRESS
+from onehop.driver.envoy.conditions import header_matches, query_matches
 from onehop.driver.envoy.guard import render_body_limit, render_guard
-from onehop.driver.envoy.path import render_path, render_rewrite
+from onehop.driver.envoy.path import render_path, render_rewrite, render_whole
 from onehop.driver.envoy.persistence import render_persistence
 from onehop.driver.envoy.proto import (
     Route as RouteMessage,
@@ -30,6 +31,7 @@ from onehop.model.route import (
     Forward,
     HeaderEdit,
     Labels,
+    Mirror,
     PathMatch,
     PoolShare,
     Redirect,
@@ -37,6 +39,9 @@ from onehop.model.route import (
     Route,
     VirtualHost,
 )
+
+MISSING: Final = PoolId("missing")
+"""No pool has this name: they begin with a namespace and a slash."""
 
 PersistenceOf: TypeAlias = Callable[[PoolId], Persistence | None]
 """What a pool keeps sessions by; None for a pool that is not there, too."""
@@ -83,7 +88,11 @@ def _routes(route: Route, hostname: str, persistence_of: PersistenceOf) -> Itera
     for variant in _variants(route, persistence_of):
         yield {
             "name": route.id,
-            "match": {**match, "headers": [*names, *variant.headers]},
+            "match": {
+                **match,
+                "headers": [*names, *header_matches(route.when), *variant.headers],
+                "query_parameters": query_matches(route.when),
+            },
             "typed_per_filter_config": {**filters, **variant.filters},
             **variant.action,
         }
@@ -110,7 +119,7 @@ def _variants(route: Route, persistence_of: PersistenceOf) -> Iterable[_Variant]
             action, filters = _forward(forward, route.match, persistence_of)
             yield from _limited(route.guard.body_limit_bytes, action, filters)
         case Redirect() as redirect:
-            for headers, action in render_redirect(redirect):
+            for headers, action in render_redirect(redirect, route.match):
                 yield _Variant({"redirect": action}, headers, {})
         case Respond(status=status, body=body):
             yield _Variant({"direct_response": _respond(status, body)}, [], {})
@@ -146,7 +155,7 @@ def _forward(
     """
     shares = [share for share in forward.pools if share.weight > 0]
     if not shares:
-        return {"direct_response": _respond(503)}, {}
+        return {"direct_response": _respond(500 if forward.missing else 503)}, {}
     filters: dict[str, Any] = {}
     action: dict[str, Any] = {
         "timeout": duration(forward.timeout_s or 0),  # 0 is none
@@ -154,15 +163,35 @@ def _forward(
     }
     if forward.retry != USUAL:
         action["retry_policy"] = render_retry(forward.retry)
-    if forward.rewrite_prefix is not None:
-        action |= render_rewrite(match, forward.rewrite_prefix)
-    if len(shares) == 1:
+    action |= _rewritten(forward, match)
+    if forward.mirrors:
+        action["request_mirror_policies"] = [_mirror(each) for each in forward.mirrors]
+    if forward.missing:
+        action["cluster_not_found_response_code"] = "INTERNAL_SERVER_ERROR"
+        shares = [*shares, PoolShare(MISSING, forward.missing)]
+    if shares == [PoolShare(shares[0].pool, shares[0].weight)]:
         action["cluster"] = shares[0].pool
         filters = render_persistence(persistence_of(shares[0].pool))
     else:
         action["weighted_clusters"] = _weighted(shares, persistence_of)
         action["hash_policy"] = [CLIENT_ADDRESS]
     return {"route": action}, filters
+
+
+def _rewritten(forward: Forward, match: PathMatch) -> dict[str, Any]:
+    action: dict[str, Any] = {}
+    if forward.rewrite_host is not None:
+        action["host_rewrite_literal"] = forward.rewrite_host
+    if forward.rewrite_path is not None:
+        action |= render_whole(forward.rewrite_path)
+    elif forward.rewrite_prefix is not None:
+        action |= render_rewrite(match, forward.rewrite_prefix)
+    return action
+
+
+def _mirror(mirror: Mirror) -> dict[str, Any]:
+    share = {"numerator": mirror.per_million, "denominator": "MILLION"}
+    return {"cluster": mirror.pool, "runtime_fraction": {"default_value": share}}
 
 
 def _weighted(shares: list[PoolShare], persistence_of: PersistenceOf) -> dict[str, Any]:
@@ -176,6 +205,7 @@ def _weighted(shares: list[PoolShare], persistence_of: PersistenceOf) -> dict[st
             "name": share.pool,
             "weight": wrapped(share.weight),
             "typed_per_filter_config": render_persistence(persistence_of(share.pool)),
+            **_header_edits(share.request_headers, share.response_headers),
         }
         for share in shares
     ]

@@ -92,6 +92,8 @@ def policy_rules(policy: Policy, *, is_tls: bool, persistence_of: PersistenceOf)
         Unfit: something cannot be said to HAProxy.
     """
     route, when = policy.route, f"if {{ var(txn.policy) -m str {policy.name} }}"
+    if route.specials:
+        raise word.Unfit(f"this driver does not do {', '.join(route.specials)}")
     yield from guard_rules(route.guard, policy.name, when)
     yield from _response_edits(route.response_headers, when)
     match route.action:
@@ -123,6 +125,7 @@ def _policy_of(route: Route) -> Policy:
         id=route.id if route.guard.rate_limit is not None else "",
         owner=None,
         match=match,
+        when=route.when,
         action=action,
         guard=route.guard,
         request_headers=route.request_headers,

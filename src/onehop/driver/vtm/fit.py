@@ -148,6 +148,7 @@ def _host(host: VirtualHost) -> Fit:
 
 
 def _route_faults(route: Route) -> Iterator[str]:
+    yield from (f"this driver does not do {each}" for each in route.specials)
     for edit in (route.request_headers, route.response_headers):
         yield from _edit_faults(edit)
     match route.action:

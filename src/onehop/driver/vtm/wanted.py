@@ -186,7 +186,7 @@ class Wanted:
 def _pools_of(host: VirtualHost) -> Iterator[PoolId]:
     for route in host.routes:
         if isinstance(route.action, Forward):
-            yield from (share.pool for share in route.action.pools)
+            yield from route.action.targets
 
 
 def _keep(table: dict[K, R], key: K, row: R, *, is_new: bool) -> None:
