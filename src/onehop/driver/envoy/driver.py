@@ -12,7 +12,8 @@ from typing import Final
 import structlog
 
 from onehop.base.errors import ConfigError, DriverUnavailable
-from onehop.driver.driver import Capability, EndpointCount, Receipt, Refusal
+from onehop.driver.capability import Capability, capabilities_of
+from onehop.driver.driver import EndpointCount, Receipt, Refusal
 from onehop.driver.envoy.admin import EnvoyAdmin
 from onehop.driver.envoy.binary import find_envoy
 from onehop.driver.envoy.bootstrap import render_bootstrap
@@ -26,7 +27,9 @@ from onehop.driver.envoy.proto import as_dict
 from onehop.driver.envoy.resource import ResourceKey, ResourceType
 from onehop.driver.envoy.server import XdsServer
 from onehop.driver.envoy.session import Session
+from onehop.driver.envoy.support import SHORTCOMINGS
 from onehop.driver.envoy.translator import Translator
+from onehop.driver.shortfall import served_without
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import PoolId, RouterId
 from onehop.model.listener import Listener
@@ -44,10 +47,11 @@ class EnvoyDriver:
     """One Envoy, from start to stop."""
 
     name: str = "envoy"
-    capabilities: frozenset[Capability] = frozenset(Capability)
+    capabilities: frozenset[Capability] = capabilities_of(SHORTCOMINGS)
 
     def __init__(self, options: EnvoyOptions) -> None:
         self.options = options
+        self.is_beside = False  # Envoy shares its sockets with whoever lets it
         self._cache = ResourceCache()
         self._rows = Translator(self._cache, options.access_log)
         self._server = XdsServer(self._new_session, self._on_progress)
@@ -108,7 +112,10 @@ class EnvoyDriver:
             refused = self._take_back(before)
         for refusal in refused:
             log.warning("envoy_refused", row=refusal.key, reason=refusal.reason)
-        return Receipt(refused=refused, duration_s=time.monotonic() - started)
+        kept = {refusal.key for refusal in refused}
+        taken = (row for stage in plan.stages for row in stage.put if key_of(row) not in kept)
+        refused += tuple(served_without(taken, SHORTCOMINGS))
+        return Receipt(refused=tuple(sorted(refused, key=_by_key)), duration_s=time.monotonic() - started)
 
     def set_endpoints(self, members: PoolEndpoints) -> None:
         """Send a pool's endpoints now; they overtake everything that waits to be sent."""
@@ -183,6 +190,21 @@ class EnvoyDriver:
     def names_asked_for(self) -> int:
         """How many server names Envoy holds a certificate for, or is about to."""
         return self._rows.names_asked_for
+
+    # The Movable protocol, with `pid`
+
+    @property
+    def stop_grace_s(self) -> float:
+        """How long open connections may go on when it is stopped."""
+        return self._process.stop_grace_s
+
+    @stop_grace_s.setter
+    def stop_grace_s(self, grace_s: float) -> None:
+        self._process.stop_grace_s = grace_s
+
+    async def stop_listening(self) -> None:
+        """Close the listening sockets; connections go on."""
+        await self._process.stop_listening()
 
     async def stats(self) -> str:
         """Return Envoy's statistics in Prometheus text format."""

@@ -31,6 +31,8 @@ class EnvoyProcess:
         self._child = Child(self._hear)
         self._is_stopping = False
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
+        self.stop_grace_s = options.stop_grace_s
+        """How long open connections may go on after `stop`."""
         self.restarts = 0
         """How often Envoy was started again after it had died by itself."""
 
@@ -62,6 +64,18 @@ class EnvoyProcess:
                 self.restarts += 1
         finally:
             await self._child.kill()
+
+    async def stop_listening(self) -> None:
+        """Close all listening sockets; an Envoy that dies from here on is not started again.
+
+        https://www.envoyproxy.io/docs/envoy/latest/operations/admin: `/drain_listeners` stops them
+        at once, unless it is asked to be graceful.
+
+        Raises:
+            DriverUnavailable: Envoy does not answer.
+        """
+        self._is_stopping = True
+        await self._admin.post("/drain_listeners")
 
     async def stop(self) -> None:
         """Let open connections end, for `stop_grace_s` at most; then end Envoy."""
@@ -101,7 +115,7 @@ class EnvoyProcess:
     async def _drain(self) -> None:
         """Close listeners and idle connections, and wait for the busy ones."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._options.stop_grace_s
+        deadline = loop.time() + self.stop_grace_s
         with contextlib.suppress(DriverUnavailable):
             if self._child.pid is not None:
                 await self._admin.post("/drain_listeners?graceful&skip_exit")

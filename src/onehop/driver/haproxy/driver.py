@@ -19,7 +19,8 @@ import msgspec
 import structlog
 
 from onehop.base.errors import DriverUnavailable, RejectedError
-from onehop.driver.driver import Capability, EndpointCount, Receipt, Refusal
+from onehop.driver.capability import Capability, capabilities_of
+from onehop.driver.driver import EndpointCount, Receipt, Refusal
 from onehop.driver.haproxy.backend import members_by_name
 from onehop.driver.haproxy.binary import find_haproxy, version_of
 from onehop.driver.haproxy.change import Reason, reload_reasons
@@ -31,7 +32,9 @@ from onehop.driver.haproxy.process import HaproxyProcess, affordable
 from onehop.driver.haproxy.render import Rendered, Renderer
 from onehop.driver.haproxy.runtime import Runtime
 from onehop.driver.haproxy.socketprobe import why_not_bound
+from onehop.driver.haproxy.support import SHORTCOMINGS
 from onehop.driver.haproxy.worker import Worker
+from onehop.driver.shortfall import served_without
 from onehop.model.address import IpAddr
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import PoolId
@@ -52,14 +55,13 @@ class HaproxyDriver:
     """One HAProxy, from start to stop."""
 
     name: str = "haproxy"
-    capabilities: frozenset[Capability] = frozenset(Capability) - {
-        Capability.UDP,
-        Capability.HTTP3,
-    }
+    capabilities: frozenset[Capability] = capabilities_of(SHORTCOMINGS)
 
     def __init__(self, options: HaproxyOptions) -> None:
         affords = affordable(options.max_connections)
         self.options = options = msgspec.structs.replace(options, max_connections=affords)
+        self.is_beside = False
+        """Whether another data plane may listen where this one shall; see `Movable`."""
         self._renderer = Renderer(options)
         self._disk = Disk(options.state_dir)
         self._rows: dict[RowKey, Row] = {}
@@ -159,6 +161,24 @@ class HaproxyDriver:
                 counts[pool] = await count_members(worker.runtime, pool_name(pool), members)
         return counts
 
+    @property
+    def pid(self) -> int | None:
+        """The master's process id."""
+        return self._process.pid
+
+    @property
+    def stop_grace_s(self) -> float:
+        """How long open connections may go on when it is stopped."""
+        return self._process.stop_grace_s
+
+    @stop_grace_s.setter
+    def stop_grace_s(self, grace_s: float) -> None:
+        self._process.stop_grace_s = grace_s
+
+    async def stop_listening(self) -> None:
+        """Close the listening sockets; connections go on."""
+        self._process.stop_listening()
+
     def describe(self) -> dict[str, str]:
         """Return what an operator wants to know of this HAProxy now."""
         return {
@@ -182,7 +202,7 @@ class HaproxyDriver:
                 reason = self._why_not(row, bound)
                 self._refused.pop(key_of(row), None)
                 if reason is None:
-                    refused += _in_part(row)
+                    refused += served_without((row,), SHORTCOMINGS)
                     before.setdefault(key_of(row), self._rows.get(key_of(row)))
                     self._rows[key_of(row)] = row
                 else:
@@ -197,7 +217,7 @@ class HaproxyDriver:
     def _why_not(self, row: Row, bound: set[tuple[IpAddr, int]]) -> str | None:
         reason = self._renderer.why_not(row)
         if reason is None and isinstance(row, Listener) and (row.address, row.port) not in bound:
-            return why_not_bound(row)
+            return why_not_bound(row, shares=self.is_beside)
         return reason
 
     def _revert(self, before: Mapping[RowKey, Row | None]) -> None:
@@ -371,13 +391,6 @@ class HaproxyDriver:
             except DriverUnavailable:
                 self._revert(before)
                 self._refused[key_of(row)] = row
-
-
-def _in_part(row: Row) -> list[Refusal]:
-    """Return what a row is not given, though it is taken."""
-    if isinstance(row, Listener) and isinstance(row.handler, ForwardHttp) and row.handler.http3:
-        return [Refusal(key_of(row), "HAProxy serves no HTTP/3 here", is_partial=True)]
-    return []
 
 
 def _excerpt(said: str) -> str:

@@ -58,6 +58,8 @@ class HaproxyProcess:
         self._is_stopping = False
         self._has_failed = False
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
+        self.stop_grace_s = options.stop_grace_s
+        """How long open connections may go on after `stop`."""
         self.generation = 0
         """Of the configuration that is loaded, or is being loaded."""
         self.restarts = 0
@@ -137,16 +139,21 @@ class HaproxyProcess:
         except TimeoutError as err:
             raise DriverUnavailable(f"HAProxy did not come up: {self.last_words}") from err
 
+    def stop_listening(self) -> None:
+        """Close all listening sockets; HAProxy ends with its last connection, and for good."""
+        self._is_stopping = True
+        if (pid := self._child.pid) is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGUSR1)
+
     async def stop(self) -> None:
         """Let open connections end, for `stop_grace_s` at most; then end HAProxy."""
         self._is_stopping = True
         try:
-            pid = self._child.pid
-            if pid is not None and self._options.stop_grace_s > 0:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGUSR1)
+            if self._child.pid is not None and self.stop_grace_s > 0:
+                self.stop_listening()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._options.stop_grace_s):
+                    async with asyncio.timeout(self.stop_grace_s):
                         await self._child.ended()
         finally:
             await self._child.end(within_s=_TERM_S)
