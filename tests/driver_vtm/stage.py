@@ -45,7 +45,7 @@ NAMES = Names(OWNER)
 HTTP = RouterId("shared-http")
 HTTPS = RouterId("shared-https")
 VIP = IpAddr("203.0.113.10")
-PATIENCE_S = 8.0
+PATIENCE_S = 25.0
 
 
 class Stage(msgspec.Struct):

@@ -69,12 +69,12 @@ async def test_an_endpoint_change_is_one_call_for_one_property(unit: Stage) -> N
     async with unit.driver() as driver:
         await start(driver, *shop())
         unit.cluster.writes.clear()
-        calls = driver._hand.rest.calls
+        calls = driver._hand.rest.calls.made
 
         driver.set_endpoints(members(web, 1, 2, 3))
 
         await until(lambda: len(unit.nodes(web)) == 3, "the third node is there")
-        assert driver._hand.rest.calls == calls + 1
+        assert driver._hand.rest.calls.made == calls + 1
     assert [(write.collection, write.sections) for write in unit.cluster.writes] == [
         ("pools", ("basic",))
     ]
@@ -139,7 +139,7 @@ async def test_objects_of_others_are_left_alone(unit: Stage) -> None:
     async with unit.driver(orphan_grace_s=0.0, resync_s=0.05) as driver:
         receipt = await start(driver, *shop())
         await asyncio.sleep(0)
-        await until(lambda: driver._hand.rest.calls > 60, "it has compared several times")
+        await until(lambda: driver._hand.rest.calls.made > 60, "it has compared several times")
 
     assert [refusal.key for refusal in receipt.refused] == [RowKey(Table.POOL, "shop/web:80")]
     assert "without our mark" in receipt.refused[0].reason
@@ -167,7 +167,7 @@ async def test_what_an_earlier_process_left_is_deleted_later(unit: Stage) -> Non
     async with unit.driver() as driver:
         await start(driver, *shop())
     async with unit.driver(orphan_grace_s=0.1, resync_s=0.05) as driver:
-        await until(lambda: driver._hand.rest.calls > 60, "it has compared several times")
+        await until(lambda: driver._hand.rest.calls.made > 60, "it has compared several times")
         assert unit.has("virtual_servers", "listener-80")
 
         api = pool("api")

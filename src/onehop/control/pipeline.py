@@ -24,12 +24,14 @@ from onehop.control.binding import Binding
 from onehop.control.gate import Gate
 from onehop.control.memory import Remembered
 from onehop.control.moves import Move, back_up, moves_between, tell_moves
+from onehop.control.patience import while_advancing
 from onehop.control.reach import Reach
 from onehop.control.refusals import Refusals
 from onehop.control.served import Served
 from onehop.control.unread import Unread, secret_of
 from onehop.control.writeback import WriteBack
 from onehop.driver import Driver, Receipt
+from onehop.driver.remote import Advancing, Reporting
 from onehop.model.certificate import Certificate, is_challenge
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import ObjectRef, PoolId
@@ -51,6 +53,7 @@ watch than the Ingress that needs them, and a route before its endpoints answers
 
 SECRETS_TIMEOUT_S: Final = 10.0
 APPLY_TIMEOUT_S: Final = 60.0
+"""How long an apply may stand still; of a data plane that counts no steps, how long it may take."""
 _BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 log = structlog.get_logger(__name__)
@@ -324,12 +327,21 @@ class Pipeline:
     async def _carry_out(self, change: Change) -> None:
         if not change:
             return
-        async with asyncio.timeout(APPLY_TIMEOUT_S):
+        async with while_advancing(self._steps, APPLY_TIMEOUT_S):
             # The fast lane may speak of the new pools from here on: the driver takes them in
             # before its first await.
             self.served.take(change)
             receipt = await self._driver.apply(make_plan(change))
         self._note_receipt(change, receipt)
+
+    def _steps(self) -> int:
+        return self._driver.steps if isinstance(self._driver, Advancing) else 0
+
+    def data_plane_news(self) -> None:
+        """Take in what the data plane has refused, or takes at last, outside of an apply."""
+        if isinstance(self._driver, Reporting):
+            refused = self._driver.refused_since()
+            self._write_back.reported(self._refusals.note_late(refused, self.served.row))
 
     def _note_receipt(self, change: Change, receipt: Receipt) -> None:
         if any(key.table is Table.VIP for key in (*map(key_of, change.upserts), *change.removals)):

@@ -45,6 +45,7 @@ from onehop.control.stapling.trust import Trust, system_roots
 from onehop.control.unread import secret_of
 from onehop.control.writeback import ClusterWriteBack, NoWriteBack, WriteBack
 from onehop.driver import Driver, Reloads, SharedDriver
+from onehop.driver.remote import Remote, Reporting
 from onehop.model.certificate import Certificate, is_challenge
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Table
@@ -98,6 +99,8 @@ class Program:
             write_back=self._write_back,
             metrics=self._metrics,
         )
+        if isinstance(driver, Reporting):
+            driver.on_news = self._pipeline.data_plane_news
         self._issuing = self._make_issuing()
         self._certificates = LiveCertificates(
             compiler=self._compiler,
@@ -187,6 +190,7 @@ class Program:
             *self._binding.problems(),
             *self._networking.problems(),
             *self._refusals.problems(),
+            *(self._driver.problems() if isinstance(self._driver, Reporting) else ()),
             *self._write_back.problems(),
             *self._issuing.problems(),
             *self._compiler.problems(),
@@ -251,6 +255,7 @@ class Program:
             network=self._networking.snapshot(self._served),
             staples=self._stapling.counts(),
             reloads=self._driver.reload_reasons if isinstance(self._driver, Reloads) else {},
+            remote=self._driver.remote_counts() if isinstance(self._driver, Remote) else None,
             issuing=Counter(state.phase for state in self._issuing.states().values()),
             certificates={
                 name: shown.not_after

@@ -1,6 +1,6 @@
 """Rows the data plane would not take, as Problems of the objects that asked for them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import assert_never
 
 from onehop.driver import Receipt, Refusal
@@ -19,6 +19,7 @@ class Refusals:
 
     def __init__(self) -> None:
         self._problems: dict[RowKey, tuple[Problem, ...]] = {}
+        self._late: dict[RowKey, tuple[Problem, ...]] = {}
         self._partial: set[RowKey] = set()
 
     def __contains__(self, key: RowKey) -> bool:
@@ -30,13 +31,13 @@ class Refusals:
 
     def problems(self) -> tuple[Problem, ...]:
         """Return all of them, row by row."""
-        return tuple(p for key in sorted(self._problems) for p in self._problems[key])
+        told = {*self._problems.items(), *self._late.items()}
+        return tuple(p for _, problems in sorted(told) for p in problems)
 
     def problems_of(self, subject: ObjectRef) -> tuple[Problem, ...]:
         """Return those that are about one object."""
-        return tuple(
-            p for problems in self._problems.values() for p in problems if p.subject == subject
-        )
+        told = {*self._problems.values(), *self._late.values()}
+        return tuple(p for problems in sorted(told) for p in problems if p.subject == subject)
 
     def note(self, change: Change, receipt: Receipt) -> frozenset[ObjectRef]:
         """Take in what came of a change; return whose refusals are different now."""
@@ -50,6 +51,18 @@ class Refusals:
                 self._partial.add(refusal.key)
         after = [self._problems.get(key, ()) for key in rows]
         return frozenset(problem.subject for problems in (*before, *after) for problem in problems)
+
+    def note_late(
+        self, refused: Iterable[Refusal], row_of: Callable[[RowKey], Row | None]
+    ) -> frozenset[ObjectRef]:
+        """Take in all that is refused outside of applies; return whose refusals are different now.
+
+        Such a row is not among `rows`: some older form of it is served.
+        """
+        before = self._late
+        self._late = {each.key: tuple(_told(each, row_of(each.key))) for each in refused}
+        differing = set(before.items()) ^ set(self._late.items())
+        return frozenset(problem.subject for _, problems in differing for problem in problems)
 
 
 def _told(refusal: Refusal, row: Row | None) -> Iterator[Problem]:

@@ -3,13 +3,20 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import isinf
 
 import msgspec
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from onehop.cluster import Kind
 from onehop.control.overview import NetworkSnapshot
+from onehop.driver.remote import RemoteCounts
 from onehop.source.counts import ReflectorCounts
 from onehop.status import WriterMetrics
 
@@ -29,6 +36,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
         staples: certificates that name an OCSP responder, by what it says.
         issuing: certificates that are ordered here, by what is being done.
         reloads: of the data plane, if it needs any, by the kind of reason.
+        remote: what speaking to the data plane has come to, if it is another machine.
         certificates: the end of each one that is shown, in seconds since the epoch, by Secret.
     """
 
@@ -44,6 +52,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     staples: Counts = {}
     issuing: Counts = {}
     reloads: Counts = {}
+    remote: RemoteCounts | None = None
     certificates: Counts = {}
 
 
@@ -85,6 +94,8 @@ class Scrape(Collector):
         yield _by("withheld_removals", "Removals that wait for `confirm`", "table", now.withheld)
         yield _by("refused_rows", "Rows the data plane would not take", "table", now.refused)
         yield _reloads(now.reloads)
+        if now.remote is not None:
+            yield from _remote(now.remote)
         yield _by("problems", "Faults in cluster objects", "reason", now.problems)
         yield _by("staples", "Certificates by what their CA says", "state", now.staples)
         yield _by("acme_certificates", _ORDERED, "phase", now.issuing)
@@ -124,6 +135,28 @@ def _reloads(counts: Counts) -> Metric:
     for reason, count in sorted(counts.items()):
         family.add_metric([reason], count)
     return family
+
+
+def _remote(counts: RemoteCounts) -> Iterator[Metric]:
+    calls = CounterMetricFamily(
+        "onehop_unit_calls", "Calls to the unit, by what became of them", labels=["outcome"]
+    )
+    for outcome, count in sorted(counts.calls.items()):
+        calls.add_metric([outcome], count)
+    yield calls
+    yield CounterMetricFamily("onehop_unit_writes", "Calls to change it", value=counts.writes)
+    yield CounterMetricFamily(
+        "onehop_unit_drifted", "Objects that somebody else had changed", value=counts.drifted
+    )
+    yield HistogramMetricFamily(
+        "onehop_unit_endpoint_lag_seconds",
+        "From a change of endpoints until the unit has it",
+        buckets=[("+Inf" if isinf(le) else str(le), count) for le, count in counts.lag.items()],
+        sum_value=counts.lag_s,
+    )
+    yield _gauge("unit_is_connected", "1 while some member answers", counts.is_connected)
+    yield _gauge("unit_refused_objects", "Objects the unit refuses", counts.refused)
+    yield _gauge("unit_withheld_objects", "Leftovers not deleted unseen", counts.withheld)
 
 
 def _network(network: NetworkSnapshot) -> Iterator[Metric]:

@@ -7,19 +7,24 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from onehop.driver.driver import Capability, EndpointCount, Receipt
+from onehop.driver.capability import Capability, capabilities_of
+from onehop.driver.driver import EndpointCount, Receipt, Refusal
+from onehop.driver.remote import RemoteCounts
 from onehop.driver.vtm.content import ObjectKey
 from onehop.driver.vtm.counts import count_members
 from onehop.driver.vtm.lane import Lane
 from onehop.driver.vtm.name import Names
 from onehop.driver.vtm.options import VtmOptions
 from onehop.driver.vtm.reconciler import Reconciler
+from onehop.driver.vtm.support import SHORTCOMINGS
+from onehop.driver.vtm.rest import LANE
 from onehop.driver.vtm.wanted import Wanted
 from onehop.driver.vtm.work import Work
 from onehop.model.endpoint import Endpoint, PoolEndpoints
 from onehop.model.ident import PoolId, RouterId
 from onehop.model.listener import ForwardHttp, Listener
 from onehop.model.model import Model, Row, RowKey, Table, model_of
+from onehop.model.problem import Problem
 from onehop.plan import Plan, Stage, StageKind
 
 log = structlog.get_logger(__name__)
@@ -29,7 +34,7 @@ class VtmDriver:
     """One cluster of traffic managers; it serves on when this process ends."""
 
     name: str = "vtm"
-    capabilities: frozenset[Capability] = frozenset((Capability.UDP, Capability.RATE_LIMIT))
+    capabilities: frozenset[Capability] = capabilities_of(SHORTCOMINGS)
 
     def __init__(self, options: VtmOptions) -> None:
         self.options = options
@@ -37,16 +42,30 @@ class VtmDriver:
         self._wanted = Wanted(self._names, machines=options.machines)
         self._applying = asyncio.Lock()
         self._hand = Reconciler(options, self._names, self._wanted, self._applying)
-        self._lane = Lane(self._hand.bring)
+        self._lane = Lane(self._hand.bring, self._hand.endpoints_took, at_once=LANE)
 
     @property
     def may_write(self) -> Callable[[], bool]:
         """Whether it is for this process to write: several hosts can reach one unit."""
-        return self._hand.may_write
+        return self._hand.rest.may_write
 
     @may_write.setter
     def may_write(self, may: Callable[[], bool]) -> None:
-        self._hand.may_write = may
+        self._hand.rest.may_write = may
+
+    @property
+    def on_news(self) -> Callable[[], None]:
+        """Called when `refused_since` or `problems` say something else; see `Reporting`."""
+        return self._hand.findings.on_news
+
+    @on_news.setter
+    def on_news(self, told: Callable[[], None]) -> None:
+        self._hand.findings.on_news = told
+
+    @property
+    def steps(self) -> int:
+        """How many calls have ended: while they do, an apply gets on."""
+        return self._hand.rest.calls.made
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -92,6 +111,7 @@ class VtmDriver:
                     await self._take_back(work, refused)
                 touched = frozenset()
             self._hand.knows_all = True
+        self._hand.findings.tell()
         for refusal in work.refusals:
             log.warning("vtm_refused_row", row=refusal.key, reason=refusal.reason)
         return Receipt(refused=work.refusals, duration_s=time.monotonic() - started)
@@ -113,22 +133,51 @@ class VtmDriver:
         ]
         return await count_members(self._hand.rest, self._names, held)
 
+    def refused_since(self) -> tuple[Refusal, ...]:
+        """Return the rows that the unit refused outside of an apply, or refuses still."""
+        return self._hand.findings.refusals()
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return what is amiss with the unit itself."""
+        return self._hand.findings.problems()
+
+    def remote_counts(self) -> RemoteCounts:
+        """Return what speaking to the unit has come to."""
+        hand = self._hand
+        lag, lag_s = hand.rest.calls.lag()
+        return RemoteCounts(
+            is_connected=self._is_connected,
+            calls={str(each): n for each, n in hand.rest.calls.outcomes.items()},
+            writes=hand.rest.calls.writes,
+            lag=lag,
+            lag_s=lag_s,
+            drifted=hand.findings.drifted,
+            refused=len(hand.findings.refused),
+            withheld=len(hand.findings.withheld),
+        )
+
     def describe(self) -> dict[str, str]:
         """Return what an operator wants to know of the unit now."""
         hand = self._hand
         profile = hand.unit.profile
         return {
-            "connected": "yes" if profile is not None else "no",
-            "writes_it": "yes" if hand.may_write() else "no, another host does",
+            "connected": "yes" if self._is_connected else "no",
+            "writes_it": "yes" if hand.rest.may_write() else "no, another host does",
             "member": hand.rest.url,
             "rest_version": hand.rest.version or "-",
             "machines": " ".join(profile.machines) if profile is not None else "-",
             "objects": str(len(hand.unit.held)),
-            "writes": str(hand.rest.writes),
-            "drifted": str(hand.drifted),
+            "calls": str(hand.rest.calls.made),
+            "writes": str(hand.rest.calls.writes),
+            "refused": str(len(hand.findings.refused)),
+            "drifted": str(hand.findings.drifted),
             "retired": str(len(hand.retired)),
-            "withheld": str(hand.withheld),
+            "withheld": str(len(hand.findings.withheld)),
         }
+
+    @property
+    def _is_connected(self) -> bool:
+        return self._hand.unit.profile is not None and not self._hand.findings.unavailable
 
     def _early(self, plan: Plan) -> list[Row]:
         """Return the rows that are taken in before the first await; see `Driver.apply`."""

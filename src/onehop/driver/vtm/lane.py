@@ -5,13 +5,14 @@ each write takes what the pool shall be at that moment. Nothing here waits for a
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
 import structlog
 
 from onehop.base.errors import DriverUnavailable
-from onehop.driver.vtm.content import ObjectKey
+from onehop.driver.vtm.content import Kind, ObjectKey
 
 log = structlog.get_logger(__name__)
 
@@ -23,13 +24,21 @@ class Lane:
 
     Args:
         bring: does so, and returns what is refused.
+        took: told how long a pool's endpoints took to be on the unit, in seconds.
+        at_once: how many pools may be written at the same time.
     """
 
     def __init__(
-        self, bring: Callable[[Iterable[ObjectKey]], Awaitable[Mapping[ObjectKey, str]]]
+        self,
+        bring: Callable[[Iterable[ObjectKey]], Awaitable[Mapping[ObjectKey, str]]],
+        took: Callable[[float], None],
+        *,
+        at_once: int,
     ) -> None:
         self._bring = bring
-        self._waiting: set[ObjectKey] = set()
+        self._took = took
+        self._slots = asyncio.Semaphore(at_once)
+        self._waiting: dict[ObjectKey, float] = {}
         self._in_flight: set[ObjectKey] = set()
         self._added = asyncio.Event()
 
@@ -40,7 +49,8 @@ class Lane:
 
     def add(self, keys: Iterable[ObjectKey]) -> None:
         """Write these objects."""
-        self._waiting.update(keys)
+        for key in keys:
+            self._waiting.setdefault(key, time.monotonic())
         self._added.set()
 
     async def run(self) -> None:
@@ -49,20 +59,28 @@ class Lane:
             while True:
                 await self._added.wait()
                 self._added.clear()
-                for key in sorted(self._waiting - self._in_flight):
+                for key in sorted(self._waiting.keys() - self._in_flight):
                     self._in_flight.add(key)
                     group.create_task(self._send(key))
 
     async def _send(self, key: ObjectKey) -> None:
         while key in self._waiting:
-            self._waiting.discard(key)
-            try:
-                refused = await self._bring((key,))
-            except DriverUnavailable as err:
-                log.warning("vtm_endpoints_late", object=str(key), error=str(err))
-                self._waiting.add(key)
+            async with self._slots:
+                since = self._waiting.pop(key)
+                is_written = await self._write(key)
+            if not is_written:
+                self._waiting[key] = since
                 await asyncio.sleep(_AGAIN_S)
-            else:
-                for reason in refused.values():
-                    log.error("vtm_refused", object=str(key), reason=reason)
+            elif key.kind is Kind.POOL:
+                self._took(time.monotonic() - since)
         self._in_flight.discard(key)
+
+    async def _write(self, key: ObjectKey) -> bool:
+        try:
+            refused = await self._bring((key,))
+        except DriverUnavailable as err:
+            log.warning("vtm_endpoints_late", object=str(key), error=str(err))
+            return False
+        for reason in refused.values():
+            log.error("vtm_refused", object=str(key), reason=reason)
+        return True

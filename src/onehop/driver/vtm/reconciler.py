@@ -7,16 +7,18 @@ still, and is written when the unit is there again.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from itertools import groupby
 from typing import Final
 
 import structlog
 
-from onehop.base.errors import DriverUnavailable, RejectedError
+from onehop.base.errors import ConfigError, DriverUnavailable, RejectedError
 from onehop.driver.vtm.abreast import abreast
-from onehop.driver.vtm.content import Kind, ObjectKey
+from onehop.driver.vtm.content import ORDER, Kind, ObjectKey
+from onehop.driver.vtm.findings import Findings
 from onehop.driver.vtm.name import Names
 from onehop.driver.vtm.options import VtmOptions
-from onehop.driver.vtm.rest import IN_FLIGHT, Rest
+from onehop.driver.vtm.rest import NotTheWriter, Rest
 from onehop.driver.vtm.retired import Retired, find_orphans
 from onehop.driver.vtm.unit import Unit
 from onehop.driver.vtm.wanted import Wanted
@@ -28,6 +30,8 @@ _STAND_BY_S: Final = 1.0
 """How soon is it noticed that this process may write, or may no longer."""
 _REST: Final = 10
 """Comparing takes at most one part in so many of the time."""
+_SWEPT_AT_ONCE: Final = 256
+"""After so many deletions a plan gets its turn."""
 
 
 class Reconciler:
@@ -44,21 +48,17 @@ class Reconciler:
         self, options: VtmOptions, names: Names, wanted: Wanted, applying: asyncio.Lock
     ) -> None:
         self.rest = Rest(options)
-        self.unit = Unit(self.rest, names, wanted.objects.get)
+        self.unit = Unit(self.rest, names, wanted.objects.get, replication_s=options.replication_s)
         self.retired = Retired()
-        self.drifted = 0
-        """How many objects were found changed by somebody else."""
-        self.withheld = 0
-        """How many objects of an earlier process are too many to be deleted."""
-        self.may_write: Callable[[], bool] = lambda: True
-        """Whether it is for this process to write; see `SharedDriver`."""
+        self.findings = Findings(wanted.rows_behind)
         self.knows_all = False
         """Set once a whole plan was made: before, what nobody wants may only not be known yet."""
         self._options = options
         self._wanted = wanted
         self._applying = applying
         self._verify_at = 0.0
-        self._stood_by = False
+        self._stands_by = False
+        self._is_new_here = False
         self._poked = asyncio.Event()
 
     async def start(self) -> None:
@@ -75,20 +75,14 @@ class Reconciler:
     async def bring(self, keys: Iterable[ObjectKey]) -> Mapping[ObjectKey, str]:
         """Bring objects to what they shall be; return those that are refused, and why.
 
-        Servers that stop listening come first: a new one may want the socket.
+        Servers that stop listening come first: a new one may want the socket. Where another host
+        writes, nothing is done, and all is compared when this one may.
 
         Raises:
             DriverUnavailable: no member answers.
         """
+        given = frozenset(keys)
         refused: dict[ObjectKey, str] = {}
-        if not self.may_write():
-            self._stood_by = True
-            return refused
-        by_kind: dict[Kind, list[ObjectKey]] = {}
-        leaving: list[ObjectKey] = []
-        for key in sorted(keys):
-            is_leaving = key.kind is Kind.SERVER and key not in self._wanted.objects
-            (leaving if is_leaving else by_kind.setdefault(key.kind, [])).append(key)
 
         async def settle(key: ObjectKey) -> None:
             try:
@@ -99,11 +93,18 @@ class Reconciler:
         async def settle_all() -> None:
             refused.clear()
             await self._ensure()
-            await abreast(leaving, settle, at_once=IN_FLIGHT)
-            for kind in Kind:
-                await abreast(by_kind.get(kind, ()), settle, at_once=IN_FLIGHT)
+            for _, batch in groupby(sorted(given | self.unit.astray, key=self._turn), self._turn):
+                await abreast(batch, settle, self.rest.window)
 
-        await self._at_some_member(settle_all)
+        if not self._is_writer():
+            return {}
+        try:
+            await self._at_some_member(settle_all)
+        except NotTheWriter as err:
+            log.warning("vtm_stands_by", reason=str(err))
+            self._stands_by = True
+            return {}
+        self.findings.settled(tuple(given), refused)
         return refused
 
     def retire(self, keys: Iterable[ObjectKey]) -> None:
@@ -116,6 +117,12 @@ class Reconciler:
                 self.retired.add((key,), due_at=due_at)
         self._poked.set()
 
+    def endpoints_took(self, lag_s: float) -> None:
+        """Count how late a pool's endpoints were, if it was we who wrote them."""
+        if not self._stands_by:
+            self.rest.calls.endpoints_took(lag_s)
+        self.findings.tell()
+
     def compare_soon(self) -> None:
         """Compare everything in a moment: something could not be written."""
         self._verify_at = min(self._verify_at, _now() + _AGAIN_S)
@@ -125,24 +132,18 @@ class Reconciler:
         """Compare, repair and delete when it is time, until cancelled."""
         while True:
             self._poked.clear()
-            if not self.may_write():
-                self._stood_by = True
+            if not self._is_writer():
                 await asyncio.sleep(_STAND_BY_S)
                 continue
-            if self._stood_by:  # others have written up to now
-                self._stood_by, self._verify_at = False, _now()
-            await self._rest_until(
-                min(
-                    self._verify_at,
-                    self.retired.next_at() or self._verify_at,
-                    _now() + _STAND_BY_S,
-                )
-            )
+            next_at = min(self._verify_at, self.retired.next_at() or self._verify_at)
+            await self._rest_until(min(next_at, _now() + _STAND_BY_S))
             try:
                 if _now() >= self._verify_at:
                     await self.verify()
                 async with self._applying:
                     await self._at_some_member(self._sweep)
+            except NotTheWriter:
+                self._stands_by = True
             except DriverUnavailable as err:
                 log.warning("vtm_unavailable", error=str(err), retry_in_s=_AGAIN_S)
                 self._verify_at = _now() + _AGAIN_S
@@ -156,7 +157,7 @@ class Reconciler:
     async def verify(self) -> None:
         """Read all, report what somebody changed, and repair what differs.
 
-        Reading ten thousand objects takes a unit half a minute; no plan waits for it. It is not
+        Reading ten thousand objects takes a unit some seconds; no plan waits for it. It is not
         done all the time: a unit with much to read is read less often.
 
         Raises:
@@ -170,27 +171,24 @@ class Reconciler:
             self._judge_orphans()
         for key, reason in refused.items():
             log.error("vtm_refused", object=str(key), reason=reason)
+        self.findings.tell()
         self._verify_at = max(self._verify_at, _now() + _REST * (_now() - began))
+        if self._is_new_here:  # what the last writer had under way has landed by then
+            self._is_new_here = False
+            self._verify_at = min(self._verify_at, _now() + self._options.timeout_s)
 
     async def _look(self) -> None:
         profile = await self.unit.connect()
         self._wanted.set_machines(self._options.machines or profile.machines)
-        for drift in await self.unit.read_all():
-            self.drifted += 1
-            log.warning(
-                "vtm_drift",
-                object=str(drift.key),
-                fields=drift.fields or "gone",
-                repaired=drift.key in self._wanted.objects,
-            )
+        self.findings.compared(await self.unit.read_all())
 
     def _judge_orphans(self) -> None:
         if not self.knows_all:
             return
         orphans = find_orphans(self.unit.held, self._wanted.objects, self.retired)
-        self.withheld = len(orphans.keys) if orphans.is_withheld else 0
+        self.findings.withheld = orphans.keys if orphans.is_withheld else ()
         if orphans.is_withheld:
-            log.error("vtm_orphans_withheld", objects=self.withheld, first=str(orphans.keys[0]))
+            log.error("vtm_orphans_withheld", objects=len(orphans.keys), first=str(orphans.keys[0]))
             return
         due_at = _now() + self._options.orphan_grace_s
         for key in orphans.keys:
@@ -198,22 +196,44 @@ class Reconciler:
         self.retired.add(orphans.keys, due_at=due_at)
 
     async def _sweep(self) -> None:
-        """Delete what is due; a server that still listens only stops, and is due once more."""
-        await self._ensure()
-        for key in self.retired.due(_now()):
-            if key in self._wanted.objects:
+        """Delete what is due, what points before what is pointed at."""
+        due = self.retired.due(_now())[:_SWEPT_AT_ONCE]
+        if due and self._is_writer():
+            await self._ensure()
+            for _, batch in groupby(due, lambda key: key.kind):
+                await abreast(batch, self._let_go, self.rest.window)
+
+    async def _let_go(self, key: ObjectKey) -> None:
+        """Delete an object; a server that still listens only stops, and is due once more."""
+        if key in self._wanted.objects:
+            self.retired.drop(key)
+            return
+        try:
+            if self.unit.listens(key):
+                await self.unit.settle(key)
+                self.retired.put_off(key, due_at=_now() + self._options.grace_s)
+            else:
+                await self.unit.delete(key)
                 self.retired.drop(key)
-                continue
-            try:
-                if self.unit.listens(key):
-                    await self.unit.settle(key)
-                    self.retired.put_off(key, due_at=_now() + self._options.grace_s)
-                else:
-                    await self.unit.delete(key)
-                    self.retired.drop(key)
-            except RejectedError as err:
-                log.warning("vtm_not_deleted", object=str(key), reason=str(err))
-                self.retired.put_off(key, due_at=_now() + self._options.resync_s)
+        except RejectedError as err:
+            log.warning("vtm_not_deleted", object=str(key), reason=str(err))
+            self.retired.put_off(key, due_at=_now() + self._options.resync_s)
+
+    def _turn(self, key: ObjectKey) -> int:
+        """Return when an object's turn to be written is; those of one turn go side by side."""
+        is_leaving = key.kind is Kind.SERVER and key not in self._wanted.objects
+        return -1 if is_leaving else ORDER[key.kind]
+
+    def _is_writer(self) -> bool:
+        """Tell whether it is for us to write; others may have written until it is."""
+        if not self.rest.may_write():
+            self._stands_by = True
+        elif self._stands_by:
+            self._stands_by, self._is_new_here = False, True
+            self.unit.doubt()
+            self._verify_at = _now()
+            self._poked.set()
+        return not self._stands_by
 
     async def _at_some_member(self, do: Callable[[], Awaitable[None]]) -> None:
         """Do it at the member that is spoken to, or else at each other one.
@@ -221,6 +241,7 @@ class Reconciler:
         Raises:
             DriverUnavailable: at none of them.
         """
+        made = self.rest.calls.made
         for left in reversed(range(len(self._options.urls))):
             url = self.rest.url
             try:
@@ -228,21 +249,29 @@ class Reconciler:
             except DriverUnavailable as err:
                 self._lose(url, err)
                 if not left:
+                    self.findings.unavailable = str(err)
+                    self.findings.tell()
                     raise
             else:
-                return
+                break
+        if self.findings.unavailable and self.rest.calls.made > made:
+            self.findings.unavailable = ""
+            self.findings.tell()
 
     def _lose(self, url: str, err: DriverUnavailable) -> None:
         if self.rest.leave(url):
             log.warning("vtm_other_member", left=url, now=self.rest.url, error=str(err))
-            self.unit.doubt()
+            self.unit.move()
             # What was written last may not have arrived there yet.
             self._verify_at = min(self._verify_at, _now() + self._options.replication_s)
             self._poked.set()
 
     async def _ensure(self) -> None:
-        if self.rest.is_denied:
-            await self.rest.open()  # the password may be another one by now
+        if self.rest.is_outdated:  # the password or the CA may be another one by now
+            try:
+                await self.rest.open()
+            except ConfigError as err:
+                raise DriverUnavailable(str(err)) from err
         if self.unit.profile is None:
             profile = await self.unit.connect()
             self._wanted.set_machines(self._options.machines or profile.machines)

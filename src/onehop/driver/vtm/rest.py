@@ -8,7 +8,8 @@ what was known of the first one need not hold there yet.
 import asyncio
 import base64
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -19,36 +20,47 @@ import msgspec
 import yarl
 
 from onehop import __version__
-from onehop.base.errors import ConfigError, DriverUnavailable
+from onehop.base.errors import ConfigError, DriverUnavailable, OnehopError, RejectedError
+from onehop.driver.vtm.calls import Calls, Outcome
 from onehop.driver.vtm.content import ObjectKey
 from onehop.driver.vtm.fault import fault_of
 from onehop.driver.vtm.options import VtmOptions
+from onehop.driver.vtm.window import MOST, Window
 
-IN_FLIGHT: Final = 8
-"""Calls at once, so that a full read-back does not crowd out the people at the unit's own UI."""
+LANE: Final = 16
+"""Calls at once for endpoints, beside those of a plan and a comparison."""
 
-_CONNECTIONS: Final = 3 * IN_FLIGHT
-"""Room for endpoints beside a plan and a comparison, each with as many calls as it may have."""
+_CONNECTIONS: Final = MOST + LANE
+_DENIED_S: Final = 2.0
+"""For how long a password that was refused is not said again: accounts get locked for less."""
 
 _NOT_THERE: Final = b"resource.not_found"
 _TEXT: Final = "application/octet-stream"
 _JSON: Final = "application/json"
 
 
+class NotTheWriter(OnehopError):  # noqa: N818  like those of base.errors
+    """Another host may write to the unit now, and this one may not; it never leaves the driver."""
+
+
 class Rest:
     """One member at a time."""
 
     def __init__(self, options: VtmOptions) -> None:
-        self.calls = 0
-        """How many were made: reads and writes."""
-        self.writes = 0
+        self.calls = Calls()
+        self.window = Window()
+        """For whoever has many calls to make."""
         self.version = ""
         """Of the REST API, once it is chosen."""
-        self.is_denied = False
-        """Whether the last answer was 401: the unit does not take our name and password."""
+        self.is_outdated = False
+        """Whether the password or the CA should be read again: the unit has others."""
+        self.may_write: Callable[[], bool] = lambda: True
+        """Asked before each write; see `SharedDriver`."""
         self._options = options
         self._member = 0
         self._http: aiohttp.ClientSession | None = None
+        self._login = ""
+        self._denied: dict[str, tuple[str, float]] = {}
 
     @property
     def url(self) -> str:
@@ -67,14 +79,17 @@ class Rest:
         Raises:
             ConfigError: a file cannot be read.
         """
-        await self.close()
         login = f"{self._options.username}:{_password(self._options.password_file)}"
+        trust = _trust(self._options.ca_file)
+        await self.close()
+        self.is_outdated = False
+        self._login = login
         headers = {
-            "Authorization": f"Basic {base64.b64encode(login.encode()).decode()}",  # RFC 7617
+            "Authorization": f"Basic {base64.b64encode(self._login.encode()).decode()}",  # RFC 7617
             "User-Agent": f"onehop/{__version__}",
         }
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=_trust(self._options.ca_file), limit=_CONNECTIONS),
+            connector=aiohttp.TCPConnector(ssl=trust, limit=_CONNECTIONS),
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=None),  # ours is around the whole exchange
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -103,7 +118,7 @@ class Rest:
 
     async def read(self, key: ObjectKey) -> Mapping[str, Any] | str | None:
         """Return an object's properties or text; None where there is none."""
-        body = await self._call("GET", self._path(key), absent_is_none=True)
+        body = await self._timed("GET", key)
         if body is None:
             return None
         if key.kind.holds_text:
@@ -113,19 +128,22 @@ class Rest:
     async def write(
         self, key: ObjectKey, content: Mapping[str, Any] | str
     ) -> Mapping[str, Any] | None:
-        """PUT; return the properties that the unit has now, or None for a text."""
-        self.writes += 1
+        """PUT; return the properties that the unit has now, or None for a text.
+
+        Raises:
+            NotTheWriter: another host writes.
+            DriverUnavailable: or RejectedError; see the module.
+        """
         if isinstance(content, str):
-            await self._call("PUT", self._path(key), data=content.encode(), content_type=_TEXT)
+            await self._timed("PUT", key, data=content.encode(), content_type=_TEXT)
             return None
         data = msgspec.json.encode({"properties": content})
-        body = await self._call("PUT", self._path(key), data=data, content_type=_JSON)
+        body = await self._timed("PUT", key, data=data, content_type=_JSON)
         return _properties(self._decoded("PUT", self._path(key), body or b""))
 
     async def delete(self, key: ObjectKey) -> None:
-        """DELETE; one that is gone already is gone."""
-        self.writes += 1
-        await self._call("DELETE", self._path(key), absent_is_none=True)
+        """DELETE; one that is gone already is gone. It raises as `write` does."""
+        await self._timed("DELETE", key)
 
     async def statistics(self, group: str, row: str) -> Mapping[str, Any]:
         """Return the counters of one row of a group of the statistics."""
@@ -154,6 +172,34 @@ class Rest:
             raise DriverUnavailable(f"{method} {self.url}{path}: JSON, but no object")
         return answer
 
+    async def _timed(
+        self,
+        method: str,
+        key: ObjectKey,
+        *,
+        data: bytes | None = None,
+        content_type: str | None = None,
+    ) -> bytes | None:
+        """Make a call about one object, and let the window learn from it."""
+        if method != "GET":
+            if not self.may_write():
+                raise NotTheWriter(f"{method} {key}: it is for another host to write")
+            self.calls.writes += 1
+        began = time.monotonic()
+        try:
+            body = await self._call(
+                method,
+                self._path(key),
+                data=data,
+                content_type=content_type,
+                absent_is_none=data is None,
+            )
+        except DriverUnavailable:
+            self.window.failed()
+            raise
+        self.window.took(method, time.monotonic() - began)
+        return body
+
     async def _call(
         self,
         method: str,
@@ -163,31 +209,62 @@ class Rest:
         content_type: str | None = None,
         absent_is_none: bool = False,
     ) -> bytes | None:
-        if self._http is None:
-            raise DriverUnavailable(f"{method} {path}: not connected to the unit")
         doing = f"{method} {self.url}{path}"
-        self.calls += 1
         try:
-            async with asyncio.timeout(self._options.timeout_s):
-                async with self._http.request(
-                    method,
-                    yarl.URL(self.url.rstrip("/") + path, encoded=True),
-                    data=data,
-                    headers={"Content-Type": content_type} if content_type else None,
-                    allow_redirects=False,
-                ) as response:
-                    status, body = response.status, await response.read()
+            status, body = await self._exchange(method, path, data, content_type)
         except TimeoutError as err:
+            self.calls.outcomes[Outcome.LATE] += 1
             waited = self._options.timeout_s
             raise DriverUnavailable(f"{doing}: no answer within {waited:g} s") from err
         except (aiohttp.ClientError, OSError, ValueError) as err:
-            raise DriverUnavailable(f"{doing}: {err}") from err
-        self.is_denied = status == HTTPStatus.UNAUTHORIZED
+            self.calls.outcomes[Outcome.UNREACHED] += 1
+            self.is_outdated |= isinstance(err, aiohttp.ClientSSLError)
+            raise DriverUnavailable(f"{doing}: {err or type(err).__name__}") from err
         if status == HTTPStatus.NOT_FOUND and absent_is_none and _NOT_THERE in body:
+            self.calls.outcomes[_done(method)] += 1
             return None
         if status >= HTTPStatus.MULTIPLE_CHOICES:
-            raise fault_of(doing, status, body)
+            fault = fault_of(doing, status, body)
+            self.calls.outcomes[_went_wrong(status, fault)] += 1
+            raise fault
+        self.calls.outcomes[_done(method)] += 1
         return body
+
+    async def _exchange(
+        self, method: str, path: str, data: bytes | None, content_type: str | None
+    ) -> tuple[int, bytes]:
+        http, login, url = self._http, self._login, self.url
+        if http is None:
+            raise DriverUnavailable(f"{method} {path}: not connected to the unit")
+        refused, until = self._denied.get(url, ("", 0.0))
+        if refused == login and time.monotonic() < until:
+            raise DriverUnavailable(f"{url}: 401 a moment ago: another password is needed")
+        async with (
+            asyncio.timeout(self._options.timeout_s),
+            http.request(
+                method,
+                yarl.URL(url.rstrip("/") + path, encoded=True),
+                data=data,
+                headers={"Content-Type": content_type} if content_type else None,
+                allow_redirects=False,
+            ) as response,
+        ):
+            status, body = response.status, await response.read()
+        if status == HTTPStatus.UNAUTHORIZED:
+            self._denied[url] = login, time.monotonic() + _DENIED_S
+            self.is_outdated |= http is self._http
+        return status, body
+
+
+def _done(method: str) -> Outcome:
+    return Outcome.READ if method == "GET" else Outcome.WRITTEN
+
+
+def _went_wrong(status: int, fault: Exception) -> Outcome:
+    if isinstance(fault, RejectedError):
+        return Outcome.REFUSED
+    is_denied = status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+    return Outcome.DENIED if is_denied else Outcome.FAILED
 
 
 def _properties(answer: Mapping[str, Any]) -> Mapping[str, Any]:

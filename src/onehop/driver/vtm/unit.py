@@ -7,6 +7,7 @@ cluster, an object is read again first.
 """
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -21,7 +22,7 @@ from onehop.driver.vtm.compare import differences, fields_of, writable
 from onehop.driver.vtm.content import Content, Kind, ObjectKey
 from onehop.driver.vtm.name import Names
 from onehop.driver.vtm.preflight import Profile, look_at
-from onehop.driver.vtm.rest import IN_FLIGHT, Rest
+from onehop.driver.vtm.rest import Rest
 from onehop.model.certificate import SecretText
 
 log = structlog.get_logger(__name__)
@@ -45,14 +46,24 @@ class Unit:
         rest: the way to it.
         names: tell which objects are ours.
         wanted: what an object shall be at this moment; None for not at all.
+        replication_s: until what is written at one member is surely at the others.
     """
 
     def __init__(
-        self, rest: Rest, names: Names, wanted: Callable[[ObjectKey], Content | None]
+        self,
+        rest: Rest,
+        names: Names,
+        wanted: Callable[[ObjectKey], Content | None],
+        *,
+        replication_s: float = 0.0,
     ) -> None:
         self.held: dict[ObjectKey, Content] = {}
         """As read or answered last."""
         self.profile: Profile | None = None
+        self.astray: set[ObjectKey] = set()
+        """What was written at the last member a moment ago, and may be missing at this one."""
+        self._written_at: dict[ObjectKey, float] = {}
+        self._replication_s = replication_s
         self._rest = rest
         self._names = names
         self._wanted = wanted
@@ -70,9 +81,17 @@ class Unit:
         return self.profile
 
     def doubt(self) -> None:
-        """Read every object again before it is written: this is another member."""
-        self.profile = None
+        """Read every object again before it is written: somebody else may have written it."""
         self._uncertain |= self.held.keys()
+
+    def move(self) -> None:
+        """Doubt everything: this is another member, and its copy may lag."""
+        self.doubt()
+        self.profile = None
+        since = time.monotonic() - self._replication_s
+        self.astray |= {key for key, at in self._written_at.items() if at > since}
+        self._uncertain |= self.astray
+        self._written_at.clear()
 
     async def read_all(self) -> tuple[Drift, ...]:
         """Read all objects of ours; return which have been changed by somebody else.
@@ -88,7 +107,7 @@ class Unit:
                 listed |= {ObjectKey(kind, n) for n in names if n.startswith(self._names.prefix)}
         except RejectedError as err:
             raise DriverUnavailable(f"reading what is there: {err}") from err
-        await abreast(sorted(listed | self.held.keys()), self._read, at_once=IN_FLIGHT)
+        await abreast(sorted(listed | self.held.keys()), self._read, self._rest.window)
         return tuple(self._drifted(before))
 
     async def settle(self, key: ObjectKey) -> None:
@@ -99,9 +118,11 @@ class Unit:
         Raises:
             RejectedError: the unit refuses it, or it is not ours.
             DriverUnavailable: the unit does not answer.
+            NotTheWriter: another host writes.
         """
         async with self._locks[key]:
             await self._make_sure(key)
+            self.astray.discard(key)
             difference = self._difference(key)
             if difference is None:
                 return
@@ -122,6 +143,7 @@ class Unit:
         Raises:
             RejectedError: it is in use, or not ours.
             DriverUnavailable: the unit does not answer.
+            NotTheWriter: another host writes.
         """
         async with self._locks[key]:
             await self._make_sure(key)
@@ -167,6 +189,7 @@ class Unit:
         else:
             answer = await self._rest.write(key, writable(difference))
             self.held[key] = answer or _merged(self.held.get(key), difference)
+        self._written_at[key] = time.monotonic()
         self._uncertain.discard(key)
 
     async def _make_sure(self, key: ObjectKey) -> None:
