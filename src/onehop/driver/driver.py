@@ -2,33 +2,16 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from onehop.driver.capability import Capability
 from onehop.model.address import IpAddr
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import PoolId
 from onehop.model.model import Model, RowKey
 from onehop.plan import Plan
-
-
-class Capability(StrEnum):
-    """What a data plane may be unable to do.
-
-    It refuses the rows that ask for it, and each refusal becomes a Problem at the row's owners.
-    """
-
-    UDP = "udp"
-    HTTP_PERSISTENCE_HEADER = "persistence-header"
-    RATE_LIMIT = "rate-limit"
-    BODY_LIMIT = "body-limit"
-    PROXY_PROTOCOL_OUT = "proxy-protocol-out"
-    TRANSPARENT = "transparent"
-    TLS_PASSTHROUGH = "tls-passthrough"
-    TLS_ALPN_CHALLENGE = "tls-alpn-challenge"
-    HTTP3 = "http3"
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from msgspec import structs
 
 from onehop.driver.envoy.health import (
     PLAIN_CHECK,
+    is_unasked,
     render_health_check,
     render_outlier_detection,
     render_silence,
@@ -80,7 +81,7 @@ def render_cluster(pool: Pool) -> Any:
     if pool.protocol is not BackendProtocol.UDP:
         noticed = {"outlier_detection": render_outlier_detection(), **render_silence(pool)}
         cluster.MergeFrom(Cluster(**noticed))
-    if pool.health_check is not None:
+    if pool.health_check is not None and not is_unasked(pool, pool.health_check):
         check = render_health_check(pool, pool.health_check)
         cluster.health_checks.add(**check)
     _set_transport(cluster, pool)

@@ -28,7 +28,9 @@ from onehop.driver.envoy.resource import ResourceKey, ResourceType
 from onehop.driver.envoy.server import XdsServer
 from onehop.driver.envoy.session import Session
 from onehop.driver.envoy.support import SHORTCOMINGS
+from onehop.driver.envoy.support import SHORTCOMINGS
 from onehop.driver.envoy.translator import Translator
+from onehop.driver.shortfall import served_without
 from onehop.driver.shortfall import served_without
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import PoolId, RouterId
@@ -114,8 +116,9 @@ class EnvoyDriver:
             log.warning("envoy_refused", row=refusal.key, reason=refusal.reason)
         kept = {refusal.key for refusal in refused}
         taken = (row for stage in plan.stages for row in stage.put if key_of(row) not in kept)
-        refused += tuple(served_without(taken, SHORTCOMINGS))
-        return Receipt(refused=tuple(sorted(refused, key=_by_key)), duration_s=time.monotonic() - started)
+        partial = served_without(taken, SHORTCOMINGS)
+        ordered = tuple(sorted((*refused, *partial), key=lambda refusal: refusal.key))
+        return Receipt(refused=ordered, duration_s=time.monotonic() - started)
 
     def set_endpoints(self, members: PoolEndpoints) -> None:
         """Send a pool's endpoints now; they overtake everything that waits to be sent."""

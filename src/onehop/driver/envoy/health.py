@@ -87,6 +87,14 @@ def render_health_check(pool: Pool, check: HealthCheck) -> dict[str, Any]:
     return rendered
 
 
+def is_unasked(pool: Pool, check: HealthCheck) -> bool:
+    """Tell whether the check cannot be made: nobody knows by asking whether a UDP port is served.
+
+    Envoy would try to connect to a TCP port of that number, and find everybody ill.
+    """
+    return pool.protocol is BackendProtocol.UDP and check.port is None
+
+
 def _asks_in_http2(pool: Pool, check: HealthCheck) -> bool:
     return check.port is None and pool.protocol in {BackendProtocol.H2, BackendProtocol.GRPC}
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Final, assert_never
@@ -11,13 +11,15 @@ from typing import Final, assert_never
 import structlog
 
 from onehop.base.errors import ConfigError, DriverUnavailable, TransientError
-from onehop.driver.driver import Capability, EndpointCount, Receipt, Refusal
+from onehop.driver.capability import Capability, capabilities_of
+from onehop.driver.driver import EndpointCount, Receipt, Refusal
 from onehop.driver.nftables.element import Elements, Entrance, version_of
-from onehop.driver.nftables.fit import misfit
+from onehop.driver.nftables.fit import lacks, misfit
 from onehop.driver.nftables.health import HealthChecks
 from onehop.driver.nftables.netlink import Refused
 from onehop.driver.nftables.nft import hindrance
 from onehop.driver.nftables.rows import Rows
+from onehop.driver.nftables.support import SHORTCOMINGS
 from onehop.driver.nftables.table import KernelTable
 from onehop.driver.nftables.wanted import Served, entrance_at, member_place, serve
 from onehop.model.address import IpAddr
@@ -48,7 +50,7 @@ class NftablesDriver:
     """
 
     name: str = "nftables"
-    capabilities: frozenset[Capability] = frozenset((Capability.UDP, Capability.TRANSPARENT))
+    capabilities: frozenset[Capability] = capabilities_of(SHORTCOMINGS)
 
     def __init__(self, *, leftover_grace_s: float = LEFTOVER_GRACE_S) -> None:
         self._leftover_grace_s = leftover_grace_s
@@ -174,6 +176,7 @@ class NftablesDriver:
                     why = self.misfit(row, self._rows.pool_of(row))
                     if why is None:
                         self._rows.put(row)
+                        refused += self._in_part(row)
                     else:
                         refused.append(Refusal(key_of(row), why))
                 case Certificate() | ServerName() | VirtualHost():
@@ -181,6 +184,12 @@ class NftablesDriver:
                 case _:
                     assert_never(row)
         return refused
+
+    def _in_part(self, listener: Listener) -> Iterator[Refusal]:
+        pool = self._rows.pool_of(listener)
+        words = lacks(listener, pool) if pool is not None else ""
+        if words:
+            yield Refusal(key_of(listener), words, is_partial=True)
 
     def _on_health(self, pool: PoolId) -> None:
         self._rows.touch(pool)

@@ -18,6 +18,7 @@ from onehop.driver.vtm.options import VtmOptions
 from onehop.driver.vtm.reconciler import Reconciler
 from onehop.driver.vtm.support import SHORTCOMINGS
 from onehop.driver.vtm.rest import LANE
+from onehop.driver.vtm.support import SHORTCOMINGS
 from onehop.driver.vtm.wanted import Wanted
 from onehop.driver.vtm.work import Work
 from onehop.model.endpoint import Endpoint, PoolEndpoints

@@ -11,6 +11,7 @@ from typing import Final, assert_never
 
 import msgspec
 
+from onehop.driver.asks import USUAL_COOKIE
 from onehop.model.certificate import Certificate, ServerName, is_challenge
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener, TlsPolicy, Vip
@@ -21,6 +22,7 @@ from onehop.model.pool import (
     CookiePersistence,
     HeaderPersistence,
     Pool,
+    SourceIpPersistence,
 )
 from onehop.model.route import Forward, HeaderEdit, Redirect, Respond, Retry, Route, VirtualHost
 
@@ -28,8 +30,7 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _COOKIE_UNSAFE: Final = re.compile(r"[\x00-\x20\x7f;,]")
 
-USUAL_COOKIE: Final = "onehop"
-"""What the cookie of a pool is called where nobody named it."""
+_IDLE_S: Final = Forward(pools=()).idle_timeout_s
 
 
 class Fit(msgspec.Struct, frozen=True):
@@ -57,6 +58,8 @@ def fit(row: Row, *, has_tls13: bool = True) -> Fit:
             return Fit(None, "vTM shows no certificate by ALPN: TLS-ALPN-01 needs another solver")
         case Certificate(chain_pem=chain) if not chain.strip():
             return Fit(None, "the chain is empty")
+        case Certificate(ocsp=ocsp) if ocsp is not None:
+            return _without(row, ["its CA's OCSP answer: the unit can staple by itself"])
         case Certificate() | ServerName() | Vip() | PoolEndpoints():
             return Fit(row)
         case _:
@@ -72,6 +75,14 @@ def _pool(pool: Pool) -> Fit:
     if check is not None and check.port is not None and not check.spares_pods:
         lacks.append(f"the health check on port {check.port}: vTM checks a node on its own port")
         pool = msgspec.structs.replace(pool, health_check=None)
+    if check is not None and pool.protocol is BackendProtocol.UDP and check.port is None:
+        lacks.append("the health check: nobody can tell whether a UDP port is served")
+        pool = msgspec.structs.replace(pool, health_check=None)
+    elif check is not None and check.healthy_threshold > 1:
+        lacks.append("the number of good checks: to vTM, one is enough")
+    is_timed = isinstance(pool.persistence, SourceIpPersistence)
+    if is_timed and pool.persistence != SourceIpPersistence():
+        lacks.append("the timeout of persistence: it is set on the unit, for all pools")
     if isinstance(pool.persistence, CookiePersistence) and pool.persistence.name != USUAL_COOKIE:
         lacks.append("the name of the session cookie: vTM names its cookie itself")
         usual = msgspec.structs.replace(pool.persistence, name=USUAL_COOKIE)
@@ -172,7 +183,12 @@ def _edit_faults(edit: HeaderEdit) -> Iterator[str]:
 
 def _route(route: Route) -> tuple[Route, list[str]]:
     lacks: list[str] = []
+    limit = route.guard.rate_limit
+    if limit is not None and limit.burst:
+        lacks.append("the burst of a rate limit: rate classes know none")
     if isinstance(route.action, Forward):
+        if route.action.idle_timeout_s != _IDLE_S:
+            lacks.append("a route's own idle timeout: the longest of a listener counts")
         plain = msgspec.structs.replace(route.action, timeout_s=None, retry=Retry())
         if route.action.timeout_s is not None:
             lacks.append("the timeout of a route: vTM has one for each pool, of silence")

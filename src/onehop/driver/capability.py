@@ -1,0 +1,189 @@
+"""What a Model can ask for and some data plane may be unable to do; and how far each one can.
+
+Every driver declares its shortcomings beside its code (`support.py`). From these declarations come
+the refusals' wording, the advice in Problems, and the table in the guide; one suite holds every
+driver to them (`tests/contract/test_driver_capabilities.py`).
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+
+class Capability(StrEnum):
+    """A feature, by a greppable name; `FEATURES` has the words for users."""
+
+    # Connections
+    UDP = "udp"
+    SOURCE_RANGES = "source-ranges"
+    CONNECTION_LIMIT = "connection-limit"
+    STREAM_IDLE_TIMEOUT = "stream-idle-timeout"
+    PROXY_PROTOCOL_IN = "proxy-protocol-in"
+    PROXY_PROTOCOL_OUT = "proxy-protocol-out"
+    TRANSPARENT = "transparent"
+    # TLS
+    TLS = "tls"
+    TLS_MODERN = "tls-modern"
+    CLIENT_CERTIFICATES = "client-certificates"
+    OPTIONAL_CLIENT_CERTIFICATES = "optional-client-certificates"
+    TLS_PASSTHROUGH = "tls-passthrough"
+    TLS_ALPN_CHALLENGE = "tls-alpn-challenge"
+    OCSP_STAPLE = "ocsp-staple"
+    HTTP3 = "http3"
+    # Requests
+    HTTP = "http"
+    WEBSOCKET = "websocket"
+    WILDCARD_HOSTS = "wildcard-hosts"
+    TRUSTED_PROXIES = "trusted-proxies"
+    REDIRECT = "redirect"
+    REWRITE_PREFIX = "rewrite-prefix"
+    REQUEST_HEADERS = "request-headers"
+    RESPONSE_HEADERS = "response-headers"
+    WEIGHTED_POOLS = "weighted-pools"
+    CLIENT_NETWORKS = "client-networks"
+    RATE_LIMIT = "rate-limit"
+    RATE_LIMIT_BURST = "rate-limit-burst"
+    BODY_LIMIT = "body-limit"
+    REQUEST_TIMEOUT = "request-timeout"
+    IDLE_TIMEOUT = "idle-timeout"
+    RETRIES = "retries"
+    RETRY_CODES = "retry-codes"
+    RETRY_TIMEOUT = "retry-timeout"
+    HTTP_ROUTES = "http-routes"
+    # Endpoints
+    WEIGHTED_ENDPOINTS = "weighted-endpoints"
+    DRAINING = "draining"
+    ROUND_ROBIN = "round-robin"
+    HASH = "hash"
+    COOKIE_PERSISTENCE = "persistence-cookie"
+    COOKIE_NAME = "persistence-cookie-name"
+    HTTP_PERSISTENCE_HEADER = "persistence-header"
+    SOURCE_PERSISTENCE = "persistence-source"
+    SOURCE_PERSISTENCE_TIMEOUT = "persistence-source-timeout"
+    HEALTH_CHECK_TCP = "health-check-tcp"
+    HEALTH_CHECK_HTTP = "health-check-http"
+    HEALTH_CHECK_PORT = "health-check-port"
+    HEALTH_CHECK_UDP = "health-check-udp"
+    HEALTH_CHECK_RECOVERY = "health-check-recovery"
+    CONNECT_TIMEOUT = "connect-timeout"
+    POOL_CONNECTION_LIMIT = "pool-connection-limit"
+    HTTP2_BACKENDS = "http2-backends"
+    BACKEND_TLS = "backend-tls"
+    BACKEND_TLS_CA = "backend-tls-ca"
+    BACKEND_TLS_NAME = "backend-tls-name"
+
+
+FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
+    "Connections": {
+        Capability.UDP: "UDP",
+        Capability.SOURCE_RANGES: "client networks that may connect",
+        Capability.CONNECTION_LIMIT: "a limit of connections to a Service's port",
+        Capability.STREAM_IDLE_TIMEOUT: "idle timeout of TCP connections and UDP flows",
+        Capability.PROXY_PROTOCOL_IN: "PROXY header from clients, v1 and v2",
+        Capability.PROXY_PROTOCOL_OUT: "PROXY header to endpoints, v1 and v2",
+        Capability.TRANSPARENT: "endpoints see the client's own address",
+    },
+    "TLS": {
+        Capability.TLS: "certificates by server name",
+        Capability.TLS_MODERN: "policy `modern`: TLS 1.3 alone",
+        Capability.CLIENT_CERTIFICATES: "clients' certificates, required",
+        Capability.OPTIONAL_CLIENT_CERTIFICATES: "clients' certificates, optional",
+        Capability.TLS_PASSTHROUGH: "passthrough by server name",
+        Capability.TLS_ALPN_CHALLENGE: "challenges by TLS-ALPN-01",
+        Capability.OCSP_STAPLE: "OCSP answers stapled",
+        Capability.HTTP3: "HTTP/3",
+    },
+    "Requests": {
+        Capability.HTTP: "HTTP/1.1 and HTTP/2: hosts, exact paths, prefixes",
+        Capability.WEBSOCKET: "WebSocket",
+        Capability.WILDCARD_HOSTS: "wildcard hosts",
+        Capability.TRUSTED_PROXIES: "X-Forwarded-For of trusted proxies",
+        Capability.REDIRECT: "redirects, to HTTPS and to other ports",
+        Capability.REWRITE_PREFIX: "rewriting the matched path",
+        Capability.REQUEST_HEADERS: "editing headers of requests",
+        Capability.RESPONSE_HEADERS: "editing headers of answers, HSTS",
+        Capability.WEIGHTED_POOLS: "several backends by weight",
+        Capability.CLIENT_NETWORKS: "client networks, allowed and denied",
+        Capability.RATE_LIMIT: "rate limit by client",
+        Capability.RATE_LIMIT_BURST: "burst of a rate limit",
+        Capability.BODY_LIMIT: "body limit",
+        Capability.REQUEST_TIMEOUT: "timeout of an answer",
+        Capability.IDLE_TIMEOUT: "idle timeout of a route",
+        Capability.RETRIES: "number of retries",
+        Capability.RETRY_CODES: "retries after status codes",
+        Capability.RETRY_TIMEOUT: "timeout of one attempt",
+        Capability.HTTP_ROUTES: "of HTTPRoutes: methods, headers, queries, copies, other hosts",
+    },
+    "Endpoints": {
+        Capability.WEIGHTED_ENDPOINTS: "weights",
+        Capability.DRAINING: "draining: no new work",
+        Capability.ROUND_ROBIN: "balancing `round-robin`",
+        Capability.HASH: "balancing `hash`, by the client's address",
+        Capability.COOKIE_PERSISTENCE: "persistence by cookie",
+        Capability.COOKIE_NAME: "a name for that cookie",
+        Capability.HTTP_PERSISTENCE_HEADER: "persistence by header",
+        Capability.SOURCE_PERSISTENCE: "persistence by the client's address",
+        Capability.SOURCE_PERSISTENCE_TIMEOUT: "its timeout",
+        Capability.HEALTH_CHECK_TCP: "health check by connecting",
+        Capability.HEALTH_CHECK_HTTP: "health check by HTTP",
+        Capability.HEALTH_CHECK_PORT: "health check on another port",
+        Capability.HEALTH_CHECK_UDP: "health check of a UDP port itself",
+        Capability.HEALTH_CHECK_RECOVERY: "several good checks until healthy again",
+        Capability.CONNECT_TIMEOUT: "connect timeout",
+        Capability.POOL_CONNECTION_LIMIT: "a limit of connections to an Ingress's endpoints",
+        Capability.HTTP2_BACKENDS: "HTTP/2 and gRPC to endpoints",
+        Capability.BACKEND_TLS: "TLS to endpoints",
+        Capability.BACKEND_TLS_CA: "their certificates verified by a CA",
+        Capability.BACKEND_TLS_NAME: "their name sent (SNI) and verified",
+    },
+}
+"""In the words of the guide, by chapter; every capability once."""
+
+
+class Extent(StrEnum):
+    """How far a data plane can do something."""
+
+    PARTLY = "partly"
+    """What is asked for works, but for what the words say."""
+    NO = "no"
+    """A row that asks for it is refused, or served without it and the Receipt says so."""
+
+
+class Support(msgspec.Struct, frozen=True):
+    """How far a data plane can do something that it cannot do in full.
+
+    Attributes:
+        words: one sentence for users, without a full stop: what is missing or different.
+    """
+
+    extent: Extent
+    words: str
+
+
+Shortcomings = Mapping[Capability, Support]
+"""What a data plane cannot do, or not in full; whatever is not in it, it can."""
+
+
+UDP_UNKNOWN: Final = (
+    "nobody can tell by asking whether a UDP port is served: have a TCP port checked"
+    " (`onehop.dev/health-check-port`)"
+)
+"""Why no data plane checks it; the same words for all."""
+
+
+def partly(words: str) -> Support:
+    """Return that something works, but for what the words say."""
+    return Support(Extent.PARTLY, words)
+
+
+def no(words: str) -> Support:
+    """Return that something cannot be done, and why."""
+    return Support(Extent.NO, words)
+
+
+def capabilities_of(shortcomings: Shortcomings) -> frozenset[Capability]:
+    """Return what a data plane can do, at least in part."""
+    lacks = {each for each, support in shortcomings.items() if support.extent is Extent.NO}
+    return frozenset(Capability) - lacks

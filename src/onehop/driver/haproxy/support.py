@@ -1,0 +1,38 @@
+"""What HAProxy cannot do, or not in full, of what a Model can ask for."""
+
+from typing import Final
+
+from onehop.driver.capability import UDP_UNKNOWN, Capability, Shortcomings, no, partly
+
+_SILENCE: Final = (
+    "counts the longest silence before and within an answer: one that trickles goes on"
+)
+
+SHORTCOMINGS: Final[Shortcomings] = {
+    Capability.UDP: no("HAProxy does not pass on UDP"),
+    Capability.OCSP_STAPLE: no(
+        "HAProxy is not given the CA's OCSP answer: the certificate is shown without"
+    ),
+    Capability.HTTP3: no("HAProxy serves no HTTP/3 here"),
+    Capability.WILDCARD_HOSTS: partly("up to ten labels behind the `*`"),
+    Capability.BODY_LIMIT: partly("a body whose length is not said is answered 411"),
+    Capability.REQUEST_TIMEOUT: partly(_SILENCE),
+    Capability.RETRY_TIMEOUT: partly(_SILENCE),
+    Capability.RETRIES: partly(
+        "a matter of the pool: of several routes to it, the largest number counts"
+    ),
+    Capability.RETRY_CODES: partly("401, 403, 404, 408, 425 and 500 to 504"),
+    Capability.SOURCE_PERSISTENCE: partly(
+        "HAProxy hashes the client's address: a new endpoint moves some clients"
+    ),
+    Capability.SOURCE_PERSISTENCE_TIMEOUT: no(
+        "HAProxy hashes the client's address and remembers nobody, so there is nothing to forget:"
+        " clients stay for as long as the endpoints do"
+    ),
+    Capability.HTTP_ROUTES: no(
+        "matching and editing beyond hosts, paths and headers is not done by this driver"
+    ),
+    Capability.HEALTH_CHECK_UDP: no(UDP_UNKNOWN),
+    Capability.HEALTH_CHECK_TCP: partly("a new endpoint gets requests until its first check"),
+    Capability.HEALTH_CHECK_HTTP: partly("a new endpoint gets requests until its first check"),
+}
