@@ -28,9 +28,7 @@ from onehop.driver.envoy.resource import ResourceKey, ResourceType
 from onehop.driver.envoy.server import XdsServer
 from onehop.driver.envoy.session import Session
 from onehop.driver.envoy.support import SHORTCOMINGS
-from onehop.driver.envoy.support import SHORTCOMINGS
 from onehop.driver.envoy.translator import Translator
-from onehop.driver.shortfall import served_without
 from onehop.driver.shortfall import served_without
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import PoolId, RouterId

@@ -33,9 +33,7 @@ from onehop.driver.haproxy.render import Rendered, Renderer
 from onehop.driver.haproxy.runtime import Runtime
 from onehop.driver.haproxy.socketprobe import why_not_bound
 from onehop.driver.haproxy.support import SHORTCOMINGS
-from onehop.driver.haproxy.support import SHORTCOMINGS
 from onehop.driver.haproxy.worker import Worker
-from onehop.driver.shortfall import served_without
 from onehop.driver.shortfall import served_without
 from onehop.model.address import IpAddr
 from onehop.model.endpoint import PoolEndpoints

@@ -16,7 +16,6 @@ from onehop.driver.vtm.lane import Lane
 from onehop.driver.vtm.name import Names
 from onehop.driver.vtm.options import VtmOptions
 from onehop.driver.vtm.reconciler import Reconciler
-from onehop.driver.vtm.support import SHORTCOMINGS
 from onehop.driver.vtm.rest import LANE
 from onehop.driver.vtm.support import SHORTCOMINGS
 from onehop.driver.vtm.wanted import Wanted
