@@ -15,11 +15,12 @@ from typing import Final, Self
 MOST: Final = 32
 LEAST: Final = 2
 _FIRST: Final = 8
-_SLOW: Final = 2.0
-"""A call that takes so many times what the quickest took waits for others."""
-_SLACK_S: Final = 0.005
-"""What a call may take longer for reasons of our own."""
-_SHRINK: Final = 0.9
+_SLOW: Final = 3.0
+"""Calls that take so many times what the quickest took wait for each other."""
+_NEWEST: Final = 0.1
+"""The share of the newest call in the average: one that was slow for a reason of its own, or of
+ours, does not count for much."""
+_SHRINK: Final = 0.8
 
 
 class Window:
@@ -30,6 +31,7 @@ class Window:
         self._inside = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._quickest_s: dict[str, float] = {}
+        self._average_s: dict[str, float] = {}
         self._calm = 0
 
     async def __aenter__(self) -> Self:
@@ -59,24 +61,27 @@ class Window:
     def took(self, method: str, duration_s: float) -> None:
         """Learn from a call that was answered; reading and writing are told apart."""
         quickest_s = min(duration_s, self._quickest_s.get(method, duration_s))
-        self._quickest_s[method] = quickest_s
+        average_s = self._average_s.get(method, duration_s)
+        average_s += _NEWEST * (duration_s - average_s)
+        self._quickest_s[method], self._average_s[method] = quickest_s, average_s
         self._calm = max(0, self._calm - 1)
-        if duration_s <= _SLOW * quickest_s + _SLACK_S:
+        if average_s <= _SLOW * quickest_s:
             if self._waiting:
                 self.size = min(float(MOST), self.size + 1 / self.size)
                 self._let_in()
-        elif self.size > LEAST:
-            if not self._calm:  # the calls under way were begun before the last step
-                self.size = max(float(LEAST), self.size * _SHRINK)
-                self._calm = int(self.size)
-        else:  # it is not we who make it slow
-            self._quickest_s[method] = duration_s / _SLOW
+        elif self.size <= LEAST:  # it is not we who make it slow
+            self._quickest_s[method] = average_s / _SLOW
+        elif not self._calm:  # the calls under way were begun before the last step
+            self._step_down(_SHRINK)
 
     def failed(self) -> None:
         """Learn from a call that was not answered, or with haste or a fault of the unit's own."""
         if not self._calm:
-            self.size = max(float(LEAST), self.size / 2)
-            self._calm = int(self.size)
+            self._step_down(0.5)
+
+    def _step_down(self, share: float) -> None:
+        self.size = max(float(LEAST), self.size * share)
+        self._calm = int(self.size)
 
     def _let_in(self) -> None:
         while self._waiting and self._inside < int(self.size):

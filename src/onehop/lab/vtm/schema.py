@@ -37,7 +37,8 @@ def schema() -> Mapping[str, Any]:
     return loaded
 
 
-def fields_at(collection: str, version: str) -> dict[str, dict[str, Field]]:
+@functools.cache
+def fields_at(collection: str, version: str) -> Mapping[str, Mapping[str, Field]]:
     """Return the fields that a version shows, by section; `expert` ones stay hidden."""
     sections: Mapping[str, Mapping[str, Field]] = schema()[collection].get("sections", {})
     return {

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
+import msgspec
 from aiohttp import web
 
 from onehop.lab.vtm.behaviour import Fault
@@ -233,7 +234,9 @@ def _children(path: str, names: Any, **further: Any) -> web.Response:
 
 
 def _json(status: HTTPStatus, body: Any) -> web.Response:
-    return web.json_response(body, status=status)
+    return web.Response(
+        status=status, body=msgspec.json.encode(body), content_type="application/json"
+    )
 
 
 def _said(status: HTTPStatus, error_id: str, text: str) -> web.Response:
