@@ -1,0 +1,383 @@
+"""A data plane that another one can take the place of while it serves.
+
+The new one is started beside the old one, is given every row, and takes over new connections when
+it listens everywhere (`handover`). What is connected to the old one goes on there, for a while.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+import structlog
+
+from onehop.base.errors import ConfigError, DriverUnavailable, OnehopError, RejectedError
+from onehop.driver.capability import Capability
+from onehop.driver.driver import EndpointCount, Receipt, Refusal, Reloads
+from onehop.driver.moving.handover import Handover
+from onehop.driver.moving.movable import Movable
+from onehop.driver.moving.sockets import Place
+from onehop.model.endpoint import PoolEndpoints
+from onehop.model.ident import PoolId
+from onehop.model.listener import Listener
+from onehop.model.model import Change, Model, Row, RowKey, Table, key_of
+from onehop.plan import Plan, Stage, make_plan
+
+DRAIN_S: Final = 60.0
+"""How long connections to the old data plane may go on."""
+
+_LISTEN_S: Final = 20.0
+_CLOSE_S: Final = 5.0
+_LOOK_EVERY_S: Final = 0.05
+
+log = structlog.get_logger(__name__)
+
+
+class Phase(StrEnum):
+    """How far a move has come."""
+
+    STARTING = "starting"
+    """The new data plane comes up."""
+    LOADING = "loading"
+    """It is given all rows."""
+    TURNING = "turning"
+    """It takes new connections; the old one those whose handshake it has begun."""
+
+
+class MoveRefused(RejectedError):  # noqa: N818  named like the condition an operator reads
+    """The new data plane would not serve all that the old one does, and was stopped again."""
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """What came of a move.
+
+    Attributes:
+        rows: everything that the new data plane was given.
+        receipt: what it refused of them.
+        left: connections that waited at the old one when it had to close: they were lost.
+    """
+
+    rows: tuple[Row, ...]
+    receipt: Receipt
+    left: int = 0
+
+
+class _Stay:
+    """One data plane, held open by a task of its own, for each comes and goes by itself."""
+
+    def __init__(self, driver: Movable) -> None:
+        self.driver = driver
+        self.gone = asyncio.Event()
+        self._up: asyncio.Future[OnehopError | None] | None = None
+        self._leaving = asyncio.Event()
+
+    async def run(self) -> None:
+        up = self._started()
+        try:
+            async with self.driver.running():
+                up.set_result(None)
+                await self._leaving.wait()
+        except (DriverUnavailable, ConfigError) as err:
+            if up.done():
+                raise
+            up.set_result(err)
+        finally:
+            self.gone.set()
+
+    async def wait_up(self) -> OnehopError | None:
+        """Return why it does not come up, or None when it has."""
+        return await asyncio.shield(self._started())
+
+    def leave(self) -> None:
+        self._leaving.set()
+
+    def _started(self) -> asyncio.Future[OnehopError | None]:
+        if self._up is None:
+            self._up = asyncio.get_running_loop().create_future()
+        return self._up
+
+
+class MovingDriver:
+    """One data plane at a time, and two while one takes over from the other.
+
+    Args:
+        first: what serves at the beginning.
+        drain_s: see `DRAIN_S`.
+    """
+
+    def __init__(self, first: Movable, *, drain_s: float = DRAIN_S) -> None:
+        self._serving = _Stay(first)
+        self._drain_s = drain_s
+        self._others: list[_Stay] = []
+        """Those that come, and those that go."""
+        self._rows: dict[RowKey, Row] = {}
+        self._refused: dict[RowKey, Refusal] = {}
+        self._overtaking: dict[PoolId, PoolEndpoints] = {}
+        """What has been sent since the newest plan was given to us."""
+        self._is_leaving = False
+        self._lock = asyncio.Lock()
+        self._moving = asyncio.Lock()
+        self._group: asyncio.TaskGroup | None = None
+        self._phase: Phase | None = None
+        self._target = ""
+
+    # The Driver protocol
+
+    @property
+    def name(self) -> str:
+        """Of what serves now."""
+        return self._serving.driver.name
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Of what serves now."""
+        return self._serving.driver.capabilities
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Start the first; leaving stops whatever runs then.
+
+        Raises:
+            DriverUnavailable: it does not come up.
+            ConfigError: it cannot.
+        """
+        failure: OnehopError | None
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            group.create_task(self._serving.run())
+            failure = await self._serving.wait_up()
+            try:
+                if failure is None:
+                    yield
+            finally:
+                for stay in self._stays():
+                    stay.leave()
+        if failure is not None:
+            raise failure  # out here, because a TaskGroup would wrap it
+
+    async def read_back(self) -> Model:
+        """Return what serves now has."""
+        return await self._serving.driver.read_back()
+
+    async def apply(self, plan: Plan) -> Receipt:
+        """Make the plan at what serves; one that comes while that changes waits for it."""
+        self._overtaking = {}
+        async with self._lock:
+            plan = _renewed(plan, self._overtaking)
+            self._take(plan)
+            receipt = await self._serving.driver.apply(plan)
+            self._refused |= {refusal.key: refusal for refusal in receipt.refused}
+        return receipt
+
+    def set_endpoints(self, members: PoolEndpoints) -> None:
+        """Send a pool's endpoints to all that run."""
+        self._overtaking[members.pool] = members
+        if RowKey(Table.POOL, members.pool) in self._rows:
+            self._rows[key_of(members)] = members
+        for stay in self._stays():
+            stay.driver.set_endpoints(members)
+
+    async def send_away(self, *, is_leaving: bool) -> None:
+        """Ask the clients of what serves; those of what goes have been asked."""
+        self._is_leaving = is_leaving
+        await self._serving.driver.send_away(is_leaving=is_leaving)
+
+    async def count(self, pools: Iterable[PoolId]) -> Mapping[PoolId, tuple[EndpointCount, ...]]:
+        """Return what the one that serves has counted."""
+        return await self._serving.driver.count(pools)
+
+    def describe(self) -> dict[str, str]:
+        """Return what the one that serves says of itself."""
+        return self._serving.driver.describe()
+
+    @property
+    def others(self) -> tuple[Movable, ...]:
+        """Those that run beside the one that serves: one that comes, and those that go."""
+        return tuple(stay.driver for stay in self._others)
+
+    @property
+    def move_under_way(self) -> str:
+        """Which move is under way, and how far it is; empty if none is."""
+        return "" if self._phase is None else f"to {self._target}: {self._phase}"
+
+    @property
+    def reload_reasons(self) -> Mapping[str, int]:
+        """What the one that serves says."""
+        driver = self._serving.driver
+        return driver.reload_reasons if isinstance(driver, Reloads) else {}
+
+    # The move
+
+    async def move(self, to: Movable, *, force: bool = False) -> Moved:
+        """Have another data plane, which does not run yet, take over; one move at a time.
+
+        Returns when the old one listens no more; what is connected to it goes on for `drain_s`.
+        Whatever is raised, the old one serves as before.
+
+        Args:
+            to: the other one.
+            force: whether rows that it refuses may be lost.
+
+        Raises:
+            MoveRefused: it would not serve all rows.
+            DriverUnavailable: it does not come up, or does not listen everywhere.
+            ConfigError: it cannot work on this machine.
+        """
+        async with self._moving:
+            old, new = self._serving, _Stay(to)
+            self._target = to.name
+            try:
+                with Handover() as handover:
+                    await self._come_up(new)
+                    outcome = await self._take_over(old, new, handover, force=force)
+                    left = await self._turn_away(old, handover)
+            finally:
+                self._phase = None
+            assert self._group is not None  # noqa: S101  who moves is running
+            self._group.create_task(self._drain(old))
+            return msgspec.structs.replace(outcome, left=left)
+
+    async def _come_up(self, new: _Stay) -> None:
+        assert self._group is not None  # noqa: S101  who moves is running
+        self._enter(Phase.STARTING)
+        new.driver.is_beside = True
+        self._group.create_task(new.run())
+        failure = await new.wait_up()
+        if failure is not None:
+            raise failure
+        self._others.append(new)
+
+    async def _take_over(self, old: _Stay, new: _Stay, handover: Handover, *, force: bool) -> Moved:
+        """Give the new one everything, and then the connections; no plan is made meanwhile."""
+        async with self._lock:
+            self._enter(Phase.LOADING)
+            try:
+                await handover.pin(_pid(old))
+                rows = tuple(self._rows.values())
+                receipt = await new.driver.apply(make_plan(Change(rows)))
+                if not force:
+                    _demand_all(receipt, self._refused)
+                await self._wait_listening(new, handover, receipt)
+                await handover.turn(_pid(new))
+            except OnehopError:
+                await self._give_up(new)
+                handover.undo()
+                raise
+            self._others.remove(new)
+            self._others.append(old)
+            self._serving = new
+            self._refused = {refusal.key: refusal for refusal in receipt.refused}
+        return Moved(rows, receipt)
+
+    async def _wait_listening(self, new: _Stay, handover: Handover, receipt: Receipt) -> None:
+        """Wait until the new one listens wherever the old one does, but for what it refused."""
+        refused = {each.key for each in receipt.refused if not each.is_partial}
+        lost = {
+            Place(str(row.address), int(row.port))
+            for row in self._rows.values()
+            if isinstance(row, Listener) and key_of(row) in refused
+        }
+        deadline = asyncio.get_running_loop().time() + _LISTEN_S
+        while missing := await handover.missing(_pid(new)) - lost:
+            if asyncio.get_running_loop().time() > deadline:
+                where = ", ".join(f"{each.address} port {each.port}" for each in sorted(missing))
+                raise DriverUnavailable(f"{new.driver.name} does not listen on {where}")
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _give_up(self, new: _Stay) -> None:
+        """Stop one that was not taken; it has never had a connection."""
+        new.driver.stop_grace_s = 0.0
+        new.leave()
+        await new.gone.wait()
+        self._others.remove(new)
+
+    async def _turn_away(self, old: _Stay, handover: Handover) -> int:
+        """Have the old one take what it was given before, and then listen no more."""
+        self._enter(Phase.TURNING)
+        with contextlib.suppress(DriverUnavailable):
+            await old.driver.send_away(is_leaving=True)
+        if self._is_leaving:
+            await self._serving.driver.send_away(is_leaving=True)
+        left = await handover.emptied()
+        try:
+            old_pid = _pid(old)
+            await old.driver.stop_listening()
+            await handover.closed_by(old_pid, _CLOSE_S)
+        except DriverUnavailable as err:
+            log.warning("data_plane_gone_before_its_time", driver=old.driver.name, error=str(err))
+        handover.close()
+        self._serving.driver.is_beside = False
+        return left
+
+    async def _drain(self, old: _Stay) -> None:
+        """Have the old one end with its last connection."""
+        old.driver.stop_grace_s = self._drain_s
+        old.leave()
+        await old.gone.wait()
+        self._others.remove(old)
+        log.info("data_plane_ended", driver=old.driver.name)
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase = phase
+        log.info("data_plane_moves", to=self._target, phase=str(phase))
+
+    # Rows
+
+    def _take(self, plan: Plan) -> None:
+        for stage in plan.stages:
+            for row in stage.put:
+                self._rows[key_of(row)] = row
+                self._refused.pop(key_of(row), None)
+            for key in stage.remove:
+                self._rows.pop(key, None)
+                self._refused.pop(key, None)
+
+    def _stays(self) -> Iterator[_Stay]:
+        yield self._serving
+        yield from self._others
+
+
+def _renewed(plan: Plan, newer: Mapping[PoolId, PoolEndpoints]) -> Plan:
+    """Return the plan with the endpoints that have overtaken it while it waited."""
+    if not newer:
+        return plan
+    return Plan(tuple(_renewed_stage(stage, newer) for stage in plan.stages))
+
+
+def _renewed_stage(stage: Stage, newer: Mapping[PoolId, PoolEndpoints]) -> Stage:
+    put = tuple(
+        newer.get(row.pool, row) if isinstance(row, PoolEndpoints) else row for row in stage.put
+    )
+    return msgspec.structs.replace(stage, put=put)
+
+
+def _demand_all(receipt: Receipt, before: Mapping[RowKey, Refusal]) -> None:
+    """Look whether nothing is refused that was served.
+
+    Raises:
+        MoveRefused: something is; the message names it.
+    """
+    lost = [
+        refusal
+        for refusal in receipt.refused
+        if (known := before.get(refusal.key)) is None
+        or (known.is_partial and not refusal.is_partial)
+    ]
+    if lost:
+        said = "; ".join(f"{each.key.table} {each.key.id}: {each.reason}" for each in lost)
+        raise MoveRefused(said)
+
+
+def _pid(stay: _Stay) -> int:
+    """Return the process of a data plane.
+
+    Raises:
+        DriverUnavailable: there is none.
+    """
+    pid = stay.driver.pid
+    if pid is None:
+        raise DriverUnavailable(f"{stay.driver.name} does not run")
+    return pid
