@@ -4,8 +4,8 @@ Enters: `plan.Plan` and `model.PoolEndpoints`. Leaves: a `Receipt` of what the d
 A driver knows neither Kubernetes nor another driver.
 """
 
+from onehop.driver.capability import Capability
 from onehop.driver.driver import (
-    Capability,
     Driver,
     EndpointCount,
     Receipt,

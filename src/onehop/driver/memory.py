@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 from onehop.base.errors import DriverUnavailable
-from onehop.driver.driver import Capability, EndpointCount, Receipt, Refusal
+from onehop.driver.capability import Capability
+from onehop.driver.driver import EndpointCount, Receipt, Refusal
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import PoolId
 from onehop.model.model import Model, Row, RowKey, Table, key_of, model_of

@@ -12,7 +12,8 @@ from typing import Final, Protocol
 
 import msgspec
 
-from onehop.driver.driver import Capability, Driver, EndpointCount, Receipt, Refusal, Reloads
+from onehop.driver.capability import Capability
+from onehop.driver.driver import Driver, EndpointCount, Receipt, Refusal, Reloads
 from onehop.model.address import IpAddr
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import ListenerId, PoolId
