@@ -27,6 +27,7 @@ from bench import (
     row_swap,
     row_throughput,
     row_tls,
+    row_vtm,
 )
 from bench.report import print_table
 from bench.row import Result, Row
@@ -48,6 +49,7 @@ ROWS: Final = (
     *row_swap.ROWS,
     *row_acme.ROWS,
     *row_acme_faults.ROWS,
+    *row_vtm.ROWS,
 )
 
 

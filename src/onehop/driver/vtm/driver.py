@@ -168,6 +168,7 @@ class VtmDriver:
             "machines": " ".join(profile.machines) if profile is not None else "-",
             "objects": str(len(hand.unit.held)),
             "calls": str(hand.rest.calls.made),
+            "calls_at_once": str(int(hand.rest.window.size)),
             "writes": str(hand.rest.calls.writes),
             "refused": str(len(hand.findings.refused)),
             "drifted": str(hand.findings.drifted),

@@ -93,7 +93,8 @@ class Reconciler:
         async def settle_all() -> None:
             refused.clear()
             await self._ensure()
-            for _, batch in groupby(sorted(given | self.unit.astray, key=self._turn), self._turn):
+            in_turn = sorted(sorted(given | self.unit.astray), key=self._turn)
+            for _, batch in groupby(in_turn, self._turn):
                 await abreast(batch, settle, self.rest.window)
 
         if not self._is_writer():
