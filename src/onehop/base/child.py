@@ -124,7 +124,12 @@ class Finished(NamedTuple):
 
 
 async def finish(
-    command: Sequence[str], *, timeout_s: float, told: bytes = b"", in_one: bool = False
+    command: Sequence[str],
+    *,
+    timeout_s: float,
+    told: bytes = b"",
+    in_one: bool = False,
+    born: Callable[[int], None] | None = None,
 ) -> Finished:
     """Run a program to its end; whatever happens here, it has ended then.
 
@@ -133,6 +138,7 @@ async def finish(
         timeout_s: for all of it.
         told: what it reads from standard input.
         in_one: whether what it writes to standard error goes into `out`, in its place.
+        born: called with the process id before the program is told anything.
 
     Raises:
         FileNotFoundError: there is no such program.
@@ -142,6 +148,8 @@ async def finish(
         *command, stdin=PIPE, stdout=PIPE, stderr=STDOUT if in_one else PIPE
     )
     try:
+        if born is not None:
+            born(process.pid)
         async with asyncio.timeout(timeout_s):
             out, err = await process.communicate(told)
     finally:
