@@ -126,33 +126,6 @@ def test_kill_9_in_the_middle_of_changes_harms_nobody(roads: Crossroads) -> None
     roads.balancer.run(main)
 
 
-@pytest.mark.parametrize(
-    "meddling",
-    [
-        ("flush", "ruleset"),
-        ("delete", "table", "inet", "onehop_l4"),
-        ("flush", "map", "inet", "onehop_l4", "member4"),
-    ],
-    ids=" ".join,
-)
-def test_what_others_take_away_is_put_back(roads: Crossroads, meddling: tuple[str, ...]) -> None:
-    """The table at once; elements, when a change of theirs fails."""
-
-    async def main() -> None:
-        async with nftables() as driver, pod(roads, 8001, 8002):
-            web = pool()
-            await serve(driver, web, members(web, at(8001)), listener(web))
-            await asyncio.to_thread(roads.nft, *meddling)
-            if meddling[0] == "flush" and meddling[1] == "map":
-                driver.set_endpoints(members(web, at(8002)))
-            await until(lambda: driver.describe()["repairs"] == "1")
-            await driver.settled()
-
-            assert len(await spread(roads, 10)) == 1
-
-    roads.balancer.run(main)
-
-
 def test_nothing_of_others_is_touched(roads: Crossroads) -> None:
     """Tables of other programs are as they were, while we serve and after the sweep."""
     roads.nft("add table inet theirs { chain c { type nat hook prerouting priority dstnat; } ; }")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import subprocess
 from collections import Counter
 from collections.abc import AsyncGenerator, Generator
 from functools import partial
@@ -202,6 +203,12 @@ async def once(
 async def spread(roads: Crossroads, times: int) -> Counter[int]:
     """Return how many of some connections each port of the Pod got."""
     return Counter([(await once(roads))[0] for _ in range(times)])
+
+
+def load(roads: Crossroads, script: str) -> None:
+    """Have nft on the balancer carry out a script, as somebody else's program."""
+    command = ("nft", "-f", "-")
+    roads.balancer.do(lambda: subprocess.run(command, input=script, text=True, check=True))
 
 
 def bound(address: str, kind: socket.SocketKind, port: int) -> socket.socket:

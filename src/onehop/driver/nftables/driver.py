@@ -13,15 +13,20 @@ import structlog
 from onehop.base.errors import ConfigError, DriverUnavailable, TransientError
 from onehop.driver.capability import Capability, capabilities_of
 from onehop.driver.driver import EndpointCount, Receipt, Refusal
+from onehop.driver.nftables.channel import Refused
+from onehop.driver.nftables.drift import Drift
 from onehop.driver.nftables.element import Elements, Entrance, version_of
+from onehop.driver.nftables.feature import Feature, feature_of, missing_features
 from onehop.driver.nftables.fit import lacks, misfit
+from onehop.driver.nftables.flows import Flows
+from onehop.driver.nftables.forwarding import hindrances
 from onehop.driver.nftables.health import HealthChecks
-from onehop.driver.nftables.netlink import Refused
-from onehop.driver.nftables.nft import hindrance
 from onehop.driver.nftables.rows import Rows
+from onehop.driver.nftables.ruleset import Draw
 from onehop.driver.nftables.support import SHORTCOMINGS
 from onehop.driver.nftables.table import KernelTable
-from onehop.driver.nftables.wanted import Served, entrance_at, member_place, serve
+from onehop.driver.nftables.tally import count_members
+from onehop.driver.nftables.wanted import Served, entrance_at, may_serve, serve
 from onehop.model.address import IpAddr
 from onehop.model.certificate import Certificate, ServerName
 from onehop.model.endpoint import PoolEndpoints
@@ -36,7 +41,8 @@ LEFTOVER_GRACE_S: Final = 60.0
 _AT_ONCE: Final = 50
 """Listeners in one transaction: some 30 ms, with ten endpoints each."""
 _LOOK_S: Final = 1.0
-"""How often we look whether somebody has taken our table away."""
+"""How often we look whether this host still passes packets on, and what was counted."""
+_RETRY_S: Final = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -56,14 +62,20 @@ class NftablesDriver:
         self._leftover_grace_s = leftover_grace_s
         self._rows = Rows()
         self._served: dict[Entrance, Served] = {}
-        self._flows: dict[Entrance, frozenset[tuple[IpAddr, int]]] = {}
-        """UDP entrances whose flows are to be looked at, and who may serve them."""
+        self._unused: dict[Entrance, set[Draw]] = {}
+        """Chains of single listeners that nothing leads to any more, or does again."""
+        self._flows = Flows()
         self._woken = asyncio.Event()
         self._changing = asyncio.Lock()
         self._has_plan = asyncio.Event()
-        self._hindrances: dict[int, str] = {}
+        self._is_settled_in = False
+        """Whether the grace of what an earlier run has left is over."""
+        self._hindrances: Mapping[int, str] = {}
+        self._missing: Mapping[Feature, str] = {}
+        self._totals: Mapping[str, int] = {}
         self._repairs = 0
         self._is_repairing = False
+        self._drift = Drift(time.monotonic)
         self._table = KernelTable()
         self._health = HealthChecks(self._on_health)
 
@@ -75,25 +87,27 @@ class NftablesDriver:
 
         Raises:
             ConfigError: this host passes no packets on, or we may not change its rules.
-            DriverUnavailable: the kernel refuses.
+            DriverUnavailable: the kernel refuses, or another process serves layer 4 here.
         """
-        self._hindrances = {v: why for v in (4, 6) if (why := hindrance(v)) is not None}
+        self._hindrances = hindrances()
         if len(self._hindrances) == 2:  # noqa: PLR2004  of IP
             raise ConfigError(
                 f"layer 4 in the kernel: {self._hindrances[4]}; set it to 1 (sysctl -w)"
             )
         for version, why in self._hindrances.items():
             log.warning("no_layer4_in_kernel", ip_version=version, reason=why)
+        self._missing = await missing_features()
+        for feature, why in self._missing.items():
+            log.warning("no_layer4_in_kernel", feature=feature, reason=why)
+        work = (
+            self._follow,
+            self._guard,
+            self._look,
+            self._health.run,
+            self._remove_leftovers,
+        )
         async with self._table.opened(), asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(work)
-                for work in (
-                    self._follow(),
-                    self._guard(),
-                    self._health.run(),
-                    self._remove_leftovers(),
-                )
-            ]
+            tasks = [group.create_task(each()) for each in work]
             try:
                 yield
             finally:
@@ -126,7 +140,10 @@ class NftablesDriver:
         counts: dict[PoolId, tuple[EndpointCount, ...]] = {}
         for pool in pools:
             if self._rows.pool(pool) is not None and (row := self._rows.members(pool)) is not None:
-                counts[pool] = await self._count(row)
+                entrances = [entrance_at(each) for each in self._rows.listeners_of(pool)]
+                served = {at: self._served[at] for at in entrances if at in self._served}
+                failed = self._health.failed(pool)
+                counts[pool] = await count_members(self._table, row, served, failed)
         return counts
 
     def set_endpoints(self, members: PoolEndpoints) -> None:
@@ -144,8 +161,21 @@ class NftablesDriver:
             "transactions": str(self._table.transactions),
             "failed_endpoints": str(failed),
             "repairs": str(self._repairs),
+            **{f"connections_{how}": str(count) for how, count in self._totals.items()},
+            **self._health.describe(),
+            **self._drift.describe(),
         }
         return said | {f"not_ipv{v}": why for v, why in self._hindrances.items()}
+
+    @property
+    def drifts(self) -> Mapping[str, int]:
+        """How often others have changed what is ours, by what they have changed."""
+        return self._drift.counts
+
+    @property
+    def connections(self) -> Mapping[str, int]:
+        """How many connections there were, by what became of them; as of a second ago."""
+        return self._totals
 
     # What a composite and tests ask
 
@@ -155,7 +185,12 @@ class NftablesDriver:
 
     def misfit(self, listener: Listener, pool: Pool | None) -> str | None:
         """Return why a listener cannot be served here, or None if it can."""
-        return misfit(listener, pool) or self._hindrances.get(version_of(listener.address))
+        feature = None if pool is None else feature_of(pool)
+        return (
+            misfit(listener, pool)
+            or self._hindrances.get(version_of(listener.address))
+            or (None if feature is None else self._missing.get(feature))
+        )
 
     # Rows
 
@@ -208,11 +243,17 @@ class NftablesDriver:
         self._woken.set()
 
     async def _settle(self) -> None:
-        """Make what is stale anew; if the kernel has something else than we know, learn that."""
+        """Make what is stale anew; if the kernel has something else than we know, learn that.
+
+        Raises:
+            DriverUnavailable: the kernel does not take it; what is stale stays so.
+        """
         async with self._changing:
             try:
                 await self._put_all()
             except Refused as refused:
+                if not refused.is_disagreement:
+                    raise DriverUnavailable(f"nf_tables took no change: {refused}") from refused
                 log.warning("nftables_table_changed_by_others", error=str(refused))
                 await self._repair()
 
@@ -225,21 +266,35 @@ class NftablesDriver:
                 await asyncio.sleep(0)  # so that `set_endpoints` can come between
             else:
                 await self._table.make(missing)  # and look again: it has taken a while
-        used = (each.draw for each in self._served.values() if each.draw is not None)
-        await self._table.forget(used)
+        while self._unused:
+            entrance, unused = self._unused.popitem()
+            served = self._served.get(entrance)
+            await self._table.forget(unused, None if served is None else served.draw)
 
     async def _repair(self) -> None:
+        """Put back what others have changed, whatever it is; connections go on meanwhile."""
+        self._drift.note(self._table.monitor.take())
         self._repairs += 1
+        try:
+            await self._renew()
+            await self._put_all()
+        except Refused as refused:
+            self._table.monitor.heard.set()
+            raise DriverUnavailable(f"nf_tables refused elements: {refused}") from refused
+        except DriverUnavailable:
+            self._table.monitor.heard.set()  # so that it is tried again, whoever has asked now
+            raise
+        await self._table.tidy()
+
+    async def _renew(self) -> None:
         self._is_repairing = True
         try:
             await self._table.renew()
         finally:
             self._is_repairing = False
         self._rows.stale.update(self._rows.entrances)
-        try:
-            await self._put_all()
-        except Refused as refused:
-            raise DriverUnavailable(f"nf_tables refused elements: {refused}") from refused
+        if self._is_settled_in:  # a copy of long ago may have been put in place of ours
+            self._rows.stale |= self._table.entrances
 
     def _wanted(self, entrances: Iterable[Entrance]) -> dict[Entrance, Served]:
         return {entrance: self._wanted_at(entrance) for entrance in entrances}
@@ -264,45 +319,24 @@ class NftablesDriver:
         self._table.put(elements)
         for entrance, served in wanted.items():
             self._rows.stale.discard(entrance)
+            before = self._served.pop(entrance, None)
+            if before is not None and before.draw is not None and before.draw.clients:
+                self._unused.setdefault(entrance, set()).add(before.draw)
             if served.elements:
                 self._served[entrance] = served
-            else:
-                self._served.pop(entrance, None)
+            if entrance.transport is Transport.UDP:
+                self._flows.note(entrance, self._may_serve(entrance))
         for pool in self._rows.pools_left():
             self._health.want(pool, None, ())
-        for entrance in wanted:
-            if entrance.transport is Transport.UDP:
-                self._flows[entrance] = self._may_serve(entrance)
-                self._woken.set()
+        if self._unused or any(each.transport is Transport.UDP for each in wanted):
+            self._woken.set()
 
     def _may_serve(self, entrance: Entrance) -> frozenset[tuple[IpAddr, int]]:
         listener = self._rows.listener_at(entrance)
         pool = None if listener is None else self._rows.pool_of(listener)
-        endpoints = () if pool is None else self._rows.endpoints(pool.id)
-        return frozenset((each.address, each.port) for each in endpoints)
-
-    async def _count(self, members: PoolEndpoints) -> tuple[EndpointCount, ...]:
-        entrances = [entrance_at(each) for each in self._rows.listeners_of(members.pool)]
-        served = [(at, self._served[at].members) for at in entrances if at in self._served]
-        places = {
-            (at, socket): member_place(at, number)
-            for at, numbers in served
-            for socket, number in numbers.items()
-        }
-        counted = await self._table.count(places.values())
-        failed = self._health.failed(members.pool)
-        sums: dict[tuple[IpAddr, int], int] = {}
-        for (_, socket), place in places.items():
-            sums[socket] = sums.get(socket, 0) + counted.get(place, 0)
-        return tuple(
-            EndpointCount(
-                address=each.address,
-                port=each.port,
-                requests=sums.get((each.address, each.port), 0),
-                health="unhealthy" if (each.address, each.port) in failed else "healthy",
-            )
-            for each in members.endpoints
-        )
+        if pool is None:
+            return frozenset()
+        return may_serve(self._rows.endpoints(pool.id), self._health.failed(pool.id))
 
     # Tasks
 
@@ -313,43 +347,51 @@ class NftablesDriver:
             self._woken.clear()
             try:
                 await self._settle()
-                await self._forget_flows()
+                await self._flows.forget()
             except TransientError as err:
-                log.warning("nftables_behind", error=str(err), retry_in_s=_LOOK_S)
-                await asyncio.sleep(_LOOK_S)
+                log.warning("nftables_behind", error=str(err), retry_in_s=_RETRY_S)
+                await asyncio.sleep(_RETRY_S)
                 self._woken.set()
 
-    async def _forget_flows(self) -> None:
-        flows, self._flows = self._flows, {}
-        if not flows:
-            return
-        # For UDP only: it brings pyroute2, which takes a tenth of a second to import.
-        from onehop.driver.nftables.conntrack import forget_flows  # noqa: PLC0415
-
-        if count := await forget_flows(flows):
-            log.info("udp_flows_forgotten", count=count)
-
     async def _guard(self) -> None:
-        """Put everything back when somebody has taken our table away, as `nft flush` does."""
+        """Put everything back when somebody has changed our table, as `nft flush ruleset` does."""
+        heard = self._table.monitor.heard
         while True:
-            await asyncio.sleep(_LOOK_S)
+            await heard.wait()
+            await asyncio.sleep(self._drift.wait_s())
             try:
-                if not await self._table.is_there():
-                    log.warning("nftables_table_gone", putting_back=len(self._served))
-                    async with self._changing:
+                async with self._changing:
+                    if heard.is_set():  # nobody has repaired it in passing
                         await self._repair()
             except TransientError as err:
-                log.warning("nftables_not_guarded", error=str(err), retry_in_s=_LOOK_S)
+                log.warning("nftables_not_repaired", error=str(err))
+
+    async def _look(self) -> None:
+        """See whether this host still passes packets on, and what has been counted."""
+        while True:
+            with contextlib.suppress(DriverUnavailable):  # asked again in a moment
+                self._totals = await self._table.totals()
+            await asyncio.sleep(_LOOK_S)
+            found = hindrances()
+            if found != self._hindrances:
+                self._hindrances = found
+                self._drift.note_forwarding(found)
 
     async def _remove_leftovers(self) -> None:
         """Stop serving what an earlier run did and this one, by its first plans, does not."""
         await self._has_plan.wait()
         await asyncio.sleep(self._leftover_grace_s)
+        self._is_settled_in = True
         left = self._table.entrances - self._rows.entrances
+        self._rows.stale |= left
         if left:
             log.info("nftables_leftovers_removed", entrances=len(left))
-            self._rows.stale |= left
-            self._woken.set()
+        try:
+            await self._settle()
+            async with self._changing:
+                await self._table.tidy()
+        except TransientError as err:
+            log.warning("nftables_leftovers_stay", error=str(err))
 
 
 def _check(pool: Pool) -> HealthCheck | None:

@@ -1,20 +1,30 @@
-"""Active health checks of endpoints, which the kernel does not make by itself."""
+"""Active health checks of endpoints, which the kernel does not make by itself.
+
+A check costs about a fifth of a millisecond here. So there is a budget of checks per second over
+all pools, as there must be with thousands of endpoints: beyond it, everybody is checked less often.
+"""
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+import heapq
+import resource
+import socket
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
 import structlog
 
-from onehop.model.address import IpAddr
+from onehop.model.address import IpAddr, is_ipv6
 from onehop.model.endpoint import Endpoint, Path
 from onehop.model.ident import PoolId
 from onehop.model.pool import HealthCheck
 
-_AT_ONCE: Final = 200
-"""Checks under way at a time, over all pools."""
+BUDGET_PER_S: Final = 1000.0
+_BURST_S: Final = 0.1
+"""What was not started may be made up for, for so long."""
+_AT_ONCE: Final = 2000
+"""Checks under way at a time, where there are file descriptors for four times as many."""
 _STATUS_BYTES: Final = 4096
 
 log = structlog.get_logger(__name__)
@@ -42,90 +52,191 @@ class Verdict(msgspec.Struct):
         return True
 
 
-class HealthChecks:
-    """Checks the endpoints of pools that ask for it, and says when a verdict changes."""
+class _Target(msgspec.Struct, eq=False):
+    """An endpoint of a pool that is checked.
 
-    def __init__(self, on_change: Callable[[PoolId], None]) -> None:
+    Attributes:
+        verdict: outlives changes of the endpoint's weight and the like.
+        is_wanted: False when it is checked no longer.
+    """
+
+    pool: PoolId
+    endpoint: Endpoint
+    check: HealthCheck
+    verdict: Verdict
+    is_wanted: bool = True
+
+
+class HealthChecks:
+    """Checks the endpoints of pools that ask for it, and says when a verdict changes.
+
+    Args:
+        on_change: called with a pool whose verdicts are different now.
+        budget_per_s: how many checks are begun in a second, at most.
+    """
+
+    def __init__(
+        self, on_change: Callable[[PoolId], None], *, budget_per_s: float = BUDGET_PER_S
+    ) -> None:
         self._on_change = on_change
-        self._checks: dict[PoolId, tuple[HealthCheck, tuple[Endpoint, ...]]] = {}
-        self._verdicts: dict[PoolId, dict[tuple[IpAddr, int], Verdict]] = {}
+        self._budget_per_s = budget_per_s
+        self._pools: dict[PoolId, dict[tuple[IpAddr, int], _Target]] = {}
+        self._due: list[tuple[float, int, _Target]] = []
+        """A heap; those that are being checked are not in it."""
+        self._number = 0
+        self._wanted_per_s = 0.0
+        self._is_stretched = False
         self._changed = asyncio.Event()
-        self._places = asyncio.Semaphore(_AT_ONCE)
 
     def want(self, pool: PoolId, check: HealthCheck | None, endpoints: Iterable[Endpoint]) -> None:
         """Say who is to be checked from now on; without a check nobody is."""
-        checked = tuple(each for each in endpoints if check is not None and _is_asked(each, check))
-        if check is None or not checked:
-            if self._checks.pop(pool, None) is not None:
-                del self._verdicts[pool]
-                self._changed.set()
-            return
-        if pool not in self._checks:
-            self._changed.set()
-        self._checks[pool] = check, checked
-        known = self._verdicts.get(pool, {})
-        sockets = ((each.address, each.port) for each in checked)
-        self._verdicts[pool] = {socket: known.get(socket, Verdict()) for socket in sockets}
+        had = self._pools.pop(pool, {})
+        if check is None:
+            wanted: dict[tuple[IpAddr, int], _Target] = {}
+        else:
+            asked = [each for each in endpoints if _is_asked(each, check)]
+            wanted = {
+                (each.address, each.port): self._target(pool, each, check, had) for each in asked
+            }
+        for socket_, target in had.items():
+            if socket_ not in wanted:
+                target.is_wanted = False
+                self._wanted_per_s -= 1 / target.check.interval_s
+        if wanted:
+            self._pools[pool] = wanted
+        self._note_budget()
 
     def failed(self, pool: PoolId) -> frozenset[tuple[IpAddr, int]]:
         """Return the endpoints of a pool that do not work."""
-        verdicts: Mapping[tuple[IpAddr, int], Verdict] = self._verdicts.get(pool, {})
-        return frozenset(socket for socket, each in verdicts.items() if not each.is_healthy)
+        targets = self._pools.get(pool, {})
+        return frozenset(at for at, each in targets.items() if not each.verdict.is_healthy)
 
     def count_failed(self) -> int:
         """Return how many endpoints do not work, over all pools."""
-        return sum(len(self.failed(pool)) for pool in self._verdicts)
+        return sum(len(self.failed(pool)) for pool in self._pools)
+
+    def describe(self) -> dict[str, str]:
+        """Return how many are checked, and how often; nothing where nobody is."""
+        if not self._pools:
+            return {}
+        checked = sum(map(len, self._pools.values()))
+        stretched = f" of {self._wanted_per_s:.0f} asked for" if self._is_stretched else ""
+        per_s = min(self._wanted_per_s, self._budget_per_s)
+        return {"checked_endpoints": str(checked), "checks_per_s": f"{per_s:.4g}{stretched}"}
 
     async def run(self) -> None:
         """Check until cancelled."""
-        tasks: dict[PoolId, asyncio.Task[None]] = {}
+        loop = asyncio.get_running_loop()
+        places = asyncio.Semaphore(_at_once())
+        allowance, counted_at = 1.0, loop.time()
         async with asyncio.TaskGroup() as group:
             while True:
-                self._changed.clear()
-                for pool in tasks.keys() - self._checks.keys():
-                    tasks.pop(pool).cancel()
-                for pool in self._checks.keys() - tasks.keys():
-                    tasks[pool] = group.create_task(self._check_pool(pool))
-                await self._changed.wait()
+                await self._until_due()
+                now = loop.time()
+                earned = (now - counted_at) * self._budget_per_s
+                allowance = min(allowance + earned, max(1.0, self._budget_per_s * _BURST_S))
+                counted_at = now
+                while allowance >= 1 and self._due and self._due[0][0] <= now:
+                    _, _, target = heapq.heappop(self._due)
+                    if target.is_wanted:
+                        await places.acquire()
+                        allowance -= 1
+                        group.create_task(self._check(target, places))
+                if allowance < 1:
+                    await asyncio.sleep(_BURST_S / 10)
 
-    async def _check_pool(self, pool: PoolId) -> None:
+    def _target(
+        self,
+        pool: PoolId,
+        endpoint: Endpoint,
+        check: HealthCheck,
+        had: dict[tuple[IpAddr, int], _Target],
+    ) -> _Target:
+        known = had.get((endpoint.address, endpoint.port))
+        if known is not None:
+            known.endpoint = endpoint
+            return known
+        target = _Target(pool, endpoint, check, Verdict())
+        self._wanted_per_s += 1 / check.interval_s
+        self._put(0.0, target)
+        return target
+
+    def _put(self, due: float, target: _Target) -> None:
+        self._number += 1
+        heapq.heappush(self._due, (due, self._number, target))
+        self._changed.set()
+
+    def _note_budget(self) -> None:
+        is_stretched = self._wanted_per_s > self._budget_per_s * 1.001
+        if is_stretched and not self._is_stretched:
+            log.warning(
+                "health_checks_less_often",
+                wanted_per_s=round(self._wanted_per_s),
+                budget_per_s=round(self._budget_per_s),
+                advice="lengthen intervals of health checks",
+            )
+        self._is_stretched = is_stretched
+
+    async def _until_due(self) -> None:
+        """Wait until somebody is due."""
+        loop = asyncio.get_running_loop()
         while True:
-            check, endpoints = self._checks[pool]
-            async with asyncio.TaskGroup() as round_:
-                for endpoint in endpoints:
-                    round_.create_task(self._check(pool, check, endpoint))
-            await asyncio.sleep(check.interval_s)
+            self._changed.clear()
+            wait_s = self._due[0][0] - loop.time() if self._due else None
+            if wait_s is not None and wait_s <= 0:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
 
-    async def _check(self, pool: PoolId, check: HealthCheck, endpoint: Endpoint) -> None:
-        async with self._places:
+    async def _check(self, target: _Target, places: asyncio.Semaphore) -> None:
+        loop = asyncio.get_running_loop()
+        began, check, endpoint = loop.time(), target.check, target.endpoint
+        try:
             passed = await passes(check, endpoint)
-        verdict = self._verdicts.get(pool, {}).get((endpoint.address, endpoint.port))
-        if verdict is not None and verdict.hear(check, passed=passed):
+        finally:
+            places.release()
+        if not target.is_wanted:
+            return
+        self._put(max(began + check.interval_s, loop.time()), target)
+        if target.verdict.hear(check, passed=passed):
             log.info(
                 "endpoint_recovered" if passed else "endpoint_failed",
-                pool=pool,
+                pool=target.pool,
                 address=endpoint.address,
                 port=endpoint.port,
             )
-            self._on_change(pool)
+            self._on_change(target.pool)
+
+
+def _at_once() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _AT_ONCE if soft == resource.RLIM_INFINITY else max(1, min(_AT_ONCE, soft // 4))
 
 
 async def passes(check: HealthCheck, endpoint: Endpoint) -> bool:
     """Make one check: a connection that opens or, with a path, an expected answer to a GET."""
     try:
         async with asyncio.timeout(check.timeout_s):
+            if check.http_path is None:
+                return await _connects(endpoint.address, check.port or endpoint.port)
             reader, writer = await asyncio.open_connection(
                 endpoint.address, check.port or endpoint.port, limit=_STATUS_BYTES
             )
             try:
-                if check.http_path is None:
-                    return True
                 writer.write(_question(check, endpoint))
                 return _is_expected(check, await reader.readline())
             finally:
                 writer.close()
     except (OSError, TimeoutError, ValueError):  # ValueError: a line that does not end
         return False
+
+
+async def _connects(address: IpAddr, port: int) -> bool:
+    family = socket.AF_INET6 if is_ipv6(address) else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as tried:
+        await asyncio.get_running_loop().sock_connect(tried, (address, port))
+    return True
 
 
 def _is_asked(endpoint: Endpoint, check: HealthCheck) -> bool:

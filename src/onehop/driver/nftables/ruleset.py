@@ -25,11 +25,14 @@ from typing import Final
 import msgspec
 
 TABLE: Final = "onehop_l4"
+HOLD_TABLE: Final = "onehop_l4_hold"
 FAMILY: Final = "inet"
 
 MASQUERADE: Final = "masquerade-all"
 KEEP_SOURCE: Final = "masquerade-own"
 REFUSE: Final = "refuse"
+COUNTERS: Final = ("masqueraded", "source-kept", "refused")
+"""Of connections, by what becomes of them; of those refused, each try."""
 
 _CLIENTS: Final = 1_000_000
 """How many clients are remembered; one more than that is not, and is drawn anew each time."""
@@ -72,6 +75,7 @@ def render_table() -> str:
     Elements stay as they are, and so do the chains of draws.
     """
     lines = [f"table {FAMILY} {TABLE} {{"]
+    lines += [f"  counter {name} {{ }}" for name in COUNTERS]
     for version in (4, 6):
         lines += _maps(version)
     for name, hook in _BASE_CHAINS:
@@ -104,11 +108,23 @@ def render_draws(draws: Iterable[Draw]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def render_forgetting(draws: Iterable[Draw], clients: Iterable[str]) -> str:
-    """Return what takes away chains that nothing leads to, and then maps of clients."""
-    lines = [f"delete chain {FAMILY} {TABLE} {draw.chain}" for draw in sorted(draws)]
-    lines += [f"delete map {FAMILY} {TABLE} {name}" for name in sorted(clients)]
+def render_forgetting(chains: Iterable[str], maps: Iterable[str]) -> str:
+    """Return what takes away chains that no element leads to, and then maps and sets."""
+    gone = sorted(chains)
+    lines = [f"flush chain {FAMILY} {TABLE} {name}" for name in gone]  # they may name each other
+    lines += [f"delete chain {FAMILY} {TABLE} {name}" for name in gone]
+    lines += [f"delete set {FAMILY} {TABLE} {name}" for name in sorted(maps)]
     return "\n".join(lines) + "\n"
+
+
+def fixed_chains() -> frozenset[str]:
+    """Return the chains that are always there."""
+    return frozenset(name for name, _ in _chains())
+
+
+def fixed_maps() -> frozenset[str]:
+    """Return the maps and sets that are always there."""
+    return frozenset(line.split()[1] for version in (4, 6) for line in _maps(version))
 
 
 def render_removal() -> str:
@@ -163,10 +179,13 @@ def _chains() -> Iterator[tuple[str, tuple[str, ...]]]:
     for version in (4, 6):
         source = f"{_asked(version)} . {_ip(version)} saddr @source{version} return"
         yield check_source(version), (source, f"goto {REFUSE}")
-    yield REFUSE, ("meta l4proto tcp reject with tcp reset", "reject with icmpx port-unreachable")
-    yield MASQUERADE, ("meta priority set 0", "masquerade fully-random")
+    masqueraded, kept, refused = (f"counter name {name}" for name in COUNTERS)
+    reset = "meta l4proto tcp reject with tcp reset"
+    yield REFUSE, (refused, reset, "reject with icmpx port-unreachable")
+    yield MASQUERADE, (f"meta priority set 0 {masqueraded} masquerade fully-random",)
     # A client on this very host has asked with the VIP as its source, which is no way back.
-    yield KEEP_SOURCE, ("meta priority set 0", "fib saddr type local masquerade fully-random")
+    to_self = "fib saddr type local masquerade fully-random"
+    yield KEEP_SOURCE, (f"meta priority set 0 {kept} {to_self}",)
 
 
 def _draw_rules(draw: Draw) -> Iterator[str]:

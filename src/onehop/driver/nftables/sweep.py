@@ -13,7 +13,7 @@ async def sweep() -> bool:
     """
     try:
         with Netlink() as netlink:
-            if await netlink.table_handle() is None:
+            if not await netlink.is_there():
                 return False
     except (OnehopError, OSError):
         return False

@@ -5,12 +5,19 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
-from onehop.base.errors import DriverUnavailable
+import structlog
+
+from onehop.base.errors import ConfigError, DriverUnavailable
+from onehop.driver.nftables.channel import Refused
 from onehop.driver.nftables.element import Elements, Entrance, Lookup, Place, entrance_of
-from onehop.driver.nftables.netlink import Change, Netlink, Refused
-from onehop.driver.nftables.nft import run_nft
+from onehop.driver.nftables.hold import Hold
+from onehop.driver.nftables.monitor import Monitor
+from onehop.driver.nftables.netlink import Change, Netlink
+from onehop.driver.nftables.nft import RulesRefused, run_nft
 from onehop.driver.nftables.ruleset import (
     Draw,
+    fixed_chains,
+    fixed_maps,
     render_draws,
     render_forgetting,
     render_removal,
@@ -20,19 +27,25 @@ from onehop.driver.nftables.ruleset import (
 _USUAL: Final = tuple(Draw(version, slots) for version in (4, 6) for slots in range(1, 33))
 """There from the start, so that a change of endpoints does not wait for nft."""
 
+log = structlog.get_logger(__name__)
+
 
 class KernelTable:
     """The table, opened by `opened()`; leaving that leaves the table where it is."""
 
     def __init__(self) -> None:
+        self.monitor = Monitor()
+        self.transactions = 0
+        """How many changes were made."""
         self._have: dict[Entrance, Elements] = {}
         self._draws: set[Draw] = set()
-        self._handle: int | None = None
+        self._stray_chains: set[str] = set()
+        self._stray_maps: set[str] = set()
+        """What is in the table and was not made by this run: by an earlier one, or by others."""
         self._netlink: Netlink | None = None
         self._questions: Netlink | None = None
         self._asking = asyncio.Lock()
-        self.transactions = 0
-        """How many changes were made."""
+        self._is_open = False
 
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[None]:
@@ -40,15 +53,20 @@ class KernelTable:
 
         Raises:
             ConfigError: this host or this process cannot do it.
-            DriverUnavailable: the kernel refuses.
+            DriverUnavailable: the kernel refuses, or another process has the table.
         """
-        with Netlink() as netlink, Netlink() as questions:
+        with Netlink() as netlink, Netlink() as questions, Hold() as hold:
             self._netlink, self._questions = netlink, questions
-            try:
-                await self.renew()
-                yield
-            finally:
-                self._netlink = self._questions = None
+            with self.monitor.listening(silent=netlink.port):
+                if not await hold.take():
+                    log.info("open_connections_do_not_outlive_a_flush", reason="before Linux 5.12")
+                try:
+                    await self.renew()
+                    self._is_open = True
+                    yield
+                finally:
+                    self._netlink = self._questions = None
+                    self._is_open = False
 
     @property
     def entrances(self) -> frozenset[Entrance]:
@@ -72,23 +90,49 @@ class KernelTable:
         """Make chains."""
         missing = frozenset(draws) - self._draws
         if missing:
-            await run_nft(render_draws(missing))
+            await self._run(render_draws(missing))
             self._draws |= missing
+            self._stray_chains -= {draw.chain for draw in missing}
+            self._stray_maps -= {draw.clients for draw in missing}
 
-    async def forget(self, used: Iterable[Draw]) -> None:
-        """Take away chains of single listeners that are no longer used."""
-        kept = frozenset(used)
-        gone = {draw for draw in self._draws - kept if draw.clients}
+    async def forget(self, draws: Iterable[Draw], kept: Draw | None) -> None:
+        """Take away chains of one listener that nothing leads to any more.
+
+        Args:
+            draws: those that were used.
+            kept: what is used now, and may remember clients in the same map.
+        """
+        gone = self._draws.intersection(draws) - {kept}
         if gone:
-            clients = {draw.clients for draw in gone} - {draw.clients for draw in kept}
+            clients = {draw.clients for draw in gone} - {"" if kept is None else kept.clients}
             self._draws -= gone
-            await run_nft(render_forgetting(gone, clients))
+            await self._run(render_forgetting({draw.chain for draw in gone}, clients))
+
+    async def tidy(self) -> None:
+        """Take away chains and maps of earlier runs, and of others, that nothing leads to."""
+        if not (self._stray_chains or self._stray_maps):
+            return
+        used = {
+            value.decode()
+            for elements in self._have.values()
+            for place, value in elements.items()
+            if place.lookup is Lookup.SERVICE
+        }
+        chains = self._stray_chains - used
+        needed = {name for chain in used for name in self._stray_maps if chain.endswith(name)}
+        maps = self._stray_maps - needed
+        self._stray_chains -= chains
+        self._stray_maps -= maps
+        try:
+            await self._run(render_forgetting(chains, maps))
+        except DriverUnavailable as err:
+            log.warning("nftables_not_tidied", error=str(err))
 
     def put(self, wanted: Mapping[Entrance, Elements]) -> None:
         """Make what serves some entrances as wanted, in one transaction.
 
         Raises:
-            Refused: somebody else has changed our table.
+            Refused: by the kernel, and all is as it was.
         """
         netlink = self._netlink
         if netlink is None:
@@ -105,15 +149,15 @@ class KernelTable:
         for entrance in [each for each, elements in wanted.items() if not elements]:
             del self._have[entrance]
 
-    async def is_there(self) -> bool:
-        """Tell whether the table is still the one that we know."""
-        async with self._asking:
-            return self._handle == await self._asked().table_handle()
-
     async def count(self, places: Iterable[Place]) -> Mapping[Place, int]:
         """Return what some elements have counted."""
         async with self._asking:
             return await self._asked().counters(places)
+
+    async def totals(self) -> Mapping[str, int]:
+        """Return what all connections together were, by what became of them."""
+        async with self._asking:
+            return await self._asked().totals()
 
     async def renew(self) -> None:
         """Put the rules again, and learn what elements there are.
@@ -122,24 +166,41 @@ class KernelTable:
         """
         rules = render_table() + render_draws(_USUAL)
         try:
-            await run_nft(rules)
-        except DriverUnavailable:
-            await run_nft(render_removal() + rules)
+            await self._run(rules)
+            await self._learn()
+        except (RulesRefused, Refused) as err:
+            if isinstance(err, Refused) and not err.is_disagreement:
+                raise DriverUnavailable(f"nf_tables does not list: {err}") from err
+            await self._run(render_removal() + rules)
+            try:
+                await self._learn()
+            except Refused as refused:
+                raise DriverUnavailable(f"nf_tables does not list: {refused}") from refused
+
+    async def _learn(self) -> None:
         self._draws = {*_USUAL}
-        self._have = {}
+        have: dict[Entrance, Elements] = {}
         async with self._asking:
-            self._handle = await self._asked().table_handle()
+            asked = self._asked()
             for lookup in Lookup:
                 for version in (4, 6):
-                    await self._learn(lookup, version)
+                    found = await asked.elements(lookup, version)
+                    for place, value in found.items():
+                        have.setdefault(entrance_of(place), {})[place] = value
+            usual = {draw.chain for draw in _USUAL}
+            self._stray_chains = {*(await asked.chains() - fixed_chains() - usual)}
+            self._stray_maps = {*(await asked.sets() - fixed_maps())}
+        self._have = have
 
-    async def _learn(self, lookup: Lookup, version: int) -> None:
+    async def _run(self, script: str) -> None:
         try:
-            found = await self._asked().elements(lookup, version)
-        except Refused as refused:
-            raise DriverUnavailable(f"nf_tables does not list {lookup}: {refused}") from refused
-        for place, value in found.items():
-            self._have.setdefault(entrance_of(place), {})[place] = value
+            await run_nft(script, born=self.monitor.started)
+        except ConfigError as err:
+            if self._is_open:  # nft was there, and may be again: it is being replaced by a new one
+                raise DriverUnavailable(str(err)) from err
+            raise
+        finally:
+            self.monitor.ended()
 
     def _asked(self) -> Netlink:
         if self._questions is None:

@@ -89,6 +89,15 @@ def serve(
     return Served(elements, draw, known)
 
 
+def may_serve(
+    endpoints: Iterable[Endpoint], failed: Collection[tuple[IpAddr, int]]
+) -> frozenset[tuple[IpAddr, int]]:
+    """Return who may keep what it has: whoever is drawn, and whoever drains and has not failed."""
+    every = tuple(endpoints)
+    drawn = {_socket(each) for each in _drawn(every, failed)}
+    return frozenset(drawn | ({_socket(each) for each in every} - {*failed}))
+
+
 def member_place(entrance: Entrance, member: int) -> Place:
     """Return where a member's element is, which counts its connections."""
     return _at(Lookup.MEMBER, entrance, number(member))
