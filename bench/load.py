@@ -2,7 +2,8 @@
 
 A request leaves when it is due, whatever became of the others: on an idle connection, or on a new
 one. Its latency counts from when it was due, so a stall is charged with all it delayed
-(coordinated omission). Anything but a whole 200 is a failure. Prints one line of JSON.
+(coordinated omission). Anything but a whole 200 is a failure; an answer may ask for the connection
+to be closed, as that of a worker does that is replaced. Prints one line of JSON.
 """
 
 import json
@@ -118,7 +119,10 @@ class OpenLoop:
             return
         self.latencies_s.append(time.monotonic() - connection.due)
         self._answered(connection.data)
-        self._idle.append(connection)
+        if b"\nconnection: close" in connection.data.partition(b"\r\n\r\n")[0].lower():
+            connection.socket.close()
+        else:
+            self._idle.append(connection)
 
 
 def request_for(host: str, path: str) -> bytes:

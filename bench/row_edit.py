@@ -4,20 +4,23 @@ The edits go round: backend, header filter, order of the rules, weight, host nam
 no weights; what stands for them is the number of Pods, which is what shares the requests out.
 """
 
+import contextlib
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import count
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from bench import shop
-from bench.child import ChildFailed, Told
+from bench.child import ChildFailed
 from bench.namespace import PRODUCT_VIP
 from bench.orders import Put
 from bench.row import Figures, Row, Target
 from bench.world import Size, World
+
+T = TypeVar("T")
 
 EDITS_PER_S: Final = 20
 REQUESTS_PER_S: Final = 2000
@@ -27,41 +30,65 @@ _PODS: Final = 3
 def measure(world: World, quick: bool) -> Figures:  # noqa: FBT001  a row's signature
     """Edit while requests keep coming."""
     _ = world.product
-    lasts_s = 3 if quick else 30
-    arguments = (PRODUCT_VIP, shop.host(0), "/", str(REQUESTS_PER_S), str(lasts_s))
+    with loaded(REQUESTS_PER_S, 3 if quick else 30) as load:
+        edits = 0
+        for obj in paced(_edited(), EDITS_PER_S):
+            if load.is_over():
+                break
+            world.api.ask(Put(obj))
+            edits += 1
+        return load.figures({"edits": edits})
+
+
+class Load:
+    """Requests that are being sent to the product's first host, by a process of their own."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def is_over(self) -> bool:
+        """Tell whether the last one has been answered."""
+        return self._process.poll() is not None
+
+    def figures(self, notes: dict[str, Any], **more: float) -> Figures:
+        """Wait for the end, and return what was seen.
+
+        Args:
+            notes: what else is worth knowing.
+            more: other figures of the product.
+        """
+        said, _ = self._process.communicate(timeout=60)
+        if self._process.returncode != 0:
+            raise ChildFailed(f"the load ended with {self._process.returncode}")
+        seen = json.loads(said)
+        return Figures(
+            product={
+                "failed": sum(seen["failures"].values()),
+                **more,
+                **{name: seen[name] for name in ("p50_ms", "p99_ms", "max_ms")},
+            },
+            notes=notes | {name: seen[name] for name in ("requests", "failures", "backends")},
+        )
+
+
+@contextlib.contextmanager
+def loaded(rate: float, lasts_s: float) -> Generator[Load]:
+    """Send requests on a timetable; whatever has not been sent at the end of the context is not."""
+    arguments = (PRODUCT_VIP, shop.host(0), "/", str(rate), str(lasts_s))
     command = (sys.executable, "-m", "bench.load", *arguments)
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as load:
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
-            edits = _edit(world.api, load)
-            said, _ = load.communicate(timeout=30)
+            yield Load(process)
         finally:
-            load.kill()
-    if load.returncode != 0:
-        raise ChildFailed(f"the load ended with {load.returncode}")
-    seen = json.loads(said)
-    return Figures(
-        product={
-            "failed": sum(seen["failures"].values()),
-            **{name: seen[name] for name in ("p50_ms", "p99_ms", "max_ms")},
-        },
-        notes={
-            "edits": edits,
-            **{name: seen[name] for name in ("requests", "failures", "backends")},
-        },
-    )
+            process.kill()
 
 
-def _edit(api: Told, load: subprocess.Popen[bytes]) -> int:
-    """Make an edit when it is due until the load has ended; return how many there were."""
+def paced(items: Iterable[T], rate: float) -> Iterator[T]:
+    """Yield each item when it is due: so many a second, counted from the first."""
     began = time.monotonic()
-    edits = 0
-    for obj in _edited():
-        if load.poll() is not None:
-            break
-        api.ask(Put(obj))
-        edits += 1
-        time.sleep(max(0.0, began + edits / EDITS_PER_S - time.monotonic()))
-    return edits
+    for number, item in enumerate(items):
+        time.sleep(max(0.0, began + number / rate - time.monotonic()))
+        yield item
 
 
 def _edited() -> Iterator[shop.Json]:

@@ -65,7 +65,7 @@ def measure_memory(world: World, quick: bool) -> Figures:  # noqa: ARG001, FBT00
     world.wait_quiet()
     return Figures(
         product={"controller_mib": resident_mib(product.pid)},
-        notes={"envoy_mib": round(resident_mib(product.envoy_pid))},
+        notes={"envoy_mib": round(resident_mib(product.proxy_pid))},
     )
 
 

@@ -75,7 +75,7 @@ class Certificates:
         secret = {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": _secret(number), "namespace": shop.NAMESPACE},
+            "metadata": {"name": secret_name(number), "namespace": shop.NAMESPACE},
             "type": "kubernetes.io/tls",
             "data": {key: base64.b64encode(pem.encode()).decode() for key, pem in data.items()},
         }
@@ -84,7 +84,7 @@ class Certificates:
     def show(self, number: int) -> None:
         """Have a host show its own."""
         ingress = shop.ingress(number)
-        tls = {"hosts": [shop.host(number)], "secretName": _secret(number)}
+        tls = {"hosts": [shop.host(number)], "secretName": secret_name(number)}
         ingress["spec"]["tls"] = [tls]
         self._api.ask(Put(ingress))
 
@@ -165,7 +165,8 @@ def _swap(
     return swapped
 
 
-def _secret(number: int) -> str:
+def secret_name(number: int) -> str:
+    """Return the Secret that a host's certificate lies in."""
     return f"swapped-{number}"
 
 

@@ -1,11 +1,12 @@
-"""Throughput row: requests per CPU-second through the product's Envoy and a hand-written one.
+"""Throughput rows: requests per CPU-second through the product's proxy and a hand-written one.
 
 Both are the same binary with one worker, no access log and the same statistics, in front of the
-same backend (a third Envoy that answers by itself). `handwritten.yaml` has what the product's
-listener does for every request: clients' claims about addresses removed and true ones added, path
-normalisation, header hygiene, time and size limits, retries, passive health checks. It does not
-have the filters that the product keeps switched off until a route asks for them: that they cost
-next to nothing is what this row shows. Short rounds alternate, so that what else happens on the
+same backend (a third proxy, an Envoy that answers by itself). `handwritten.yaml` and
+`handwritten.cfg` have what the product's listener does for every request: clients' claims about
+addresses removed and true ones added, path normalisation, header hygiene, time and size limits,
+retries, and with Envoy passive health checks. They do not have what the product keeps ready until
+a route asks for it: filters that are switched off, hosts with wildcards, policies of other routes.
+What that costs is what these rows show. Short rounds alternate, so that what else happens on the
 machine happens to both; the figures are totals.
 """
 
@@ -18,16 +19,18 @@ from typing import Final
 
 from bench import shop
 from bench.child import ChildFailed, cpu_s, running, until
+from bench.haproxy import Master
 from bench.namespace import HAND_VIP, PRODUCT_VIP
 from bench.orders import Put
 from bench.probe import Probe, status_of
 from bench.row import Figures, Row, Target
 from bench.world import Size, World
 from onehop.driver.envoy.binary import find_envoy
+from onehop.driver.haproxy.binary import find_haproxy
 
 _BACKEND_PORT: Final = 9090
 _CONNECTIONS: Final = 16
-_HAND_WRITTEN: Final = Path(__file__).parent / "handwritten.yaml"
+_HERE: Final = Path(__file__).parent
 _BODY: Final = "served"
 
 
@@ -35,33 +38,39 @@ def measure(world: World, quick: bool) -> Figures:  # noqa: FBT001  a row's sign
     """Let wrk ask both by turns."""
     if shutil.which("wrk") is None:
         raise ChildFailed("no wrk(1) in PATH: install the package wrk")
-    product = world.product
+    _ = world.product
     obj = shop.endpoint_slice(0, 1)
     obj["ports"][0]["port"] = _BACKEND_PORT
     world.api.ask(Put(obj))
     rounds, lasts_s = (1, 1) if quick else (20, 2)
     with tempfile.TemporaryDirectory(prefix="oht-") as name:
-        folder = Path(name)
-        backend = folder / "backend.json"
+        backend = Path(name) / "backend.json"
         backend.write_text(json.dumps(backend_config()))
-        hand = _HAND_WRITTEN
         with (
             running(_envoy(backend, 1), world.log("backend")),
-            running(_envoy(hand, 2), world.log("hand")) as written,
+            running(_by_hand(world.size.driver), world.log("hand")) as written,
         ):
             until(_is_answered_by_backend, 20, "the backend behind the product")
-            until(lambda: status_of(HAND_VIP, shop.host(0)) == 200, 20, "the hand-written Envoy")
+            until(lambda: status_of(HAND_VIP, shop.host(0)) == 200, 20, "the one made by hand")
             sides = {
-                "product": (product.envoy_pid, PRODUCT_VIP),
+                "product": (_carrier(world), PRODUCT_VIP),
                 "floor": (written.pid, HAND_VIP),
             }
-            requests = dict.fromkeys(sides, 0)
-            used_s = dict.fromkeys(sides, 0.0)
-            for _ in range(rounds):
-                for side, (pid, address) in sides.items():
-                    before = cpu_s(pid)
-                    requests[side] += _wrk(address, lasts_s)
-                    used_s[side] += cpu_s(pid) - before
+            return _compare(sides, rounds, lasts_s)
+
+
+def _compare(sides: dict[str, tuple[int, str]], rounds: int, lasts_s: int) -> Figures:
+    """Let wrk ask both by turns, each as often first as last."""
+    requests = dict.fromkeys(sides, 0)
+    used_s = dict.fromkeys(sides, 0.0)
+    order = list(sides)
+    for _ in range(rounds):
+        for side in order:
+            pid, address = sides[side]
+            before = cpu_s(pid)
+            requests[side] += _wrk(address, lasts_s)
+            used_s[side] += cpu_s(pid) - before
+        order.reverse()
     return Figures(
         product={"per_cpu_s": requests["product"] / used_s["product"]},
         floor={"per_cpu_s": requests["floor"] / used_s["floor"]},
@@ -71,6 +80,20 @@ def measure(world: World, quick: bool) -> Figures:  # noqa: FBT001  a row's sign
             }
         },
     )
+
+
+def _carrier(world: World) -> int:
+    """Return the process that carries the product's traffic."""
+    if world.size.driver == "haproxy":
+        return Master(world.state).worker()
+    return world.product.proxy_pid
+
+
+def _by_hand(driver: str) -> tuple[str, ...]:
+    """Return the command of a proxy that somebody has configured by hand."""
+    if driver == "haproxy":
+        return (str(find_haproxy("haproxy")), "-db", "-f", str(_HERE / "handwritten.cfg"))
+    return _envoy(_HERE / "handwritten.yaml", 2)
 
 
 def _is_answered_by_backend() -> bool:

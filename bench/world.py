@@ -1,7 +1,7 @@
 """What a row runs in: Pods, the API double, the product, the floor; each a process of its own.
 
 Everything is started when a row first asks for it and ended with the world. The product is what a
-user starts: `onehop run --config FILE`, with the Envoy of its own.
+user starts: `onehop run --config FILE`, with a proxy of its own.
 """
 
 import contextlib
@@ -25,11 +25,13 @@ from bench.namespace import FLOOR_VIP, PRODUCT_VIP
 from bench.orders import Counts, Load
 from bench.probe import status_of
 from onehop.driver.envoy.binary import find_envoy
+from onehop.driver.haproxy.binary import find_haproxy
 
 METRICS: Final = "127.0.0.1:9080"
 _START_TIMEOUT_S: Final = 120.0
 _ANSWER_TIMEOUT_S: Final = 5.0
 _QUIET_S: Final = 1.0
+_FLOORS: Final = {"envoy": "bench.floor.floor", "haproxy": "bench.floor.haproxy"}
 
 
 class Size(msgspec.Struct, frozen=True):
@@ -39,18 +41,28 @@ class Size(msgspec.Struct, frozen=True):
         services: how many, each with one slice.
         endpoints: in each slice.
         routed: whether each has an Ingress from the beginning.
+        driver: what carries the traffic; the floor is made of the same.
     """
 
     services: int
     endpoints: int
     routed: bool = True
+    driver: str = "envoy"
 
 
 class Running(msgspec.Struct, frozen=True):
-    """A product or a floor that runs: its own process, and its Envoy's."""
+    """A product that runs: its own process, and the name of the proxy that it has below it."""
 
     pid: int
-    envoy_pid: int
+    proxy: str
+
+    @property
+    def proxy_pid(self) -> int:
+        """The process of its proxy."""
+        found = descendant(self.pid, self.proxy)
+        if found is None:
+            raise ChildFailed(f"the product has no {self.proxy}")
+        return found
 
 
 class World:
@@ -150,13 +162,17 @@ class World:
             command = (str(Path(sys.executable).parent / "onehop"), "run", "--config", str(config))
             environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
             with running(command, self.log("product"), environment=environment) as process:
-                yield _with_envoy(process)
+                yield _with_proxy(process, self.size.driver)
 
     def _config(self) -> dict[str, object]:
         return {
             "cluster": {"name": "bench", "kubeconfig": str(self._kubeconfig)},
             "addresses": {"shared": PRODUCT_VIP, "bind": {"none": True}},
-            "dataPlane": {"driver": "envoy", "envoy": {"concurrency": 1}},
+            "dataPlane": {
+                "driver": self.size.driver,
+                "envoy": {"concurrency": 1},
+                "haproxy": {"threads": 1},
+            },
             "state": str(self.state),
             "listen": {"metrics": METRICS},
         }
@@ -179,12 +195,15 @@ class World:
         services = self.size.services if self.size.routed else 0
         with tempfile.TemporaryDirectory(prefix="ohf-", dir="/tmp") as folder:
             command = (
-                *(sys.executable, "-m", "bench.floor.floor", folder, str(find_envoy())),
+                *(sys.executable, "-m", _FLOORS[self.size.driver], folder, self._proxy()),
                 *(FLOOR_VIP, str(services), str(self.size.endpoints)),
             )
             log = self.log("floor")
             with running(command, log, is_told=True) as process:
                 yield Told(process, log)
+
+    def _proxy(self) -> str:
+        return str(find_haproxy("haproxy") if self.size.driver == "haproxy" else find_envoy())
 
     # -- processes --------------------------------------------------------------------------------
 
@@ -198,18 +217,16 @@ class World:
         return Told(process, log)
 
 
-def _with_envoy(process: subprocess.Popen[bytes]) -> Running:
-    """Wait until a process has an Envoy below it."""
+def _with_proxy(process: subprocess.Popen[bytes], name: str) -> Running:
+    """Wait until a process has a proxy below it."""
 
-    def has_envoy() -> bool:
+    def has_proxy() -> bool:
         if process.poll() is not None:
             raise ChildFailed(f"the product ended with {process.returncode}")
-        return descendant(process.pid, "envoy") is not None
+        return descendant(process.pid, name) is not None
 
-    until(has_envoy, _START_TIMEOUT_S, "an Envoy", every_s=0.005)
-    envoy = descendant(process.pid, "envoy")
-    assert envoy is not None
-    return Running(process.pid, envoy)
+    until(has_proxy, _START_TIMEOUT_S, f"the product's {name}", every_s=0.005)
+    return Running(process.pid, name)
 
 
 def is_ready() -> bool:
@@ -234,9 +251,16 @@ def data_plane(world: World) -> dict[str, str]:
 
 def metric(name: str) -> float:
     """Return one series of the product without labels."""
+    found = metrics(name)
+    if "" not in found:
+        raise ChildFailed(f"the product has no metric {name}")
+    return found[""]
+
+
+def metrics(name: str) -> dict[str, float]:
+    """Return all series of a name, by their labels as they are written."""
     with urllib.request.urlopen(f"http://{METRICS}/metrics", timeout=5) as answer:
         text: str = answer.read().decode()
-    for line in text.splitlines():
-        if line.startswith(f"{name} "):
-            return float(line.split()[1])
-    raise ChildFailed(f"the product has no metric {name}")
+    lines = (line.rpartition(" ") for line in text.splitlines() if line.startswith(name))
+    series = ((labels.removeprefix(name), float(value)) for labels, _, value in lines)
+    return {labels: value for labels, value in series if not labels or labels.startswith("{")}
