@@ -10,7 +10,14 @@ from onehop.status.limits import Limits, Pace
 from onehop.status.metrics import WriterMetrics
 from onehop.status.report import Report
 from onehop.status.rights import NEEDED
-from onehop.status.write import AddFinalizer, EmitEvent, PatchStatus, RemoveFinalizer, Write
+from onehop.status.write import (
+    AddFinalizer,
+    EmitEvent,
+    PatchGatewayApi,
+    PatchStatus,
+    RemoveFinalizer,
+    Write,
+)
 from onehop.status.writer import StatusWriter
 
 __all__ = [
@@ -19,6 +26,7 @@ __all__ = [
     "EmitEvent",
     "Limits",
     "Pace",
+    "PatchGatewayApi",
     "PatchStatus",
     "RemoveFinalizer",
     "Report",

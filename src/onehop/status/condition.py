@@ -4,7 +4,7 @@
 acknowledged it (Gateway API, "GatewayConditionType"); never on our word alone.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -67,6 +67,20 @@ def without_ours(live: tuple[Condition, ...]) -> tuple[Condition, ...]:
 def is_programmed(live: tuple[Condition, ...]) -> bool:
     """Tell whether the conditions say that the data plane has it."""
     return any(each.type == PROGRAMMED and each.status == "True" for each in live)
+
+
+def condition_form(condition: Condition) -> dict[str, Any]:
+    """Return a metav1.Condition as JSON; the API demands the empty message too."""
+    demanded: dict[str, Any] = {
+        "type": condition.type,
+        "status": condition.status,
+        "reason": condition.reason,
+        "message": condition.message,
+        "lastTransitionTime": condition.last_transition_time,
+    }
+    if condition.observed_generation:
+        demanded["observedGeneration"] = condition.observed_generation
+    return demanded
 
 
 def tell_problems(problems: tuple[Problem, ...]) -> str:

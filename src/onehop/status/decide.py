@@ -15,6 +15,7 @@ from onehop.compile.verdict import IngressVerdict, ServiceRelease, ServiceVerdic
 from onehop.status.address import means_same, wanted_of_ingress, wanted_of_service
 from onehop.status.condition import claims_of, is_programmed, with_claims, without_ours
 from onehop.status.event import event_after, standing_events
+from onehop.status.gateway_decide import decide_gateway
 from onehop.status.report import Report
 from onehop.status.write import AddFinalizer, ObjectWrite, PatchStatus, RemoveFinalizer, Write
 
@@ -63,7 +64,7 @@ def _writes(report: Report, live: ClusterObject, now: str, *, waits: bool) -> _W
         case IngressVerdict() as verdict, Ingress():
             return () if waits else _ingress_status(verdict, report, live)
         case _:
-            return ()
+            return () if waits else decide_gateway(report, live, now)
 
 
 def _claim(live: Service) -> _Writes:

@@ -12,9 +12,17 @@ import msgspec
 
 from onehop.cluster.kind import KINDS, Kind
 from onehop.cluster.meta import Meta
-from onehop.cluster.service import Condition
 from onehop.kube import Change, Collection
-from onehop.status.write import AddFinalizer, EmitEvent, ObjectWrite, PatchStatus, RemoveFinalizer
+from onehop.status.condition import condition_form
+from onehop.status.gateway_form import gateway_status_form
+from onehop.status.write import (
+    AddFinalizer,
+    EmitEvent,
+    ObjectWrite,
+    PatchGatewayApi,
+    PatchStatus,
+    RemoveFinalizer,
+)
 
 COMPONENT: Final = "onehop"
 LONGEST_NAME: Final = 253
@@ -81,6 +89,9 @@ def change_of(write: ObjectWrite, resource_version: str) -> Change:
         case PatchStatus():
             patch = {"status": _status(write)}
             return Change(patch=patch, subresource="status", resource_version=resource_version)
+        case PatchGatewayApi(status=status):
+            patch = {"status": gateway_status_form(status)}
+            return Change(patch=patch, subresource="status", resource_version=resource_version)
         case _:
             assert_never(write)
 
@@ -135,22 +146,8 @@ def _status(patch: PatchStatus) -> dict[str, Any]:
         entries = msgspec.to_builtins(patch.load_balancer.ingress) or None
         status["loadBalancer"] = {"ingress": entries}
     if patch.conditions is not None:
-        status["conditions"] = [_condition(each) for each in patch.conditions] or None
+        status["conditions"] = [condition_form(each) for each in patch.conditions] or None
     return status
-
-
-def _condition(condition: Condition) -> dict[str, Any]:
-    """Return a metav1.Condition; the API demands the empty message too."""
-    demanded: dict[str, Any] = {
-        "type": condition.type,
-        "status": condition.status,
-        "reason": condition.reason,
-        "message": condition.message,
-        "lastTransitionTime": condition.last_transition_time,
-    }
-    if condition.observed_generation:
-        demanded["observedGeneration"] = condition.observed_generation
-    return demanded
 
 
 def _timestamp(moment: datetime) -> str:

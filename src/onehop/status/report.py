@@ -4,6 +4,13 @@ from typing import assert_never
 
 import msgspec
 
+from onehop.cluster.gateway_verdict import (
+    GatewayApiVerdict,
+    GatewayClassVerdict,
+    GatewayVerdict,
+    ListenerSetVerdict,
+    ParentsVerdict,
+)
 from onehop.compile.verdict import IngressVerdict, ServiceRelease, ServiceVerdict, Verdict
 from onehop.model.ident import ListenerId
 from onehop.model.problem import Problem, Reason, Severity
@@ -25,7 +32,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         has_endpoints: whether anything is behind it that could answer.
     """
 
-    verdict: Verdict | None = None
+    verdict: Verdict | GatewayApiVerdict | None = None
     uid: str = ""
     generation: int = 0
     problems: tuple[Problem, ...] = ()
@@ -52,9 +59,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
                 return bool(unanswered) or is_waiting or not self.is_acknowledged
             case ServiceRelease():
                 return bool(self.served)
+            case GatewayVerdict(listeners=of_gateway) | ListenerSetVerdict(listeners=of_gateway):
+                needs = {need for listener in of_gateway for need in listener.needs}
+                return bool(needs - self.served - self.refused) or not self.is_acknowledged
             case IngressVerdict():
                 return not self.is_acknowledged
-            case None:
+            case GatewayClassVerdict() | ParentsVerdict() | None:
                 return False
             case _:
                 assert_never(self.verdict)

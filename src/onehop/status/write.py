@@ -5,6 +5,9 @@ from typing import TypeAlias
 
 import msgspec
 
+from onehop.cluster.gateway import GatewayClassStatus, GatewayStatus
+from onehop.cluster.gateway_listenerset import ListenerSetStatus
+from onehop.cluster.gateway_status import PolicyStatus, RouteStatus
 from onehop.cluster.service import Condition, LoadBalancerStatus
 from onehop.model.ident import ObjectRef
 
@@ -44,6 +47,24 @@ class PatchStatus(msgspec.Struct, frozen=True, kw_only=True):
     conditions: tuple[Condition, ...] | None = None
 
 
+GatewayApiStatus: TypeAlias = (
+    GatewayClassStatus | GatewayStatus | ListenerSetStatus | RouteStatus | PolicyStatus
+)
+
+
+class PatchGatewayApi(msgspec.Struct, frozen=True, kw_only=True):
+    """Write the status of an object of Gateway API.
+
+    Attributes:
+        status: all of it, what others said included: its lists are replaced whole.
+        is_count_only: nothing differs but how many routes or ListenerSets are attached.
+    """
+
+    ref: ObjectRef
+    status: GatewayApiStatus
+    is_count_only: bool = False
+
+
 class EventType(StrEnum):
     """The two types of event that `kubectl` knows."""
 
@@ -67,5 +88,5 @@ class EmitEvent(msgspec.Struct, frozen=True, kw_only=True):
     is_standing: bool
 
 
-ObjectWrite: TypeAlias = AddFinalizer | RemoveFinalizer | PatchStatus
+ObjectWrite: TypeAlias = AddFinalizer | RemoveFinalizer | PatchStatus | PatchGatewayApi
 Write: TypeAlias = ObjectWrite | EmitEvent

@@ -22,6 +22,7 @@ from onehop.status.contest import Contest
 from onehop.status.decide import decide
 from onehop.status.event import good_news, problem_event
 from onehop.status.form import change_of
+from onehop.status.gateway_pace import CountPace
 from onehop.status.herald import Herald
 from onehop.status.limits import Limits, Pace
 from onehop.status.metrics import WriteKind, WriterMetrics
@@ -33,6 +34,7 @@ from onehop.status.write import (
     AddFinalizer,
     EmitEvent,
     ObjectWrite,
+    PatchGatewayApi,
     PatchStatus,
     RemoveFinalizer,
     Write,
@@ -56,6 +58,7 @@ class _Entry:
         self.seen = Seen()
         self.written: Report | None = None
         self.contest = Contest(limits)
+        self.counts = CountPace()
 
     def replace(self, report: Report, now_s: float) -> None:
         """Take a newer report."""
@@ -170,12 +173,25 @@ class StatusWriter:
             self._worker.queue.put_after(ref, patience_s)
         decided = decide(report, live, now=self._ports.now(), is_patient=is_patient)
         writes = [write for write in decided if not isinstance(write, EmitEvent)]
+        is_early = self._counts_wait(ref, entry, writes, now_s)
         may_write = not writes or entry.written != report or self._may_repair(ref, entry, now_s)
         self._herald.stands(ref, self._standing(ref, entry, decided))
-        if live is not None and may_write:
+        if live is not None and may_write and not is_early:
             await self._carry_out(entry, live, decided)
             if not is_patient:
                 entry.written = report
+
+    def _counts_wait(
+        self, ref: ObjectRef, entry: _Entry, writes: list[ObjectWrite], now_s: float
+    ) -> bool:
+        """Tell whether nothing but numbers differs and it is too early for them; they will come."""
+        is_count_only = any(
+            isinstance(write, PatchGatewayApi) and write.is_count_only for write in writes
+        )
+        wait_s = entry.counts.wait_s(now_s) if is_count_only else 0.0
+        if wait_s > 0:
+            self._worker.queue.put_after(ref, wait_s)
+        return wait_s > 0
 
     def _may_repair(self, ref: ObjectRef, entry: _Entry, now_s: float) -> bool:
         """Tell whether what somebody else has changed may be undone now; if not, it will be."""
@@ -205,6 +221,7 @@ class StatusWriter:
             if not isinstance(write, EmitEvent):
                 answer = await self._write(write, live.metadata.resource_version)
                 entry.seen.answered(live, answer)
+                entry.counts.wrote(self._ports.clock())
                 live = answer
             elif not write.is_standing:
                 self._herald.happened(write.ref, write)
@@ -229,7 +246,7 @@ def _kind_of(write: ObjectWrite) -> WriteKind:
     match write:
         case AddFinalizer() | RemoveFinalizer():
             return WriteKind.FINALIZER
-        case PatchStatus():
+        case PatchStatus() | PatchGatewayApi():
             return WriteKind.STATUS
         case _:
             assert_never(write)
