@@ -141,3 +141,23 @@ class Reloads(Protocol):
     def reload_reasons(self) -> Mapping[str, int]:
         """How many reloads had a reason of each kind, of few kinds."""
         ...
+
+
+@runtime_checkable
+class Drifts(Protocol):
+    """A data plane whose state others can change behind our back, and that notices."""
+
+    @property
+    def drifts(self) -> Mapping[str, int]:
+        """How often that was found, and repaired, by what had changed: a few words."""
+        ...
+
+
+@runtime_checkable
+class Connections(Protocol):
+    """A data plane that counts its connections over all listeners."""
+
+    @property
+    def connections(self) -> Mapping[str, int]:
+        """How many there were, by what became of them: a few words."""
+        ...
