@@ -1,6 +1,6 @@
 """Who gets which row, and that nothing is let go before it is taken."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 from hypothesis import given
@@ -37,6 +37,9 @@ class Noted(MemoryDriver):
 
 class Kernel(Noted):
     """A kernel in memory."""
+
+    drifts: Mapping[str, int] = {"table": 1}
+    connections: Mapping[str, int] = {"masqueraded": 2}
 
     def misfit(self, listener: Listener, pool: Pool | None) -> str | None:
         return misfit(listener, pool)
@@ -169,3 +172,14 @@ async def test_any_way_through_models_is_served(ways: list[Model]) -> None:
                 for needed in _pools_of(row):
                     assert RowKey(Table.POOL, needed) in have
                     assert RowKey(Table.ENDPOINTS, needed) in have
+
+
+async def test_what_the_kernel_counts_is_said_of_both() -> None:
+    """Drift and connections; and who serves which listener."""
+    pair, web = Pair(), pool()
+    limited = listener(web, 2, max_connections=10)
+    await pair.serve((web, listener(web), limited))
+    assert pair.split.drifts == {"table": 1}
+    assert pair.split.connections == {"masqueraded": 2}
+    assert pair.split.is_in_kernel(listener(web).id)
+    assert not pair.split.is_in_kernel(limited.id)

@@ -13,7 +13,15 @@ from typing import Final, Protocol
 import msgspec
 
 from onehop.driver.capability import Capability
-from onehop.driver.driver import Driver, EndpointCount, Receipt, Refusal, Reloads
+from onehop.driver.driver import (
+    Connections,
+    Drifts,
+    Driver,
+    EndpointCount,
+    Receipt,
+    Refusal,
+    Reloads,
+)
 from onehop.model.address import IpAddr
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import ListenerId, PoolId
@@ -27,7 +35,7 @@ _LAYER4: Final = frozenset((BackendProtocol.TCP, BackendProtocol.UDP))
 _SHARED: Final = frozenset((Table.LISTENER, Table.POOL, Table.ENDPOINTS))
 
 
-class KernelPart(Driver, Protocol):
+class KernelPart(Driver, Drifts, Connections, Protocol):
     """A data plane that takes some listeners only."""
 
     def misfit(self, listener: Listener, pool: Pool | None) -> str | None:
@@ -69,8 +77,6 @@ class SplitDriver:
         self, kernel: KernelPart, proxy: Driver, *, handover_s: float = _HANDOVER_S
     ) -> None:
         self._handover_s = handover_s
-        self.name: str = f"{proxy.name}+{kernel.name}"
-        self.capabilities: frozenset[Capability] = proxy.capabilities | {Capability.UDP}
         self._kernel = kernel
         self._proxy = proxy
         self._layer4: dict[RowKey, Row] = {}
@@ -83,6 +89,16 @@ class SplitDriver:
         self._users: dict[PoolId, set[ListenerId]] = {}
         self._released: set[PoolId] = set()
         """Pools that the proxy may no longer need."""
+
+    @property
+    def name(self) -> str:
+        """Of both: another proxy may take the place of the one that there is."""
+        return f"{self._proxy.name}+{self._kernel.name}"
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What either can do."""
+        return self._proxy.capabilities | {Capability.UDP}
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -145,6 +161,20 @@ class SplitDriver:
     def reload_reasons(self) -> Mapping[str, int]:
         """What the proxy says; the kernel is never loaded anew."""
         return self._proxy.reload_reasons if isinstance(self._proxy, Reloads) else {}
+
+    @property
+    def drifts(self) -> Mapping[str, int]:
+        """What others have changed of the kernel's part."""
+        return self._kernel.drifts
+
+    @property
+    def connections(self) -> Mapping[str, int]:
+        """What the kernel's connections came to."""
+        return self._kernel.connections
+
+    def is_in_kernel(self, listener: ListenerId) -> bool:
+        """Tell who serves a listener."""
+        return listener in self._in_kernel
 
     def _take(self, put: Iterable[Row], gone: Iterable[RowKey]) -> None:
         """Note the pools of layer 4 before the first await; see `Driver.apply`."""
