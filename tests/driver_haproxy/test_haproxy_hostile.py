@@ -9,7 +9,8 @@ import pytest
 
 from onehop.driver.haproxy import HaproxyOptions, word
 from onehop.driver.haproxy.change import put_commands, remove_commands
-from onehop.driver.haproxy.render import Rendered, Renderer
+from onehop.driver.haproxy.render import render, why_not
+from onehop.driver.haproxy.rendered import Rendered
 from onehop.model.certificate import Certificate, SecretText
 from onehop.model.ident import PoolId
 from onehop.model.listener import ClientCheck, ForwardHttp, Passthrough, TlsChallenge
@@ -142,24 +143,22 @@ def words(line: str) -> int:
 @pytest.mark.parametrize("evil", EVIL, ids=ascii)
 def test_hostile_text_is_refused_or_quoted(evil: str) -> None:
     """No line more than for harmless text, no word more in a line, no entry more in a map."""
-    renderer = Renderer(OPTIONS)
-    tame = Renderer(OPTIONS)
     for row, usual in zip(rows_with(evil), rows_with("x"), strict=True):
-        if renderer.why_not(row) is not None:
+        if why_not(row, OPTIONS) is not None:
             continue
-        rendered = renderer.render(_around(row))
+        rendered = render(_around(row), OPTIONS)
         lines = [each for section in rendered.sections.values() for each in section]
         lines += [each for rules in rendered.rules.values() for each in rules]
         lines += list(rendered.sections)
         assert all("\n" not in line and "\r" not in line for line in lines)
         marks = [line for line in lines if not line.startswith("# policies")]
         counted = [words(line.replace("'\\''", "")) for line in marks]
-        if evil != "*" and tame.why_not(usual) is None and not isinstance(row, Pool):
-            assert sum(counted) == sum(_counted(tame.render(_around(usual))))
+        if evil != "*" and why_not(usual, OPTIONS) is None and not isinstance(row, Pool):
+            assert sum(counted) == sum(_counted(render(_around(usual), OPTIONS)))
         entries = [(k, v) for each in rendered.maps.values() for k, v in each.items()]
         assert all(text.split() == [text] for entry in entries for text in entry if text)
         for each in rendered.lists.values():
-            assert all("\n" not in line.text for line in each)
+            assert all("\n" not in line.text for line in each.values())
         for path in (*rendered.files, *rendered.lists):
             assert path.startswith("/state/")
             assert ".." not in path.split("/")
@@ -203,11 +202,10 @@ def test_haproxy_reads_what_was_quoted(evil: str) -> None:
 @pytest.mark.parametrize("evil", EVIL, ids=ascii)
 def test_commands_of_the_runtime_api_hold_no_more_than_they_say(evil: str) -> None:
     """A payload has no empty line, and what is escaped is no separator."""
-    renderer = Renderer(OPTIONS)
-    nothing = renderer.render(_around(listener(80)))
+    nothing = render(_around(listener(80)), OPTIONS)
     for row in rows_with(evil):
-        if renderer.why_not(row) is None:
-            want = renderer.render(_around(row))
+        if why_not(row, OPTIONS) is None:
+            want = render(_around(row), OPTIONS)
             told = (*put_commands(nothing, want), *remove_commands(want, nothing))
             for command in told:
                 first, has_payload, payload = command.partition("<<\n")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from onehop.driver.haproxy import HaproxyOptions
-from onehop.driver.haproxy.render import Renderer
+from onehop.driver.haproxy.render import why_not
 from onehop.model.listener import ForwardUdp
 from onehop.model.model import Row
 from onehop.model.pool import BackendProtocol
@@ -13,6 +13,7 @@ from onehop.model.route import Forward, HeaderEdit, PoolShare, Redirect, Respond
 from tests.driver_envoy.world import forward, host, pool, route, udp_listener
 
 DNS = pool("dns", protocol=BackendProtocol.UDP)
+OPTIONS = HaproxyOptions(state_dir=Path("/state"))
 DEEP = ".".join("abcdefghijkl")
 
 
@@ -34,7 +35,7 @@ DEEP = ".".join("abcdefghijkl")
 )
 def test_what_cannot_be_had_is_refused_with_a_reason(row: Row, why: str) -> None:
     """The row alone, in words for the owner of the object."""
-    reason = Renderer(HaproxyOptions(state_dir=Path("/state"))).why_not(row)
+    reason = why_not(row, OPTIONS)
 
     assert reason is not None
     assert why in reason
@@ -44,6 +45,4 @@ def test_a_route_without_any_share_is_taken() -> None:
     """It answers 503, as a route to nobody does."""
     nobody = Forward(pools=(PoolShare(DNS.id, 0),))
 
-    assert (
-        Renderer(HaproxyOptions(state_dir=Path("/state"))).why_not(host("a", route(nobody))) is None
-    )
+    assert why_not(host("a", route(nobody)), OPTIONS) is None

@@ -10,7 +10,7 @@ from onehop.driver.haproxy.backend import members_by_name
 from onehop.driver.haproxy.policy import pool_name
 from onehop.driver.haproxy.runtime import Runtime
 from onehop.model.certificate import ServerName
-from onehop.model.listener import ForwardHttp
+from onehop.model.listener import ForwardHttp, Listener
 from onehop.model.model import Row
 from onehop.model.pool import HealthCheck
 from onehop.model.route import HeaderEdit, Respond
@@ -209,7 +209,7 @@ async def test_a_socket_that_only_haproxy_cannot_bind_costs_its_listener_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The probe said yes, and somebody was quicker: HAProxy goes on with what it had."""
-    monkeypatch.setattr("onehop.driver.haproxy.driver.why_not_bound", lambda _listener: None)
+    monkeypatch.setattr("onehop.driver.haproxy.driver.why_not_bound", _nothing_against)
     port, taken = free_port(), free_port()
     answer = host("*", route(Respond(status=200, body="x")))
     holder = await asyncio.start_server(lambda _r, _w: None, listener(taken).address, taken)
@@ -250,3 +250,8 @@ async def test_what_the_runtime_api_refuses_a_reload_does() -> None:
         await until(is_served)
         assert world.driver.reload_reasons["runtime"] == 1
         assert "No such server" in world.driver.last_reload
+
+
+def _nothing_against(_listener: Listener, *, shares: bool) -> None:
+    """Stand for a probe that finds nobody."""
+    del shares

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from onehop.driver import Receipt
 from onehop.driver.haproxy import HaproxyDriver, HaproxyOptions
 from onehop.driver.haproxy.binary import find_haproxy
-from onehop.driver.haproxy.disk import Disk
-from onehop.driver.haproxy.render import Renderer
+from onehop.driver.haproxy.disk import Disk, Snapshot
+from onehop.driver.haproxy.render import render, why_not
 from onehop.model.model import Model, Row, model_of
 from tests.driver_envoy.world import bring_to
 
@@ -44,12 +44,8 @@ def complaints(model: Model) -> str:
     """Return what HAProxy's parser has against a model; rows that are refused are left out."""
     with tempfile.TemporaryDirectory(prefix="onehop-") as folder:
         options = HaproxyOptions(state_dir=Path(folder), is_privileged=True, max_connections=100)
-        renderer = Renderer(options)
-        able = model_of(row for row in model.rows() if renderer.why_not(row) is None)
-        rendered = renderer.render(able)
-        Disk(options.state_dir).write(
-            rendered, renderer.config_text(rendered, f"{folder}/run-1.sock")
-        )
+        able = model_of(row for row in model.rows() if why_not(row, options) is None)
+        Disk(options).write(Snapshot(1, render(able, options), f"{folder}/run-1.sock"))
         checked = subprocess.run(
             [find_haproxy("haproxy"), "-c", "-f", options.config_file],
             capture_output=True,

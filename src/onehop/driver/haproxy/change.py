@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from onehop.driver.haproxy import word
 from onehop.driver.haproxy.backend import Server
-from onehop.driver.haproxy.render import Rendered
+from onehop.driver.haproxy.rendered import Rendered
 from onehop.driver.haproxy.tls import Line
 
 _LONGEST: Final = 12_000
@@ -73,11 +73,9 @@ def remove_commands(have: Rendered, want: Rendered) -> Iterator[str]:
         gone = have.maps[path].keys() - want.maps[path].keys()
         yield from joined(f"del map {path} {word.argument(key)}" for key in sorted(gone))
     for path, lines in have.lists.items():
-        kept = {line.file for line in want.lists.get(path, ())}
-        for line in lines:
-            if line.file not in kept:
-                yield f"del ssl crt-list {path} {line.file}"
-                yield f"del ssl cert {line.file}"
+        for file in lines.keys() - want.lists.get(path, {}).keys():
+            yield f"del ssl crt-list {path} {file}"
+            yield f"del ssl cert {file}"
 
 
 def server_commands(
@@ -126,14 +124,12 @@ def joined(commands: Iterable[str]) -> Iterator[str]:
 
 def _certificate_reasons(have: Rendered, want: Rendered) -> Iterator[str]:
     for path, lines in want.lists.items():
-        demanding = {line for line in lines if line.options}
-        first = [line for line in lines if line.names == "!*"]
-        known = have.lists.get(path, ())
-        if demanding != {line for line in known if line.options}:
+        shown, known = lines.values(), have.lists.get(path, {}).values()
+        if {each for each in shown if each.options} != {each for each in known if each.options}:
             yield f"other clients to check in {path}"
-        if first != [line for line in known if line.names == "!*"]:
+        if [each for each in shown if each.is_default] != [e for e in known if e.is_default]:
             yield f"the first certificate of {path}"
-    asked = {line.file for lines in want.lists.values() for line in lines}
+    asked = {file for lines in want.lists.values() for file in lines}
     for path, content in want.files.items():
         if have.files.get(path) != content and (path not in asked or len(content) > _LONGEST):
             yield f"new content of {path}"
@@ -141,8 +137,8 @@ def _certificate_reasons(have: Rendered, want: Rendered) -> Iterator[str]:
 
 def _put_certificates(have: Rendered, want: Rendered) -> Iterator[str]:
     for path, lines in want.lists.items():
-        known = {line.file: line for line in have.lists.get(path, ())}
-        for line in lines:
+        known = have.lists.get(path, {})
+        for line in lines.values():
             is_new = line.file not in known
             if is_new:
                 yield f"new ssl cert {line.file}"

@@ -8,6 +8,7 @@ like any other, and is told again.
 
 import asyncio
 import contextlib
+import itertools
 import re
 import time
 from collections import Counter
@@ -23,13 +24,14 @@ from onehop.driver.capability import Capability, capabilities_of
 from onehop.driver.driver import EndpointCount, Receipt, Refusal
 from onehop.driver.haproxy.backend import members_by_name
 from onehop.driver.haproxy.binary import find_haproxy, version_of
+from onehop.driver.haproxy.book import Book
 from onehop.driver.haproxy.change import Reason, reload_reasons
 from onehop.driver.haproxy.counts import count_members
-from onehop.driver.haproxy.disk import Disk, prepare_folder
+from onehop.driver.haproxy.disk import Disk, Snapshot, prepare_folder
 from onehop.driver.haproxy.options import HaproxyOptions
 from onehop.driver.haproxy.policy import pool_name
 from onehop.driver.haproxy.process import HaproxyProcess, affordable
-from onehop.driver.haproxy.render import Rendered, Renderer
+from onehop.driver.haproxy.render import why_not
 from onehop.driver.haproxy.runtime import Runtime
 from onehop.driver.haproxy.socketprobe import why_not_bound
 from onehop.driver.haproxy.support import SHORTCOMINGS
@@ -39,8 +41,7 @@ from onehop.model.address import IpAddr
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import PoolId
 from onehop.model.listener import Listener
-from onehop.model.model import Model, Row, RowKey, Table, key_of, model_of
-from onehop.model.pool import Pool
+from onehop.model.model import Model, Row, RowKey, key_of, model_of
 from onehop.plan import Plan
 
 log = structlog.get_logger(__name__)
@@ -62,17 +63,16 @@ class HaproxyDriver:
         self.options = options = msgspec.structs.replace(options, max_connections=affords)
         self.is_beside = False
         """Whether another data plane may listen where this one shall; see `Movable`."""
-        self._renderer = Renderer(options)
-        self._disk = Disk(options.state_dir)
-        self._rows: dict[RowKey, Row] = {}
+        self._book = Book(options)
+        self._disk = Disk(options)
+        self._snapshots = itertools.count(1)
         self._refused: dict[RowKey, Row] = {}
-        self._is_leaving = False
         self._applying = asyncio.Lock()
-        self._dirty: set[PoolId] = set()
+        self._dirty: set[str] = set()
         self._wake = asyncio.Event()
-        self._next: Rendered | None = None
         self._taken = 0
         self._worker: Worker | None = None
+        self._next: Worker | None = None
         self._doubt: str | None = None
         self.reloads = 0
         """How often a new worker has taken over, deaths not counted."""
@@ -115,7 +115,7 @@ class HaproxyDriver:
 
     async def read_back(self) -> Model:
         """Return what HAProxy serves: it holds nothing that it was not told by us."""
-        return model_of(self._rows.values())
+        return model_of(self._book.rows.values())
 
     async def apply(self, plan: Plan) -> Receipt:
         """Make the plan: by the runtime API, or in one reload, which is make before break itself.
@@ -130,7 +130,7 @@ class HaproxyDriver:
             try:
                 refused += await self._bring(before)
             except DriverUnavailable:
-                self._revert(before)
+                self._book.restore(before)
                 raise
         for refusal in refused:
             log.warning("haproxy_refused", row=refusal.key, reason=refusal.reason)
@@ -139,15 +139,15 @@ class HaproxyDriver:
 
     def set_endpoints(self, members: PoolEndpoints) -> None:
         """Send a pool's endpoints now, by the runtime API; a pool not there is passed over."""
-        if RowKey(Table.POOL, members.pool) in self._rows:
-            self._rows[key_of(members)] = members
-            self._dirty.add(members.pool)
+        if self._book.pool(members.pool) is not None:
+            self._book.put(members)
+            self._dirty.add(pool_name(members.pool))
             self._wake.set()
 
     async def send_away(self, *, is_leaving: bool) -> None:
         """Have answers say `Connection: close`."""
         async with self._applying:
-            self._is_leaving = is_leaving
+            self._book.set_leaving(is_leaving=is_leaving)
             await self._bring({})
 
     async def count(self, pools: Iterable[PoolId]) -> Mapping[PoolId, tuple[EndpointCount, ...]]:
@@ -155,9 +155,9 @@ class HaproxyDriver:
         worker = self._demand_worker()
         counts: dict[PoolId, tuple[EndpointCount, ...]] = {}
         for pool in pools:
-            row = self._rows.get(RowKey(Table.POOL, pool))
-            if isinstance(row, Pool):
-                members = members_by_name(row, self._members(pool))
+            row = self._book.pool(pool)
+            if row is not None:
+                members = members_by_name(row, self._book.members(pool))
                 counts[pool] = await count_members(worker.runtime, pool_name(pool), members)
         return counts
 
@@ -195,7 +195,7 @@ class HaproxyDriver:
 
     def _take(self, plan: Plan, before: dict[RowKey, Row | None]) -> list[Refusal]:
         """Take the rows in, but for those that cannot be had; see `Driver.apply`."""
-        bound = {(r.address, r.port) for r in self._rows.values() if isinstance(r, Listener)}
+        bound = {(each.address, each.port) for each in self._book.listeners()}
         refused: list[Refusal] = []
         for stage in plan.stages:
             for row in stage.put:
@@ -203,36 +203,29 @@ class HaproxyDriver:
                 self._refused.pop(key_of(row), None)
                 if reason is None:
                     refused += served_without((row,), SHORTCOMINGS)
-                    before.setdefault(key_of(row), self._rows.get(key_of(row)))
-                    self._rows[key_of(row)] = row
+                    before.setdefault(key_of(row), self._book.rows.get(key_of(row)))
+                    self._book.put(row)
                 else:
                     self._refused[key_of(row)] = row
                     refused.append(Refusal(key_of(row), reason))
             for key in stage.remove:
                 self._refused.pop(key, None)
-                before.setdefault(key, self._rows.get(key))
-                self._rows.pop(key, None)
+                before.setdefault(key, self._book.rows.get(key))
+                self._book.remove(key)
         return refused
 
     def _why_not(self, row: Row, bound: set[tuple[IpAddr, int]]) -> str | None:
-        reason = self._renderer.why_not(row)
+        reason = why_not(row, self.options)
         if reason is None and isinstance(row, Listener) and (row.address, row.port) not in bound:
             return why_not_bound(row, shares=self.is_beside)
         return reason
 
-    def _revert(self, before: Mapping[RowKey, Row | None]) -> None:
-        for key, row in before.items():
-            if row is None:
-                self._rows.pop(key, None)
-            else:
-                self._rows[key] = row
-
-    def _members(self, pool: PoolId) -> PoolEndpoints | None:
-        row = self._rows.get(RowKey(Table.ENDPOINTS, pool))
-        return row if isinstance(row, PoolEndpoints) else None
-
-    def _render(self) -> Rendered:
-        return self._renderer.render(model_of(self._rows.values()), is_leaving=self._is_leaving)
+    def _settle(self) -> None:
+        """Bring what is rendered up to the rows, and let workers know what that touched."""
+        touched = self._book.settle()
+        for worker in (self._worker, self._next):
+            if worker is not None:
+                worker.touch(touched)
 
     # Telling HAProxy
 
@@ -240,38 +233,35 @@ class HaproxyDriver:
         """Bring HAProxy to the rows; what it refuses of them is put back to what was before."""
         refused: list[Refusal] = []
         while True:
-            want = self._render()
+            self._settle()
             try:
-                await self._bring_to(want)
+                await self._bring_up()
             except RejectedError as err:
-                culprits = self._culprits(str(err), want, before)
+                culprits = self._culprits(str(err), before)
                 if not culprits:
                     raise DriverUnavailable(f"HAProxy refuses what it had: {err}") from err
                 for key in culprits:
-                    self._refused[key] = self._rows[key]
+                    self._refused[key] = self._book.rows[key]
                     refused.append(Refusal(key, _excerpt(str(err))))
-                    self._revert({key: before.pop(key)})
+                    self._book.restore({key: before.pop(key)})
             else:
                 return refused
 
-    async def _bring_to(self, want: Rendered) -> None:
+    async def _bring_up(self) -> None:
+        """Tell the worker what it does not have yet; or have another one take over that has it."""
         worker = self._demand_worker()
-        reasons = reload_reasons(worker.has, want)
-        if self._doubt is not None:
-            reasons.append(Reason("runtime", self._doubt))
-        if not reasons:
+        news = worker.news()
+        reasons = reload_reasons(*news)
+        if not reasons and self._doubt is None:
             try:
-                await worker.set_all_servers(want.servers)
-                await worker.update(want)
-            except DriverUnavailable as err:
-                self._doubt = str(err)
-                raise
-            except RejectedError as err:
+                await worker.tell(news)
+            except (DriverUnavailable, RejectedError) as err:
                 # It may have taken a part: until a reload has worked, nobody knows what it has.
                 self._doubt = str(err)
-                reasons = [Reason("runtime", self._doubt)]
             else:
                 return
+        if self._doubt is not None:
+            reasons.append(Reason("runtime", self._doubt))
         await self._reload(reasons)
 
     async def _reload(self, reasons: list[Reason]) -> None:
@@ -291,19 +281,22 @@ class HaproxyDriver:
             duration_ms=round((time.monotonic() - started) * 1000),
         )
 
-    def _culprits(
-        self, said: str, want: Rendered, before: Mapping[RowKey, Row | None]
-    ) -> list[RowKey]:
+    def _culprits(self, said: str, before: Mapping[RowKey, Row | None]) -> list[RowKey]:
         """Return the rows that HAProxy complains of; all that are new, if it names none of them."""
-        named = {want.owners.get(name) for name in _COULD_BE_A_NAME.findall(said)}
-        fresh = [key for key in before if key in self._rows]
-        return [key for key in fresh if key in named] or fresh
+        named = set(_COULD_BE_A_NAME.findall(said))
+        fresh = [key for key in before if key in self._book.rows]
+        return [key for key in fresh if named & self._book.words_of(key)] or fresh
 
     def _write(self, generation: int) -> None:
-        """Put everything on disk for a worker that is about to start; called by the process."""
-        self._next = self._render()
-        socket = str(self._process.socket(generation))
-        self._disk.write(self._next, self._renderer.config_text(self._next, socket))
+        """Put everything on disk for a worker that is about to start; called by the process.
+
+        Raises:
+            DriverUnavailable: it cannot be written.
+        """
+        self._settle()
+        socket = self._process.socket(generation)
+        self._disk.write(Snapshot(next(self._snapshots), self._book.rendered, str(socket)))
+        self._next = Worker(Runtime(socket), self._book.rendered)
 
     def _take_over(self) -> None:
         """Talk to the worker that has come up, and tell it what has happened since it was read."""
@@ -312,9 +305,8 @@ class HaproxyDriver:
             return
         assert self._next is not None  # noqa: S101  written before it came up
         self._taken = generation
-        runtime = Runtime(self._process.socket(generation))
-        self._worker = Worker(runtime, self._next)
-        self._dirty |= {PoolId(key.id) for key in self._rows if key.table is Table.POOL}
+        self._worker, self._next = self._next, None
+        self._dirty |= self._worker.backends_touched
         self._wake.set()
 
     def _demand_worker(self) -> Worker:
@@ -349,15 +341,13 @@ class HaproxyDriver:
                 self._doubt = str(err)
                 await self._reload_in_doubt()
 
-    async def _tell_servers(self, pools: Iterable[PoolId]) -> None:
+    async def _tell_servers(self, backends: Iterable[str]) -> None:
         worker = self._worker
         if worker is None:
             return
-        for pool in sorted(pools):
-            row = self._rows.get(RowKey(Table.POOL, pool))
-            if isinstance(row, Pool):
-                want = self._renderer.servers(row, self._members(pool))
-                await worker.set_servers(pool_name(pool), want)
+        self._settle()
+        for backend in sorted(backends):
+            await worker.set_servers(backend)
         await worker.bury_all()
 
     def _until_again(self) -> float | None:
@@ -382,14 +372,14 @@ class HaproxyDriver:
 
     async def _retry(self, row: Listener) -> None:
         async with self._applying:
-            before = {key_of(row): self._rows.get(key_of(row))}
-            self._rows[key_of(row)] = row
+            before = {key_of(row): self._book.rows.get(key_of(row))}
+            self._book.put(row)
             self._refused.pop(key_of(row), None)
             try:
                 if not await self._bring(before):
                     log.info("haproxy_took_listener_at_last", listener=row.id)
             except DriverUnavailable:
-                self._revert(before)
+                self._book.restore(before)
                 self._refused[key_of(row)] = row
 
 

@@ -16,6 +16,7 @@ from onehop.driver.haproxy.place import Place
 from onehop.driver.haproxy.policy import pool_name
 from onehop.driver.haproxy.tls import bind_options, certificate_list, challenge_list
 from onehop.model.address import is_ipv6
+from onehop.model.ident import ListenerId, PoolId
 from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener, Passthrough
 
 _HELLO: Final = "{ req.ssl_hello_type 1 }"
@@ -35,9 +36,9 @@ class Surroundings(NamedTuple):
     binds_anything: bool
 
 
-def frontend_name(listener: Listener) -> str:
-    """Return the name of the frontend that clients reach."""
-    return word.name_of("f", listener.id)
+def frontend_name(listener: ListenerId) -> str:
+    """Return the name of the frontend that clients of a listener reach."""
+    return word.name_of("f", listener)
 
 
 def is_switched(handler: ForwardHttp) -> bool:
@@ -70,7 +71,7 @@ def check_listener(listener: Listener) -> None:
 
 def render_frontends(listener: Listener, around: Surroundings) -> Iterator[tuple[str, list[str]]]:
     """Yield sections by their first line."""
-    name = frontend_name(listener)
+    name = frontend_name(listener.id)
     match listener.handler:
         case ForwardTcp() as handler:
             lines = [*_entrance(listener, around, ()), "mode tcp"]
@@ -91,12 +92,27 @@ def render_frontends(listener: Listener, around: Surroundings) -> Iterator[tuple
             assert_never(listener.handler)
 
 
+def bytes_to(listener: Listener) -> Iterator[tuple[PoolId, float]]:
+    """Yield the pools that get bytes untouched, and the longest silence that each is allowed."""
+    match listener.handler:
+        case ForwardTcp(pool=pool, idle_timeout_s=idle_timeout_s):
+            yield pool, idle_timeout_s
+        case ForwardHttp(passthroughs=passthroughs):
+            for each in passthroughs:
+                if each.pool is not None:
+                    yield each.pool, each.idle_timeout_s
+        case ForwardUdp():
+            return
+        case _:
+            assert_never(listener.handler)
+
+
 def ways_of(listener: Listener) -> Mapping[str, str]:
     """Return where the connections of a switched listener go, by key: a backend, and a guard.
 
     A name that an exception takes out of a wildcard is ended here like any other.
     """
-    handler, name = listener.handler, frontend_name(listener)
+    handler, name = listener.handler, frontend_name(listener.id)
     if not isinstance(handler, ForwardHttp) or not is_switched(handler):
         return {}
     ways = {f"{name}/{each}": f"inner-{name}:" for each in _exceptions(handler)}
@@ -111,7 +127,7 @@ def checked_routers(listener: Listener) -> Mapping[str, str]:
     """Return the router of each host whose clients are checked, by key."""
     if not isinstance(listener.handler, ForwardHttp):
         return {}
-    name = frontend_name(listener)
+    name = frontend_name(listener.id)
     return {
         f"{name}/{check.hostname}": word.name_of("r", check.router)
         for check in listener.handler.client_checks

@@ -5,9 +5,9 @@ from typing import Final
 
 import msgspec
 
-MAPS: Final = ("host", "exact", "prefix", "check", "way", "switch")
-"""Names of hosts, two kinds of paths, hosts whose clients are checked, ways of connections by SNI,
-and what is said to all."""
+MAPS: Final = ("exact", "prefix", "host", "check", "way", "switch")
+"""Two kinds of paths, names of hosts, hosts whose clients are checked, ways of connections by SNI,
+and what is said to all; none points at what comes later."""
 
 
 class Place(msgspec.Struct, frozen=True):

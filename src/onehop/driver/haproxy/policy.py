@@ -60,8 +60,8 @@ def value_of(route: Route) -> tuple[Policy, str]:
     list(policy_rules(policy, is_tls=False, persistence_of=lambda _: None))  # may raise Unfit
     pool = text = ""
     match route.action:
-        case Forward() if _shares(route.action) and len(_shares(route.action)) == 1:
-            pool = pool_name(_shares(route.action)[0].pool)
+        case Forward() if shares_of(route.action) and len(shares_of(route.action)) == 1:
+            pool = pool_name(shares_of(route.action)[0].pool)
         case Respond(body=body):
             if len(body) > _LONGEST_BODY:
                 raise word.Unfit(f"an answer's body has more than {_LONGEST_BODY} bytes")
@@ -83,6 +83,11 @@ def answering(*statuses: int) -> Iterator[Policy]:
     for status in statuses:
         route = Route(id="", owner=None, match=_ANYWHERE, action=Respond(status=status))
         yield _policy_of(route)
+
+
+def shares_of(forward: Forward) -> tuple[PoolShare, ...]:
+    """Return the pools that get any requests."""
+    return tuple(share for share in forward.pools if share.weight > 0)
 
 
 def policy_rules(policy: Policy, *, is_tls: bool, persistence_of: PersistenceOf) -> Iterator[str]:
@@ -119,7 +124,7 @@ def _policy_of(route: Route) -> Policy:
     if isinstance(action, Forward):
         if action.rewrite_prefix is not None:
             match = route.match
-        if len(_shares(action)) == 1:
+        if len(shares_of(action)) == 1:
             action = msgspec.structs.replace(action, pools=_ONE_POOL)
     bare = Route(
         id=route.id if route.guard.rate_limit is not None else "",
@@ -134,14 +139,10 @@ def _policy_of(route: Route) -> Policy:
     return Policy(word.token_of("p", msgspec.json.encode(bare)), bare)
 
 
-def _shares(forward: Forward) -> tuple[PoolShare, ...]:
-    return tuple(share for share in forward.pools if share.weight > 0)
-
-
 def _forward_rules(
     forward: Forward, match: PathMatch, when: str, persistence_of: PersistenceOf
 ) -> Iterator[str]:
-    shares = _shares(forward)
+    shares = shares_of(forward)
     if not shares:
         yield f"http-request return status 503 {when}"
         return

@@ -84,11 +84,7 @@ class HaproxyProcess:
         backoff = Backoff()
         try:
             while not self._is_stopping:
-                self._begin()
-                async with asyncio.TaskGroup() as tasks:
-                    announcer = tasks.create_task(self._announce(self.generation))
-                    lived_s = await self._child.live(self._command(), born=_allow_many_sockets)
-                    announcer.cancel()
+                lived_s = await self._live()
                 if self._is_stopping:
                     return
                 backoff_s = backoff.after(lived_s)
@@ -98,12 +94,25 @@ class HaproxyProcess:
         finally:
             await self._child.kill()
 
+    async def _live(self) -> float:
+        """Start HAProxy, wait for its end, and return how many seconds it lived."""
+        try:
+            self._begin()
+        except DriverUnavailable as err:
+            log.error("haproxy_not_started", error=str(err))  # noqa: TRY400  the world's fault
+            return 0.0
+        async with asyncio.TaskGroup() as tasks:
+            announcer = tasks.create_task(self._announce(self.generation))
+            lived_s = await self._child.live(self._command(), born=_allow_many_sockets)
+            announcer.cancel()
+        return lived_s
+
     async def reload(self) -> None:
         """Have a new worker take over with what is wanted now.
 
         Raises:
             RejectedError: HAProxy refuses it, and goes on with what it had; the message is its own.
-            DriverUnavailable: it does not come up in time.
+            DriverUnavailable: it does not come up in time, or the files cannot be written.
         """
         pid = self._child.pid
         if pid is None:
@@ -159,11 +168,15 @@ class HaproxyProcess:
             await self._child.end(within_s=_TERM_S)
 
     def _begin(self) -> None:
-        """Write the next generation down."""
+        """Write the next generation down.
+
+        Raises:
+            DriverUnavailable: there is no room for it.
+        """
+        self._write(self.generation + 1)
         self.generation += 1
         self._has_failed = False
         self._last_words.clear()
-        self._write(self.generation)
 
     async def _announce(self, generation: int) -> None:
         try:

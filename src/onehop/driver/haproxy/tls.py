@@ -5,15 +5,13 @@ a line is known by its file, and a name or its certificate comes, changes and go
 API without touching another one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from onehop.driver.haproxy import word
 from onehop.driver.haproxy.place import Place
-from onehop.model.certificate import Certificate, ServerName
-from onehop.model.ident import CertificateId
-from onehop.model.listener import ClientCheck, ForwardHttp, TlsPolicy
-from onehop.model.model import RowKey, key_of
+from onehop.model.certificate import Certificate
+from onehop.model.listener import ClientCheck, TlsPolicy
 
 _SUITES: Final = (
     "ECDHE-ECDSA-AES128-GCM-SHA256",
@@ -24,6 +22,8 @@ _SUITES: Final = (
     "ECDHE-RSA-CHACHA20-POLY1305",
 )
 """Mozilla, "Server Side TLS", 5.7."""
+
+_NOBODY: Final = "!*"
 
 
 class Line(NamedTuple):
@@ -40,25 +40,21 @@ class Line(NamedTuple):
     options: str = ""
 
     @property
+    def is_default(self) -> bool:
+        """Whether it is shown where no name fits; it is the first of its list then."""
+        return self.names == _NOBODY
+
+    @property
     def text(self) -> str:
         """The line as it stands in a list."""
         return " ".join(part for part in (self.file, self.options, self.names) if part)
 
 
 class Shown(NamedTuple):
-    """The certificates of listeners.
+    """Lines of one list by the file that they name, and files by path; these hold private keys."""
 
-    Attributes:
-        lists: the lines by the path of the list.
-        files: the contents by path; they hold private keys.
-        with_default: names of lists that have a certificate for any name.
-        owners: whose certificate a file holds.
-    """
-
-    lists: dict[str, tuple[Line, ...]]
+    lines: dict[str, Line]
     files: dict[str, str]
-    with_default: set[str]
-    owners: dict[str, RowKey]
 
 
 def certificate_list(frontend: str) -> str:
@@ -89,62 +85,34 @@ def pair_of(certificate: Certificate) -> str:
     return word.pem(certificate.chain_pem) + word.pem(certificate.key_pem.reveal)
 
 
-def show(
-    frontend: str,
-    handler: ForwardHttp,
-    names: Iterable[ServerName],
-    certificates: Mapping[CertificateId, Certificate],
-    place: Place,
+def show_name(frontend: str, hostname: str, certificate: Certificate, place: Place) -> Shown:
+    """Return what a listener shows for a server name."""
+    file = certificate_file(frontend, hostname, place)
+    names = _NOBODY if hostname == "*" else word.host(hostname)
+    return Shown({file: Line(file, names)}, {file: pair_of(certificate)})
+
+
+def show_checked(
+    frontend: str, check: ClientCheck, certificate: Certificate, place: Place
 ) -> Shown:
-    """Return the certificates of one listener that ends TLS.
-
-    Args:
-        frontend: its name.
-        handler: what it serves.
-        names: those of its router.
-        certificates: all that there are; a name without one is passed over.
-        place: where the files are.
-    """
-    shown = Shown({}, {}, set(), {})
-    by_name = {each.hostname: each for each in names if each.certificate in certificates}
-    lines: list[Line] = []
-    if "*" in by_name:  # the first of a list is shown where no name fits
-        shown.with_default.add(certificate_list(frontend))
-        lines.append(_add(shown, frontend, "*", certificates[by_name["*"].certificate], place))
-    checks = {check.hostname: check for check in handler.client_checks}
-    for hostname in sorted({*by_name, *checks} - {"*"}):
-        name = _name_for(hostname, by_name)
-        if name is None:
-            continue
-        line = _add(shown, frontend, hostname, certificates[name.certificate], place)
-        if hostname in checks:
-            line = line._replace(options=_demand(shown, frontend, checks[hostname], place))
-        lines.append(line)
-    shown.lists[place.list(certificate_list(frontend))] = tuple(lines)
-    if handler.challenges:
-        shown.lists[place.list(challenge_list(frontend))] = tuple(
-            _add(shown, f"acme-{frontend}", each.hostname, certificates[each.certificate], place)
-            for each in handler.challenges
-            if each.certificate in certificates
-        )
-    return shown
+    """Return what a listener shows for a host whose clients are asked for certificates."""
+    shown = show_name(frontend, check.hostname, certificate, place)
+    ca = place.pem(word.name_of("ca", f"{check.hostname}@{frontend}"))
+    verify = f"[verify {'required' if check.is_required else 'optional'} ca-file {ca}]"
+    lines = {file: line._replace(options=verify) for file, line in shown.lines.items()}
+    return Shown(lines, {**shown.files, ca: word.pem(check.ca_pem)})
 
 
-def _add(
-    shown: Shown, frontend: str, hostname: str, certificate: Certificate, place: Place
-) -> Line:
-    file = place.pem(word.name_of("n", f"{hostname}@{frontend}"))
-    shown.files[file] = pair_of(certificate)
-    shown.owners[file] = key_of(certificate)
-    return Line(file, "!*" if hostname == "*" else word.host(hostname))
+def challenger(frontend: str) -> str:
+    """Return the name under which a listener shows CAs what they ask for."""
+    return f"acme-{frontend}"
 
 
-def _demand(shown: Shown, frontend: str, check: ClientCheck, place: Place) -> str:
-    file = place.pem(word.name_of("ca", f"{check.hostname}@{frontend}"))
-    shown.files[file] = word.pem(check.ca_pem)
-    return f"[verify {'required' if check.is_required else 'optional'} ca-file {file}]"
+def certificate_file(frontend: str, hostname: str, place: Place) -> str:
+    """Return where the certificate is that a listener shows for a server name."""
+    return place.pem(word.name_of("n", f"{hostname}@{frontend}"))
 
 
-def _name_for(hostname: str, by_name: Mapping[str, ServerName]) -> ServerName | None:
-    tried = (hostname, f"*.{hostname.partition('.')[2]}", "*")
-    return next((by_name[name] for name in tried if name in by_name), None)
+def names_for(hostname: str) -> tuple[str, ...]:
+    """Return the server names whose certificates fit a host, the best one first."""
+    return (hostname, f"*.{hostname.partition('.')[2]}", "*")

@@ -1,13 +1,20 @@
 """What the worker that serves now has, and how it is brought to what is wanted."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from onehop.base.errors import RejectedError
-from onehop.driver.haproxy.backend import Server
 from onehop.driver.haproxy.change import joined, put_commands, remove_commands, server_commands
-from onehop.driver.haproxy.render import Rendered
+from onehop.driver.haproxy.rendered import Rendered, Touched
 from onehop.driver.haproxy.runtime import Runtime
+
+
+class News(NamedTuple):
+    """What a worker has yet to be told: what it has of the entries in question, and shall have."""
+
+    have: Rendered
+    want: Rendered
 
 
 class Worker:
@@ -15,48 +22,66 @@ class Worker:
 
     Args:
         runtime: its socket.
-        loaded: what it has read at its start.
+        wanted: what it shall have. It has just that now, and is told what becomes of it.
     """
 
-    def __init__(self, runtime: Runtime, loaded: Rendered) -> None:
+    def __init__(self, runtime: Runtime, wanted: Rendered) -> None:
         self.runtime = runtime
-        self.has = loaded
+        self.has = wanted.copy()
         """Everything but servers; sections and policies that nobody uses any more are in it."""
-        self._servers = {backend: dict(each) for backend, each in loaded.servers.items()}
+        self._wanted = wanted
+        self._touched = Touched()
+        self._servers = {backend: dict(each) for backend, each in wanted.servers.items()}
         self._retired: dict[str, set[str]] = {}
-        self._turns = {backend: asyncio.Lock() for backend in loaded.servers}
+        self._turns = {backend: asyncio.Lock() for backend in wanted.servers}
 
     @property
     def has_retired(self) -> bool:
         """Whether servers wait to be deleted."""
         return any(self._retired.values())
 
-    async def update(self, want: Rendered) -> None:
-        """Make maps and certificates what they shall be; no reload may be needed for it.
+    @property
+    def backends_touched(self) -> frozenset[str]:
+        """Those whose servers may have become others since everything was told last."""
+        return self._touched.backends
+
+    def touch(self, touched: Touched) -> None:
+        """Take note of what has become another."""
+        self._touched.merge(touched)
+
+    def news(self) -> News:
+        """Return what there is to tell."""
+        return News(self._touched.cut(self.has), self._touched.cut(self._wanted))
+
+    async def tell(self, news: News) -> None:
+        """Tell all that is new, servers first; no reload may be needed for it.
 
         Raises:
             DriverUnavailable: the worker does not answer.
             RejectedError: it refuses something.
         """
-        await self.runtime.tell(put_commands(self.has, want))
-        await self.runtime.tell(remove_commands(self.has, want))
-        self.has = want._replace(
-            sections={**self.has.sections, **want.sections},
-            rules={**self.has.rules, **want.rules},
-            files={**self.has.files, **want.files},
-        )
+        touched, self._touched = self._touched, Touched()
+        try:
+            for backend in sorted(touched.backends):
+                await self.set_servers(backend)
+            await self.runtime.tell(put_commands(*news))
+            await self.runtime.tell(remove_commands(*news))
+        except BaseException:
+            self._touched.merge(touched)
+            raise
+        self._has_now(news)
 
-    async def set_all_servers(self, want: Mapping[str, Mapping[str, Server]]) -> None:
-        """Make the servers of all pools what they shall be; those of a pool that is gone go.
+    def _has_now(self, news: News) -> None:
+        for has, want in zip(self.has.flat, news.want.flat, strict=True):
+            has.update(want)
+        for has, had, want in zip(self.has.deep, news.have.deep, news.want.deep, strict=True):
+            for path, entries in want.items():
+                known = has.setdefault(path, {})
+                for gone in had[path].keys() - entries.keys():
+                    del known[gone]
+                known.update(entries)
 
-        Raises:
-            DriverUnavailable: the worker does not answer.
-            RejectedError: it refuses something.
-        """
-        for backend in self._servers:
-            await self.set_servers(backend, want.get(backend, {}))
-
-    async def set_servers(self, backend: str, want: Mapping[str, Server]) -> None:
+    async def set_servers(self, backend: str) -> None:
         """Make the servers of one pool what they shall be; a pool it does not have is passed over.
 
         Raises:
@@ -66,6 +91,7 @@ class Worker:
         if backend not in self._servers:
             return
         async with self._turns[backend]:
+            want = self._wanted.servers.get(backend, {})  # not sooner: it may have changed since
             have, retired = self._servers[backend], self._retired.setdefault(backend, set())
             gone = have.keys() - want.keys()
             await self.runtime.tell(joined(server_commands(backend, have, retired, want)))

@@ -1,0 +1,179 @@
+"""Who looks at whom: which pieces a row makes stale when it comes, changes or goes.
+
+* A pool looks at the retries of all routes to it, and at listeners for bytes, for its silence.
+* A policy is there for as long as a host has it, and for each kind of listener, HTTP and HTTPS; one
+  that splits requests looks at whether its pools keep sessions.
+* A listener looks at its router's server names, and a server name at its certificate.
+* A name that a wildcard's routes speak of looks at the hosts that would take it before.
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple, assert_never
+
+from onehop.driver.haproxy.listener import bytes_to
+from onehop.driver.haproxy.match import HostEntries, entries_of, names_over
+from onehop.driver.haproxy.policy import Policy, answering, shares_of
+from onehop.driver.haproxy.uses import Uses
+from onehop.model.certificate import Certificate, ServerName
+from onehop.model.endpoint import PoolEndpoints
+from onehop.model.ident import CertificateId, HostId, ListenerId, PoolId, RouterId
+from onehop.model.listener import ForwardHttp, Listener, Vip
+from onehop.model.model import Row, Table
+from onehop.model.pool import Pool
+from onehop.model.route import Forward, Retry, VirtualHost
+
+POLICY: Final = "policy"
+SERVERS: Final = "servers"
+SWITCH: Final = "switch"
+
+_USUAL_ANSWERS: Final = (200, 403, 404, 421, 503)
+"""There from the start, so that the first of them needs no reload."""
+
+
+class PieceKey(NamedTuple):
+    """Which piece.
+
+    Attributes:
+        kind: the table of the row that it is of, or one of those above.
+        id: of the row; the host's name, for a server name.
+        of: the listener that shows a server name.
+    """
+
+    kind: str
+    id: str
+    of: str = ""
+
+
+class Index:
+    """What rows are used for, counted as they come and go.
+
+    Attributes:
+        stale: the pieces that have to be made anew.
+        hosts: those that are there, by router and name.
+        entries: what each of them comes to.
+        listeners: those that are there.
+        names: the server names of each router, by host.
+        policies: those that some host has, by name.
+        retries: what routes to a pool ask for.
+        silences: what listeners for bytes allow a pool.
+        kinds: listeners for HTTP, without TLS and with.
+        tls_listeners: those that end the TLS of a router.
+        challengers: the listeners that show a certificate to a CA.
+        shown: the server names that show a certificate.
+    """
+
+    def __init__(self) -> None:
+        self.stale = {PieceKey(SWITCH, "")}
+        self.hosts: dict[tuple[RouterId, str], HostId] = {}
+        self.entries: dict[HostId, HostEntries] = {}
+        self.listeners: dict[ListenerId, Listener] = {}
+        self.names: dict[RouterId, dict[str, ServerName]] = {}
+        self.policies: dict[str, Policy] = {}
+        self.retries = Uses[PoolId, Retry]()
+        self.silences = Uses[PoolId, float]()
+        self.kinds = Uses[bool, ListenerId]()
+        self.tls_listeners = Uses[RouterId, ListenerId]()
+        self.challengers = Uses[CertificateId, ListenerId]()
+        self.shown = Uses[CertificateId, tuple[RouterId, str]]()
+        self._checkers = Uses[RouterId, ListenerId]()
+        self._policy_users = Uses[str, HostId]()
+        self._splits = Uses[PoolId, str]()
+        self._watchers = Uses[tuple[RouterId, str], HostId]()
+        for policy in answering(*_USUAL_ANSWERS):
+            self._note_policy(policy, HostId(""), 1)
+
+    def note(self, row: Row, by: int) -> None:
+        """Count a row that comes (1) or goes (-1), and mark what looks at it."""
+        match row:
+            case VirtualHost():
+                self._note_host(row, by)
+            case Listener():
+                self._note_listener(row, by)
+            case ServerName():
+                self._note_name(row, by)
+            case Certificate(id=certificate):
+                for router, hostname in self.shown.of(certificate):
+                    self._mark_name(router, hostname)
+                self._mark(Table.LISTENER, self.challengers.of(certificate))
+            case Pool(id=pool):
+                self.stale |= {PieceKey(Table.POOL, pool), PieceKey(SERVERS, pool)}
+                if row.persistence is not None:
+                    self._mark(POLICY, self._splits.of(pool))
+            case PoolEndpoints(pool=pool):
+                self._mark(SERVERS, (pool,))
+            case Vip():
+                pass
+            case _:
+                assert_never(row)
+
+    def _note_host(self, host: VirtualHost, by: int) -> None:
+        if by > 0:
+            entries = self.entries[host.id] = entries_of(host)
+            self.hosts[host.router, host.hostname] = host.id
+        else:
+            entries = self.entries.pop(host.id)
+            del self.hosts[host.router, host.hostname]
+        self._mark(Table.HOST, (host.id,))
+        for policy in entries.policies.values():
+            self._note_policy(policy, host.id, by)
+        for pool, retry in entries.retries:
+            self.retries.note(pool, retry, by)
+            self._mark(Table.POOL, (pool,))
+        for name in entries.named:
+            for over in names_over(name):
+                self._watchers.note((host.router, over), host.id, by)
+        self._mark(Table.HOST, self._watchers.of((host.router, host.hostname)))
+
+    def _note_policy(self, policy: Policy, user: HostId, by: int) -> None:
+        self._policy_users.note(policy.name, user, by)
+        self._mark(POLICY, (policy.name,))
+        self.policies[policy.name] = policy
+        if not self._policy_users.of(policy.name):
+            del self.policies[policy.name]
+        action = policy.route.action
+        shares = shares_of(action) if isinstance(action, Forward) else ()
+        if len(shares) > 1:
+            for share in shares:
+                self._splits.note(share.pool, policy.name, by)
+
+    def _note_listener(self, listener: Listener, by: int) -> None:
+        handler = listener.handler
+        self._mark(Table.LISTENER, (listener.id,))
+        if by > 0:
+            self.listeners[listener.id] = listener
+        else:
+            del self.listeners[listener.id]
+        for pool, silence_s in bytes_to(listener):
+            self.silences.note(pool, silence_s, by)
+            self._mark(Table.POOL, (pool,))
+        if not isinstance(handler, ForwardHttp):
+            return
+        had_any = bool(self.kinds.of(handler.tls))
+        self.kinds.note(handler.tls, listener.id, by)
+        if had_any != bool(self.kinds.of(handler.tls)):
+            self._mark(POLICY, self.policies)
+        for challenge in handler.challenges:
+            self.challengers.note(challenge.certificate, listener.id, by)
+        if handler.tls:
+            self.tls_listeners.note(handler.router, listener.id, by)
+            for hostname in self.names.get(handler.router, ()):
+                self.stale.add(PieceKey(Table.SERVER_NAME, hostname, listener.id))
+        if handler.client_checks:
+            self._checkers.note(handler.router, listener.id, by)
+
+    def _note_name(self, name: ServerName, by: int) -> None:
+        names = self.names.setdefault(name.router, {})
+        if by > 0:
+            names[name.hostname] = name
+        else:
+            del names[name.hostname]
+        self.shown.note(name.certificate, (name.router, name.hostname), by)
+        self._mark_name(name.router, name.hostname)
+
+    def _mark_name(self, router: RouterId, hostname: str) -> None:
+        listeners = self.tls_listeners.of(router)
+        self.stale.update(PieceKey(Table.SERVER_NAME, hostname, each) for each in listeners)
+        self._mark(Table.LISTENER, listeners if hostname == "*" else self._checkers.of(router))
+
+    def _mark(self, kind: str, ids: Iterable[str]) -> None:
+        self.stale.update(PieceKey(kind, each) for each in ids)

@@ -1,0 +1,169 @@
+"""What single rows come to: pure functions, each of a row and the little it has to know of others.
+
+`book` knows which piece is to be made anew when a row changes.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple
+
+from onehop.driver.haproxy.backend import backend_lines, pool_files, servers_of
+from onehop.driver.haproxy.guard import rate_table
+from onehop.driver.haproxy.listener import (
+    Surroundings,
+    checked_routers,
+    frontend_name,
+    render_frontends,
+    ways_of,
+)
+from onehop.driver.haproxy.match import HostEntries
+from onehop.driver.haproxy.options import HaproxyOptions
+from onehop.driver.haproxy.place import MAPS, Place
+from onehop.driver.haproxy.policy import PersistenceOf, Policy, policy_rules, pool_name
+from onehop.driver.haproxy.rendered import Rendered, nothing
+from onehop.driver.haproxy.tls import (
+    Shown,
+    certificate_list,
+    challenge_list,
+    challenger,
+    names_for,
+    show_checked,
+    show_name,
+)
+from onehop.model.certificate import Certificate
+from onehop.model.endpoint import PoolEndpoints
+from onehop.model.ident import CertificateId
+from onehop.model.listener import ForwardHttp, Listener
+from onehop.model.pool import Pool
+from onehop.model.route import Retry
+
+_NOBODY: Final = ("mode http", "http-request return status 503")
+
+
+def frame(place: Place) -> Rendered:
+    """Return what is there without any row."""
+    piece = nothing()
+    piece.sections["backend nothing"] = _NOBODY
+    piece.maps.update({place.map(name): {} for name in MAPS})
+    return piece
+
+
+def switch_piece(place: Place, *, is_leaving: bool) -> Rendered:
+    """Return what is said to all."""
+    piece = nothing()
+    piece.maps[place.map("switch")] = {"leaving": "yes"} if is_leaving else {}
+    return piece
+
+
+def host_piece(entries: HostEntries, named: Mapping[str, str], place: Place) -> Rendered:
+    """Return the entries of a host.
+
+    Args:
+        entries: what its routes come to.
+        named: views by key, for names that no other host takes before it.
+        place: where the maps are.
+    """
+    piece = nothing()
+    piece.maps[place.map("exact")] = entries.exact
+    piece.maps[place.map("prefix")] = entries.prefix
+    piece.maps[place.map("host")] = {**entries.hosts, **named}
+    return piece
+
+
+def policy_piece(policy: Policy, kinds: Iterable[bool], persistence_of: PersistenceOf) -> Rendered:
+    """Return the rules of a policy, for the kinds of frontends that there are."""
+    piece = nothing()
+    limit = policy.route.guard.rate_limit
+    if limit is not None:
+        piece.sections[f"backend t-{policy.name}"] = (rate_table(limit),)
+    for is_tls in kinds:
+        rules = policy_rules(policy, is_tls=is_tls, persistence_of=persistence_of)
+        piece.rules[policy.name, is_tls] = tuple(rules)
+    return piece
+
+
+def pool_piece(pool: Pool, retry: Retry, idle_s: float, place: Place) -> Rendered:
+    """Return the section of a pool, without servers.
+
+    Args:
+        pool: the row.
+        retry: what all routes to it ask for together.
+        idle_s: the longest silence that any listener for bytes allows it.
+        place: where the files are.
+    """
+    piece = nothing()
+    lines = backend_lines(pool, retry, idle_s, place)
+    piece.sections[f"backend {pool_name(pool.id)}"] = tuple(lines)
+    piece.files.update(pool_files(pool, place))
+    return piece
+
+
+def servers_piece(pool: Pool, members: PoolEndpoints | None, place: Place) -> Rendered:
+    """Return the servers of a pool."""
+    piece = nothing()
+    piece.servers[pool_name(pool.id)] = servers_of(pool, members, place)
+    return piece
+
+
+def name_piece(
+    listener: Listener, hostname: str, certificate: Certificate, place: Place
+) -> Rendered:
+    """Return what a listener shows for a server name, other than for hosts that ask clients."""
+    frontend, piece = frontend_name(listener.id), nothing()
+    shown = show_name(frontend, hostname, certificate, place)
+    _add(piece, certificate_list(frontend), shown, place)
+    return piece
+
+
+class Certificates(NamedTuple):
+    """Where a listener looks certificates up.
+
+    Attributes:
+        by_id: a certificate, or None.
+        by_name: what a server name of the listener's router shows, or None.
+    """
+
+    by_id: Callable[[CertificateId], Certificate | None]
+    by_name: Callable[[str], Certificate | None]
+
+
+def listener_piece(
+    listener: Listener, certificates: Certificates, place: Place, options: HaproxyOptions
+) -> Rendered:
+    """Return the sections of a listener, and what it shows besides its router's server names."""
+    piece, handler, frontend = nothing(), listener.handler, frontend_name(listener.id)
+    with_default: set[str] = set()
+    if isinstance(handler, ForwardHttp) and handler.tls:
+        shown_here = certificate_list(frontend)
+        piece.lists[place.list(shown_here)] = {}
+        if certificates.by_name("*") is not None:
+            with_default.add(shown_here)
+        for check in handler.client_checks:
+            found = (certificates.by_name(name) for name in names_for(check.hostname))
+            certificate = next((each for each in found if each is not None), None)
+            if certificate is not None:
+                shown = show_checked(frontend, check, certificate, place)
+                _add(piece, shown_here, shown, place)
+        _add_challenges(piece, frontend, handler, certificates, place)
+    around = Surroundings(place, frozenset(with_default), options.is_privileged)
+    for first, lines in render_frontends(listener, around):
+        piece.sections[first] = tuple(lines)
+    piece.maps[place.map("way")] = dict(ways_of(listener))
+    piece.maps[place.map("check")] = dict(checked_routers(listener))
+    return piece
+
+
+def _add_challenges(
+    piece: Rendered, frontend: str, handler: ForwardHttp, certificates: Certificates, place: Place
+) -> None:
+    if handler.challenges:
+        piece.lists[place.list(challenge_list(frontend))] = {}
+    for each in handler.challenges:
+        certificate = certificates.by_id(each.certificate)
+        if certificate is not None:
+            shown = show_name(challenger(frontend), each.hostname, certificate, place)
+            _add(piece, challenge_list(frontend), shown, place)
+
+
+def _add(piece: Rendered, name: str, shown: Shown, place: Place) -> None:
+    piece.lists.setdefault(place.list(name), {}).update(shown.lines)
+    piece.files.update(shown.files)
