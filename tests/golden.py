@@ -7,11 +7,17 @@ import os
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import msgspec
 import yaml
 
+from onehop.cluster.gateway_verdict import (
+    GatewayClassVerdict,
+    GatewayVerdict,
+    ListenerSetVerdict,
+    ParentsVerdict,
+)
 from onehop.compile.verdict import IngressVerdict, ServiceRelease, ServiceVerdict, Verdict
 from onehop.model.certificate import CertificateDemand, SecretText
 from onehop.model.endpoint import PoolEndpoints
@@ -101,6 +107,12 @@ def _verdict(verdict: Verdict) -> Any:
             return {"release": True, "clears_status": verdict.clears_status}
         case ServiceVerdict() | IngressVerdict():
             return plain(verdict.status.ingress or ())
+        case GatewayClassVerdict():
+            return plain(verdict.sayings)
+        case GatewayVerdict() | ListenerSetVerdict() | ParentsVerdict():
+            return _without(plain(verdict), "ref", "controller")
+        case _:
+            assert_never(verdict)
 
 
 def _tag(value: msgspec.Struct) -> dict[str, str]:

@@ -625,7 +625,12 @@ WORLD: tuple[ClusterObject, ...] = (
 )
 """A small cluster in which all works together."""
 
-NAMESPACE_OBJECTS = st.builds(Namespace, metadata=st.builds(Meta, name=NAMESPACES))
+NAMESPACE_OBJECTS = st.builds(
+    Namespace,
+    metadata=st.builds(
+        Meta, name=NAMESPACES, labels=st.sampled_from((None, {"team": "a"}, {"team": "b"}))
+    ),
+)
 
 PLUGIN_OBJECTS = AFFINITIES | AFFINITIES | IP_POOLS | BGP_CONFIGURATIONS | CILIUM_NODES
 OBJECTS = (

@@ -27,7 +27,7 @@ from onehop.model.network import Network
 from onehop.model.problem import Problem
 from onehop.model.reach import ProbeResult, RouteKind
 from onehop.model.staple import Inquiry, Staple
-from tests.compile import anything
+from tests.compile import anything, anything_gateway
 from tests.model.anything import dangling, socket
 from tests.routing import PaperRoute, PaperTable, answer, settle
 
@@ -92,7 +92,8 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
             self.compiler.hold(one)
         if kept is not None:
             self.compiler.keep(kept, anything.certificate_of(kept))
-        return multiple(*(self.put(item) for item in (anything.WORLD if world else ())))
+        small = (*anything.WORLD, *anything_gateway.WORLD)
+        return multiple(*(self.put(item) for item in (small if world else ())))
 
     @rule(target=refs, item=anything.OBJECTS, lane=LANES)
     def put_anything(self, item: ClusterObject, lane: Lane) -> ObjectRef:
@@ -117,6 +118,11 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
     @rule(target=refs, item=anything.ANSWERS | anything.SOLVERS, lane=LANES)
     def put_answer(self, item: ClusterObject, lane: Lane) -> ObjectRef:
         """A CA looks, by our leave or by cert-manager's."""
+        return self.put(item, lane)
+
+    @rule(target=refs, item=anything_gateway.OBJECTS, lane=LANES)
+    def put_gateway(self, item: ClusterObject, lane: Lane) -> ObjectRef:
+        """Gateways, routes and grants come, fight, attach and let go."""
         return self.put(item, lane)
 
     def put(self, item: ClusterObject, lane: Lane = "later") -> ObjectRef:

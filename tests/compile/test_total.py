@@ -15,6 +15,7 @@ from onehop.cluster import ClusterObject, Ingress, Service, ref_of
 from onehop.cluster.service import ServicePort
 from onehop.compile.clientcert import MISDIRECTED, REFUSED
 from onehop.compile.compiler import Compiled, compile_cluster
+from onehop.compile.gateway.rule import BROKEN, INVALID
 from onehop.compile.options import Options, PathPolicy
 from onehop.compile.passthrough import NO_PLAIN_HTTP, PASSED_THROUGH
 from onehop.compile.policy import ANNOTATIONS, Policy, parse_policy
@@ -23,10 +24,13 @@ from onehop.compile.wish import Wish, http_wish, stream_wish
 from onehop.model.address import IpAddr
 from onehop.model.ident import ObjectRef, PoolId
 from onehop.model.model import Model
-from onehop.model.route import HeaderEdit
-from tests.compile import anything
+from onehop.model.route import Conditions, HeaderEdit
+from tests.compile import anything, anything_gateway
 
 Path: TypeAlias = tuple[str | int, ...]
+
+WORLD: Final = (*anything.WORLD, *anything_gateway.WORLD)
+OBJECTS: Final = anything.OBJECTS | anything_gateway.OBJECTS
 
 HOSTILE: Final = (
     '"; evil "',
@@ -52,6 +56,8 @@ ANSWERS: Final = (
     MISDIRECTED,
     NO_PLAIN_HTTP,
     PASSED_THROUGH,
+    BROKEN,
+    INVALID,
 )
 OURS: Final = frozenset(("<PEM>", *(answer.body for answer in ANSWERS)))
 
@@ -136,6 +142,9 @@ def texts_in(value: object) -> Iterator[tuple[str, re.Pattern[str]]]:
             for pairs in (value.set, value.add):
                 yield from ((text, HEADER) for pair in pairs for text in pair)
             yield from ((text, SAFE) for text in value.remove)
+        case Conditions():
+            pairs = (*value.headers, *value.queries)
+            yield from ((text, HEADER) for pair in pairs for text in pair)
         case msgspec.Struct():
             for name in value.__struct_fields__:
                 yield from texts_in(getattr(value, name))
@@ -147,17 +156,17 @@ def texts_in(value: object) -> Iterator[tuple[str, re.Pattern[str]]]:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(anything.OBJECTS, max_size=8), st.randoms(use_true_random=True), anything.OPTIONS)
+@given(st.lists(OBJECTS, max_size=8), st.randoms(use_true_random=True), anything.OPTIONS)
 def test_no_text_makes_compile_raise_or_reaches_the_model(
     objects: list[ClusterObject], random: Random, options: Options
 ) -> None:
     """Quotes, braces, newlines, NUL, unicode and 64 KB in every place that a user can write to."""
-    items = [hostile_copy(item, random) for item in (*anything.WORLD, *objects)]
+    items = [hostile_copy(item, random) for item in (*WORLD, *objects)]
 
     assert_harmless(compile_cluster(items, options))
 
 
-@pytest.mark.parametrize("number", range(len(anything.WORLD)))
+@pytest.mark.parametrize("number", range(len(WORLD)))
 def test_no_single_text_reaches_the_model(number: int) -> None:
     """Every place of every object, with everything else as good as it was."""
     options = Options(
@@ -166,8 +175,8 @@ def test_no_single_text_reaches_the_model(number: int) -> None:
         answers=anything.ANSWERS_REF,
         issuers=anything.ISSUERS,
     )
-    for copy in hostile_copies(anything.WORLD[number]):
-        world = [*anything.WORLD[:number], copy, *anything.WORLD[number + 1 :]]
+    for copy in hostile_copies(WORLD[number]):
+        world = [*WORLD[:number], copy, *WORLD[number + 1 :]]
         assert_harmless(compile_cluster(world, options))
 
 
@@ -190,7 +199,7 @@ def assert_harmless(compiled: Compiled) -> None:
             assert len(text) <= 1000, text  # an Event's message holds 1,024 characters
 
 
-@given(st.lists(anything.OBJECTS, max_size=10), anything.OPTIONS, st.randoms())
+@given(st.lists(OBJECTS, max_size=10), anything.OPTIONS, st.randoms())
 def test_compile_is_blind_to_order_and_idempotent(
     objects: list[ClusterObject], options: Options, random: Random
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from onehop.compile.backend import options_of
+from onehop.compile.gateway.address import ALL_GATEWAY_WISHES
 from onehop.compile.inputs import HELD, ONLY, SERVICES
 from onehop.compile.ledger import AddressWish, fill_ledger
 from onehop.compile.service import (
@@ -52,7 +53,11 @@ def _wish(reader: Reader, ref: ObjectRef) -> Cell[AddressWish]:
 
 
 def _ledger(reader: Reader) -> Mapping[ObjectRef, Cell[tuple[IpAddr, ...]]]:
-    return fill_ledger(reader.unordered(ALL_ADDRESS_WISHES, ONLY), options_of(reader))
+    wishes = (
+        *reader.unordered(ALL_ADDRESS_WISHES, ONLY),
+        *reader.unordered(ALL_GATEWAY_WISHES, ONLY),
+    )
+    return fill_ledger(wishes, options_of(reader))
 
 
 def _place(reader: Reader, ref: ObjectRef) -> Cell[Placement]:

@@ -62,7 +62,7 @@ def resolve_backend(
     reader: Reader, backend: ServiceBackend, policy: Policy, subject: ObjectRef, field: str
 ) -> Resolved | Problem:
     """Find the pool that an Ingress backend means, or say why there is none."""
-    found = _find(reader, backend, subject, field, "requests get 503")
+    found = find_backend(reader, backend, subject, field, "requests get 503")
     if isinstance(found, Problem):
         return found
     merged = found.policy(policy)
@@ -86,7 +86,7 @@ def resolve_stream(
     reader: Reader, backend: ServiceBackend, policy: Policy, subject: ObjectRef, field: str
 ) -> Resolved | Problem:
     """Find the pool that takes the bytes of a whole connection, or say why there is none."""
-    found = _find(reader, backend, subject, field, "connections are closed")
+    found = find_backend(reader, backend, subject, field, "connections are closed")
     if isinstance(found, Problem):
         return found
     # `client-address` is about the listeners of the Service's own ports.
@@ -95,7 +95,9 @@ def resolve_stream(
     return Resolved(wish, found.port)
 
 
-class _Found(msgspec.Struct, frozen=True):
+class Found(msgspec.Struct, frozen=True):
+    """A Service and its port."""
+
     service: Service
     port: ServicePort
 
@@ -105,11 +107,20 @@ class _Found(msgspec.Struct, frozen=True):
         return policy.over(own)
 
 
-def _find(
-    reader: Reader, backend: ServiceBackend, subject: ObjectRef, field: str, until: str
-) -> _Found | Problem:
-    """Find a Service and its port, or say what is missing and what happens `until` it is there."""
-    ref = ObjectRef("Service", subject.namespace, backend.name)
+def find_backend(  # noqa: PLR0913  what is meant, and what is said if it is not there
+    reader: Reader,
+    backend: ServiceBackend,
+    subject: ObjectRef,
+    field: str,
+    until: str,
+    *,
+    namespace: str | None = None,
+) -> Found | Problem:
+    """Find a Service and its port, or say what is missing and what happens `until` it is there.
+
+    Without a `namespace` it is the subject's.
+    """
+    ref = ObjectRef("Service", subject.namespace if namespace is None else namespace, backend.name)
     service = reader.get(SERVICES, ref)
 
     def refuse(reason: Reason, message: str) -> Problem:
@@ -118,7 +129,7 @@ def _find(
     if service is None:
         return refuse(
             Reason.BACKEND_NOT_FOUND,
-            f"Service {quoted(backend.name)} does not exist in this namespace; {until}"
+            f"Service {quoted(backend.name)} does not exist in {_where(namespace)}; {until}"
             " until it is created",
         )
     if service.spec.type == "ExternalName":
@@ -135,7 +146,11 @@ def _find(
             Reason.BACKEND_NOT_FOUND,
             f"{ref} has no TCP port {wanted}; its ports are {have}",
         )
-    return _Found(service, port)
+    return Found(service, port)
+
+
+def _where(namespace: str | None) -> str:
+    return "this namespace" if namespace is None else f"namespace {quoted(namespace)}"
 
 
 def _shown(port: ServicePort) -> str:

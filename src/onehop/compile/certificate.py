@@ -19,6 +19,7 @@ from onehop.cluster import Secret
 from onehop.compile.backend import options_of, pem_of
 from onehop.compile.demand import DEMANDS
 from onehop.compile.extension import UNREADABLE, extension_of
+from onehop.compile.gateway.gateway import GATEWAY_SECRETS
 from onehop.compile.ingress import ANY_HOST, TLS_BY_HOST, TLS_SECRETS, IngressIntent, TlsClaim
 from onehop.compile.inputs import (
     DEFAULT_CERTIFICATE,
@@ -30,14 +31,13 @@ from onehop.compile.inputs import (
     STAPLES,
 )
 from onehop.compile.options import Options
+from onehop.compile.router import TLS_ROUTER
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.compile.staple import demands_staple, inquiry_of, tell_missing, tell_revoked
 from onehop.compile.tlsowner import PASSTHROUGHS
 from onehop.model.certificate import Certificate, CertificateDemand, SecretText, ServerName
-from onehop.model.ident import CertificateId, ObjectRef, RouterId
+from onehop.model.ident import CertificateId, ObjectRef
 from onehop.model.problem import Problem, Reason, Severity, quoted
-
-TLS_ROUTER: Final = RouterId("shared-https")
 
 _DAY_S: Final = 86_400
 _LATE_S: Final = 14 * _DAY_S
@@ -338,7 +338,9 @@ def _losers(
             )
 
 
-CHECKED: Final = Derived[ObjectRef, Checked]("checked", _check, (TLS_SECRETS, DEFAULT_CERTIFICATE))
+CHECKED: Final = Derived[ObjectRef, Checked](
+    "checked", _check, (TLS_SECRETS, DEFAULT_CERTIFICATE, GATEWAY_SECRETS)
+)
 CERTIFICATE_IDS: Final = Index[ObjectRef, Checked, CertificateId](
     CHECKED, "id", lambda _, checked: (checked.certificate.id,) if checked.certificate else ()
 )

@@ -11,9 +11,9 @@ from typing import Final
 import msgspec
 
 from onehop.compile.backend import CA_KEY, ca_pem_of
-from onehop.compile.certificate import TLS_ROUTER
 from onehop.compile.ingress import ANY_HOST, CLAIMS_BY_HOST, INGRESS_INTENTS, IngressIntent
 from onehop.compile.inputs import ONLY, SECRETS
+from onehop.compile.router import TLS_ROUTER
 from onehop.compile.rule import Claim, ClientDemand
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.compile.tlsowner import PASSTHROUGHS

@@ -17,6 +17,9 @@ from onehop.compile.answers import ANSWERS, CHALLENGE_CERTIFICATES, live_entries
 from onehop.compile.certificate import CHECKED
 from onehop.compile.demand import DEMANDS
 from onehop.compile.endpoint import ENDPOINTS
+from onehop.compile.gateway.gateway import GATEWAY_SECRETS
+from onehop.compile.gateway.route import ROUTE_CAS
+from onehop.compile.gateway.verdict import GATEWAY_VERDICTS
 from onehop.compile.ingress import SECRETS_WANTED
 from onehop.compile.inputs import (
     ANSWERS_SECRET,
@@ -42,10 +45,10 @@ from onehop.compile.tables import (
     INPUT_OF_KIND,
     OUTPUTS,
     TABLES,
-    VERDICT_TABLES,
+    VERDICTS_OF,
     WAYS_LANE,
 )
-from onehop.compile.verdict import INGRESS_VERDICTS, SERVICE_VERDICTS, Verdict
+from onehop.compile.verdict import SERVICE_VERDICTS, Verdict
 from onehop.compile.way import areas_of_pods, pods_in
 from onehop.model.address import Cidr, IpAddr
 from onehop.model.certificate import Certificate, CertificateDemand
@@ -150,7 +153,13 @@ class Compiler:
 
     def wanted_secrets(self) -> frozenset[ObjectRef]:
         """Return the Secrets that something of ours refers to."""
-        wanted = (SECRETS_WANTED, DEFAULT_CERTIFICATE, ANSWERS_SECRET)
+        wanted = (
+            SECRETS_WANTED,
+            DEFAULT_CERTIFICATE,
+            ANSWERS_SECRET,
+            GATEWAY_SECRETS,
+            ROUTE_CAS,
+        )
         return frozenset(ref for index in wanted for ref in self._sheet.entries(index))
 
     def put_area(self, area: Area) -> None:
@@ -242,12 +251,13 @@ class Compiler:
 
     def verdict(self, ref: ObjectRef) -> Verdict | None:
         """Return what shall be written back to an object, or None if it is not ours."""
-        table = SERVICE_VERDICTS if ref.kind == "Service" else INGRESS_VERDICTS
-        return self._sheet.value(table, ref)
+        table = VERDICTS_OF.get(ref.kind)
+        return self._sheet.value(table, ref) if table is not None else None
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """Return what shall be written back to all objects of ours."""
-        return tuple(v for t in VERDICT_TABLES for _, v in sorted(self._sheet.values(t).items()))
+        tables = VERDICTS_OF.values()
+        return tuple(v for t in tables for _, v in sorted(self._sheet.values(t).items()))
 
     def held(self) -> tuple[Held, ...]:
         """Return all addresses given, for the memory that outlives this process."""
@@ -279,7 +289,7 @@ class Compiler:
                     removals.append(RowKey(output.model_table, output.id_of(key)))
                 else:
                     upserts.append(output.row_of(value))
-        for table in VERDICT_TABLES:
+        for table in VERDICTS_OF.values():
             subjects.update(settled.of(table))
         for cell in settled.problems:
             subjects.update(self._retell(cell))
@@ -314,8 +324,8 @@ class Compiler:
         """Remember what was given, so that the next decision disturbs it least."""
         for ref in settled.of(LEDGER):
             self._remember_addresses(ref)
-        for ref in settled.of(SERVICE_VERDICTS):
-            if self._sheet.value(SERVICE_VERDICTS, ref) is None:
+        for ref in settled.of(SERVICE_VERDICTS) | settled.of(GATEWAY_VERDICTS):
+            if self.verdict(ref) is None:
                 self._sheet.put(HELD, ref, None)
         for ref in settled.of(CHECKED):
             checked = self._sheet.value(CHECKED, ref)

@@ -10,7 +10,6 @@ from typing import Final
 
 import msgspec
 
-from onehop.compile.certificate import TLS_ROUTER
 from onehop.compile.clientcert import (
     HOST_CHECKS,
     MISDIRECTED,
@@ -18,7 +17,7 @@ from onehop.compile.clientcert import (
     UNCHECKED,
     HostCheck,
 )
-from onehop.compile.hostkey import HOST_KEYS, PLAIN_ROUTER, HostKey
+from onehop.compile.hostkey import HOST_KEYS
 from onehop.compile.ingress import (
     ANY_HOST,
     CLAIMS_BY_HOST,
@@ -27,6 +26,7 @@ from onehop.compile.ingress import (
 from onehop.compile.inputs import ONLY
 from onehop.compile.passthrough import is_passed
 from onehop.compile.proof import PROOFS_IN, proofs_in
+from onehop.compile.router import PLAIN_ROUTER, TLS_ROUTER, HostKey
 from onehop.compile.rule import Claim
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.compile.tlsowner import PASSTHROUGHS

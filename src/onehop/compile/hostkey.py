@@ -3,21 +3,10 @@
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
-
-from onehop.compile.certificate import TLS_ROUTER
 from onehop.compile.ingress import ANY_HOST, INGRESS_INTENTS, IngressIntent
+from onehop.compile.router import PLAIN_ROUTER, TLS_ROUTER, HostKey
 from onehop.compile.sheet import Index, Reader
-from onehop.model.ident import ObjectRef, RouterId
-
-PLAIN_ROUTER: Final = RouterId("shared-http")
-
-
-class HostKey(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=True):
-    """A host on one of the shared VIP's two routers."""
-
-    router: RouterId
-    hostname: str
+from onehop.model.ident import ObjectRef
 
 
 def plain_host_for(reader: Reader, hostname: str) -> HostKey:

@@ -88,6 +88,14 @@ def is_hostname(text: str) -> bool:
     return bool(_HOST.fullmatch(text)) and not _IP_LIKE.fullmatch(text)
 
 
+def is_path(text: str) -> bool:
+    """Tell whether a path can be asked for at all: requests are normalised before they are matched.
+
+    It begins with /, and has no query, no //, no . or .. element and no escaped slash.
+    """
+    return bool(_PATH.fullmatch(text)) and "//" not in text and not {".", ".."} & {*text.split("/")}
+
+
 def is_solved(ingress: Ingress, hostname: str, match: PathMatch) -> bool:
     """Tell whether a path is one where cert-manager answers a CA.
 
@@ -292,7 +300,7 @@ class _Builder:
     def _match(self, path: HttpPath, field: str) -> PathMatch | None:
         """Return how a path matches (Ingress v1, "Path types"), or None if it cannot."""
         text = path.path or ("/" if path.path_type != "Exact" else "")
-        if not _PATH.fullmatch(text) or "//" in text or {".", ".."} & set(text.split("/")):
+        if not is_path(text):
             self._fault(
                 f"{field}.path",
                 Reason.INVALID_PATH,

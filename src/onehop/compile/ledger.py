@@ -1,4 +1,4 @@
-"""Who gets which address: the one decision that needs to see every Service at once.
+"""Who gets which address: the one decision that needs to see every Service and Gateway at once.
 
 The ledger is filled in the order that disturbs least: first those that have an address keep it (by
 our own memory, then by what their status says), then those that ask for a certain one, then the
@@ -19,7 +19,7 @@ from onehop.model.problem import Problem, Reason
 
 
 class AddressWish(msgspec.Struct, frozen=True, kw_only=True):
-    """What a Service wants of the ledger.
+    """What a Service or a Gateway wants of the ledger.
 
     Attributes:
         families: whether IPv6, per wanted address, the primary one first.

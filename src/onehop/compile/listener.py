@@ -1,4 +1,4 @@
-"""Listeners and VIPs: the shared ones of Ingresses, and each Service's own."""
+"""Listeners and VIPs: the shared ones of Ingresses, and each Service's and Gateway's own."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -8,11 +8,11 @@ import msgspec
 from onehop.compile.allocation import PLACED_ADDRESSES, PLACED_LISTENERS
 from onehop.compile.answers import ALL_CHALLENGES
 from onehop.compile.backend import options_of
-from onehop.compile.certificate import TLS_ROUTER
 from onehop.compile.clientcert import CLIENT_CHECKS
-from onehop.compile.hostkey import PLAIN_ROUTER
+from onehop.compile.gateway.placement import GATEWAY_ADDRESSES, GATEWAY_LISTENERS
 from onehop.compile.inputs import ONLY, OPTIONS
 from onehop.compile.options import Options
+from onehop.compile.router import PLAIN_ROUTER, TLS_ROUTER
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.compile.tlsowner import ALL_PASSTHROUGHS
 from onehop.model.address import IpAddr
@@ -45,9 +45,12 @@ def shared_listeners(options: Options) -> Iterator[Listener]:
 
 
 def _listener(reader: Reader, listener: ListenerId) -> Cell[Listener]:
-    placement = reader.any(PLACED_LISTENERS, listener)
-    listeners = placement.listeners if placement else shared_listeners(options_of(reader))
-    found = next((item for item in listeners if item.id == listener), None)
+    for index in (PLACED_LISTENERS, GATEWAY_LISTENERS):
+        placement = reader.any(index, listener)
+        if placement is not None:
+            return Cell(next(item for item in placement.listeners if item.id == listener))
+    shared = shared_listeners(options_of(reader))
+    found = next((item for item in shared if item.id == listener), None)
     return Cell(with_handshakes(reader, found) if found is not None else None)
 
 
@@ -78,7 +81,10 @@ def _challenge(shown: Certificate) -> TlsChallenge:
 
 
 def _vip(reader: Reader, address: IpAddr) -> Cell[Vip]:
-    placements = reader.unordered(PLACED_ADDRESSES, address)
+    placements = (
+        *reader.unordered(PLACED_ADDRESSES, address),
+        *reader.unordered(GATEWAY_ADDRESSES, address),
+    )
     owners = {p.listeners[0].owner for p in placements}
     return Cell(Vip(address=address, owners=tuple(sorted(o for o in owners if o is not None))))
 
@@ -90,6 +96,8 @@ SHARED_ADDRESSES: Final = Index[tuple[()], Options, IpAddr](
     OPTIONS, "address", lambda _, options: options.shared
 )
 LISTENERS: Final = Derived[ListenerId, Listener](
-    "listeners", _listener, (PLACED_LISTENERS, SHARED_LISTENERS)
+    "listeners", _listener, (PLACED_LISTENERS, GATEWAY_LISTENERS, SHARED_LISTENERS)
 )
-VIPS: Final = Derived[IpAddr, Vip]("vips", _vip, (PLACED_ADDRESSES, SHARED_ADDRESSES))
+VIPS: Final = Derived[IpAddr, Vip](
+    "vips", _vip, (PLACED_ADDRESSES, GATEWAY_ADDRESSES, SHARED_ADDRESSES)
+)

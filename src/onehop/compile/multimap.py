@@ -4,7 +4,7 @@ A set or dict of its own for every key would take 230 bytes each; a sheet of a h
 endpoints has two hundred thousand such keys.
 """
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterator
 from itertools import chain
 from typing import Generic, TypeVar
 
@@ -25,7 +25,7 @@ class Multimap(Generic[K, V]):
     def __iter__(self) -> Iterator[K]:
         return chain(self._one, self._more)
 
-    def of(self, key: K) -> Iterable[V]:
+    def of(self, key: K) -> Collection[V]:
         """Return the values of a key, in no particular order; none if it is not there."""
         more = self._more.get(key)
         if more is not None:

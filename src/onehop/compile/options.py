@@ -127,6 +127,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     ingress_controller: str = "onehop.dev/ingress"
+    gateway_controller: str = "onehop.dev/gateway-controller"
     service_class: str = "onehop.dev/lb"
     is_default_service_class: bool = False
     address_pools: tuple[AddressPool, ...] = ()

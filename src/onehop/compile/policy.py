@@ -90,6 +90,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 _SERVICE: Final = frozenset(("Service",))
 _INGRESS: Final = frozenset(("Ingress",))
+_ADDRESSED: Final = frozenset(("Service", "Gateway"))
 _HALF_DAY_S: Final = 43200.0
 
 
@@ -104,13 +105,13 @@ ANNOTATIONS: Final[dict[str, Annotation]] = {
         parse=value.object_name,
         example="public",
         means="the address pool of onehop.yaml to take an address from",
-        on=_SERVICE,
+        on=_ADDRESSED,
     ),
     "share-address": Annotation(
         parse=value.token,
         example="dns",
-        means="Services with the same value and different ports may share one address",
-        on=_SERVICE,
+        means="Services and Gateways with the same value and different ports may share one address",
+        on=_ADDRESSED,
     ),
     "path": Annotation(
         parse=value.one_of("auto", "pod", "local", "node"),

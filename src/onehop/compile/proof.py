@@ -16,8 +16,9 @@ import msgspec
 
 from onehop.compile.answers import ANSWERS, HTTP_HOSTS, HostAnswers
 from onehop.compile.challenge import CHALLENGE_PATH, HttpChallenge
-from onehop.compile.hostkey import HostKey, plain_host_for
+from onehop.compile.hostkey import plain_host_for
 from onehop.compile.ingress import SOLVED_HOSTS
+from onehop.compile.router import HostKey
 from onehop.compile.rule import Claim
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.ident import ObjectRef

@@ -132,6 +132,12 @@ class Reader:
         """Return the same in no particular order: for who sorts them anyway."""
         return tuple(value for _, value in self._search(index, key))
 
+    def count(self, index: Index[K, V, I], key: I) -> int:
+        """Return how many values there are under an index key, without a look at any."""
+        _check_visible(index.table, self._visible)
+        self.asked[index.name, key] = None
+        return self._sheet.count(index, key)
+
     def any(self, index: Index[K, V, I], key: I) -> V | None:
         """Return one of the values under an index key: for where they all say the same."""
         return next((value for _, value in self._search(index, key)), None)
@@ -205,6 +211,10 @@ class Sheet:
         values = self._values[index.table.name]
         for row in self._found[index.name].of(key):
             yield row, values[row]  # type: ignore[misc]  # keyed by table name
+
+    def count(self, index: Index[Any, Any, I], key: I) -> int:
+        """Return how many rows there are under an index key."""
+        return len(self._found[index.name].of(key))
 
     def entries(self, index: Index[Any, Any, I]) -> Iterable[I]:
         """Return the present keys of an index; not to be held on to across a `put`."""

@@ -49,11 +49,24 @@ from onehop.compile.allocation import (
 from onehop.compile.answers import ANSWERS, CHALLENGE_CERTIFICATES
 from onehop.compile.ask import ASKS, CLASS_ISSUERS
 from onehop.compile.block import ALLOCATION, BLOCKS, NODE_HOPS
-from onehop.compile.certificate import CERTIFICATES, CHECKED, SERVER_NAMES, TLS_ROUTER
+from onehop.compile.certificate import CERTIFICATES, CHECKED, SERVER_NAMES
 from onehop.compile.clientcert import HOST_CHECKS
 from onehop.compile.demand import DEMANDS
 from onehop.compile.endpoint import ENDPOINTS
 from onehop.compile.forbidden import BORDER
+from onehop.compile.gateway.address import GATEWAY_ADDRESS_WISHES
+from onehop.compile.gateway.attachment import ATTACHMENTS
+from onehop.compile.gateway.gateway import GATEWAY_INTENTS
+from onehop.compile.gateway.gatewayclass import GATEWAY_CLASS_VERDICTS
+from onehop.compile.gateway.host import GATEWAY_HOSTS
+from onehop.compile.gateway.placement import GATEWAY_PLACEMENTS
+from onehop.compile.gateway.route import HTTP_RULES
+from onehop.compile.gateway.servername import GATEWAY_SERVER_NAMES
+from onehop.compile.gateway.verdict import (
+    ACCEPTED_ROUTES,
+    GATEWAY_VERDICTS,
+    HTTP_ROUTE_VERDICTS,
+)
 from onehop.compile.host import DEFAULT, HOSTS
 from onehop.compile.hostowner import CLAIMANTS, HOST_OWNERS
 from onehop.compile.ingress import INGRESS_INTENTS
@@ -92,6 +105,7 @@ from onehop.compile.network import NETWORK_TABLES
 from onehop.compile.node import MEMBERS
 from onehop.compile.pool import WISHES
 from onehop.compile.proof import PROOFS
+from onehop.compile.router import TLS_ROUTER, HostKey
 from onehop.compile.service import SERVICE_INTENTS
 from onehop.compile.sheet import Derived, Table
 from onehop.compile.tlsowner import PASSTHROUGHS
@@ -137,11 +151,19 @@ _INPUTS: Final[tuple[Table[Any, Any], ...]] = (
     KEPT,
     *INPUT_OF.values(),
 )
+_GATEWAY_TABLES: Final[tuple[Table[Any, Any], ...]] = (
+    GATEWAY_INTENTS,
+    GATEWAY_ADDRESS_WISHES,
+    ATTACHMENTS,
+    HTTP_RULES,
+    GATEWAY_HOSTS,
+)
 _SERVICE_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     SERVICE_INTENTS,
     ADDRESS_WISHES,
     LEDGER,
     PLACEMENTS,
+    GATEWAY_PLACEMENTS,
 )
 _INGRESS_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     INGRESS_INTENTS,
@@ -154,6 +176,7 @@ _INGRESS_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     CHECKED,
     CERTIFICATES,
     SERVER_NAMES,
+    GATEWAY_SERVER_NAMES,
     HOST_CHECKS,
     ANSWERS,
     CHALLENGE_CERTIFICATES,
@@ -175,12 +198,20 @@ _SHARED_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     VIPS,
     SERVICE_VERDICTS,
     INGRESS_VERDICTS,
+    GATEWAY_CLASS_VERDICTS,
+    ACCEPTED_ROUTES,
+    GATEWAY_VERDICTS,
+    HTTP_ROUTE_VERDICTS,
 )
-TABLES: Final = (*_INPUTS, *_SERVICE_TABLES, *_INGRESS_TABLES, *_SHARED_TABLES)
+TABLES: Final = (*_INPUTS, *_GATEWAY_TABLES, *_SERVICE_TABLES, *_INGRESS_TABLES, *_SHARED_TABLES)
 
 
 def _itself(value: Any) -> Any:
     return value
+
+
+def _host_id(key: HostKey) -> str:
+    return f"{key.router}/{key.hostname}"
 
 
 class Output(msgspec.Struct, frozen=True):
@@ -206,10 +237,19 @@ OUTPUTS: Final = {
         Output(WISHES, ModelTable.POOL, row_of=attrgetter("pool")),
         Output(ENDPOINTS, ModelTable.ENDPOINTS),
         Output(LISTENERS, ModelTable.LISTENER),
-        Output(HOSTS, ModelTable.HOST, lambda key: f"{key.router}/{key.hostname}"),
+        Output(GATEWAY_SERVER_NAMES, ModelTable.SERVER_NAME, _host_id),
+        Output(HOSTS, ModelTable.HOST, _host_id),
+        Output(GATEWAY_HOSTS, ModelTable.HOST, _host_id),
     )
 }
-VERDICT_TABLES: Final = (SERVICE_VERDICTS, INGRESS_VERDICTS)
+VERDICTS_OF: Final[dict[str, Derived[ObjectRef, Any]]] = {
+    "Service": SERVICE_VERDICTS,
+    "Ingress": INGRESS_VERDICTS,
+    "GatewayClass": GATEWAY_CLASS_VERDICTS,
+    "Gateway": GATEWAY_VERDICTS,
+    "HTTPRoute": HTTP_ROUTE_VERDICTS,
+}
+"""What is said of objects, by kind."""
 _BLOCK_LANE: Final = frozenset(table.name for table in _BLOCK_TABLES)
 WAYS_LANE: Final = _BLOCK_LANE | {BORDER.name, MEMBERS.name, TRUST.name, WAYS.name}
 ENDPOINT_LANE: Final = _BLOCK_LANE | {MEMBERS.name, WAYS.name, ENDPOINTS.name}

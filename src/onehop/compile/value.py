@@ -19,7 +19,7 @@ _SIZE: Final = re.compile(r"([0-9]{1,12})([kmgKMG]?)")
 _RATE: Final = re.compile(r"([0-9]{1,9})/(s|m|h)")
 _CODES: Final = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
-_HEADER_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]{0,2046}[\x21-\x7e])?")
+_HEADER_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]{0,4094}[\x21-\x7e])?")
 _URL_PATH: Final = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]{0,1023}")
 _HOST: Final = re.compile(
     r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"
@@ -161,9 +161,19 @@ def addresses(text: str) -> tuple[IpAddr, ...]:
     return known
 
 
+def is_token(text: str) -> bool:
+    """Tell whether this may be the name of a header (RFC 9110, section 5.6.2)."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def is_header_value(text: str) -> bool:
+    """Tell whether this may be the value of a header: printable ASCII, or nothing."""
+    return not text or _HEADER_VALUE.fullmatch(text) is not None
+
+
 def token(text: str) -> str:
     """Parse an RFC 9110 token: a header's or a cookie's name."""
-    if not _TOKEN.fullmatch(text):
+    if not is_token(text):
         raise ValueError("letters, digits and !#$%&'*+.^_`|~- (an RFC 9110 token)")
     return text
 

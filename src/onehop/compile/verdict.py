@@ -5,6 +5,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from onehop.cluster import Ingress
+from onehop.cluster.gateway_verdict import GatewayApiVerdict
 from onehop.cluster.service import IngressAddress, LoadBalancerStatus, PortStatus
 from onehop.compile.allocation import PLACEMENTS
 from onehop.compile.backend import options_of
@@ -46,7 +47,7 @@ class IngressVerdict(msgspec.Struct, frozen=True, gc=False):
     status: LoadBalancerStatus
 
 
-Verdict: TypeAlias = ServiceVerdict | ServiceRelease | IngressVerdict
+Verdict: TypeAlias = ServiceVerdict | ServiceRelease | IngressVerdict | GatewayApiVerdict
 
 
 def _service(reader: Reader, ref: ObjectRef) -> Cell[Verdict]:

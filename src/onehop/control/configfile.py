@@ -129,6 +129,7 @@ def compile_options(config: Config, *, name: str = "config") -> Options:
     texts = (shared,) if isinstance(shared, str) else shared
     return Options(
         ingress_controller=config.classes.ingress,
+        gateway_controller=config.classes.gateway,
         service_class=config.classes.service,
         is_default_service_class=config.classes.default_service,
         address_pools=tuple(

@@ -51,6 +51,7 @@ class Reason(StrEnum):
     NO_ADDRESS_POOL = "NoAddressPool"
     NO_NODE_PORT = "NoNodePort"
     NO_RETURN_PATH = "NoReturnPath"
+    NOT_ATTACHED = "NotAttached"
     NOT_DIRECT = "NotDirect"
     NOT_UNIQUE = "NotUnique"
     PERSISTENCE_NOT_HELD = "PersistenceNotHeld"

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from onehop.compile.certificate import TLS_ROUTER
 from onehop.compile.ingress import ANY_HOST
 from onehop.compile.listener import shared_listeners
 from onehop.compile.options import Options
+from onehop.compile.router import TLS_ROUTER
 from onehop.control.served import Served
 from onehop.model.certificate import ServerName
 from onehop.model.listener import ForwardHttp, Passthrough

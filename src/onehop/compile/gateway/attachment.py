@@ -1,0 +1,210 @@
+"""Attachments: which listeners take a route in, and which hosts it gets a say in by them.
+
+A route's attachments are a cell of their own, beside the cell of its rules: they come out as before
+when its rules are edited, and so nothing that counts or lists the routes of a Gateway looks again.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from onehop.cluster import HTTPRoute
+from onehop.cluster.gateway_ref import GROUP, ParentRef
+from onehop.cluster.gateway_verdict import Saying, Truth
+from onehop.compile.gateway.gateway import GATEWAY_INTENTS, GatewayIntent
+from onehop.compile.gateway.hostname import ANY, intersection, names_over
+from onehop.compile.gateway.listener import HTTP_ROUTE, From, ListenerIntent
+from onehop.compile.gateway.place import Place
+from onehop.compile.ingress import is_hostname
+from onehop.compile.inputs import HTTP_ROUTES, NAMESPACES
+from onehop.compile.router import HostKey
+from onehop.compile.sheet import Cell, Derived, Index, Reader
+from onehop.model.ident import ObjectRef
+from onehop.model.problem import Problem, Reason, quoted
+
+_MOST_LISTED: Final = 4
+
+
+class Attachment(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What comes of one parentRef.
+
+    Attributes:
+        parent: as the route has it.
+        accepted: the condition, as far as the Gateway decides it.
+        listeners: the names of those that take the route in.
+        places: where its rules count; each once.
+    """
+
+    parent: ParentRef
+    gateway: ObjectRef
+    accepted: Saying
+    listeners: tuple[str, ...] = ()
+    places: tuple[Place, ...] = ()
+
+
+class Attachments(msgspec.Struct, frozen=True, gc=False):
+    """A route with parents of ours."""
+
+    ref: ObjectRef
+    age_key: tuple[str, str, str]
+    parents: tuple[Attachment, ...]
+
+
+def _compute(reader: Reader, ref: ObjectRef) -> Cell[Attachments]:
+    route = reader.need(HTTP_ROUTES, ref)
+    if route.metadata.deletion_timestamp is not None:
+        return Cell(None)
+    parents = tuple(_parents(reader, ref, route))
+    if not parents:
+        return Cell(None)
+    problems = tuple(
+        Problem(
+            subject=ref,
+            field="spec.parentRefs",
+            reason=Reason.NOT_ATTACHED,
+            message=f"{each.accepted.reason}: {each.accepted.message}",
+        )
+        for each in parents
+        if each.accepted.status is Truth.FALSE
+    )
+    return Cell(Attachments(ref, route.metadata.age_key, parents), problems)
+
+
+def _parents(reader: Reader, ref: ObjectRef, route: HTTPRoute) -> Iterator[Attachment]:
+    names = _hostnames(route)
+    for parent in route.spec.parent_refs:
+        if (parent.group, parent.kind) != (GROUP, "Gateway"):
+            continue
+        name = ObjectRef("Gateway", parent.namespace or ref.namespace, parent.name)
+        gateway = reader.get(GATEWAY_INTENTS, name)
+        if gateway is not None:
+            yield _attach(reader, ref, parent, gateway, names)
+
+
+def _hostnames(route: HTTPRoute) -> tuple[str, ...]:
+    """Return the hosts of a route; all, if it names none. Those that are no names match nothing."""
+    named = route.spec.hostnames
+    return tuple(dict.fromkeys(filter(is_hostname, named))) if named else (ANY,)
+
+
+def _attach(
+    reader: Reader,
+    ref: ObjectRef,
+    parent: ParentRef,
+    gateway: GatewayIntent,
+    hostnames: Sequence[str],
+) -> Attachment:
+    """Return what comes of a parentRef to a Gateway of ours.
+
+    The reasons are those of `apis/v1/shared_types.go`, RouteConditionReason. Each narrows what the
+    one before it has left, so the last one that leaves nothing says why.
+    """
+
+    def refuse(reason: str, message: str) -> Attachment:
+        saying = Saying("Accepted", Truth.FALSE, reason, message)
+        return Attachment(parent=parent, gateway=gateway.ref, accepted=saying)
+
+    named = [each for each in gateway.listeners if _is_meant(parent, each)]
+    if not named:
+        return refuse("NoMatchingParent", f"{gateway.ref} has no such listener{_sought(parent)}")
+    letting = [each for each in named if _lets_in(reader, each, gateway.ref, ref)]
+    if not letting:
+        message = f"no listener of {gateway.ref} lets in routes of this kind and namespace"
+        return refuse("NotAllowedByListeners", message)
+    hosts = {each.name: _shared_hosts(each, hostnames) for each in letting}
+    taking = [each for each in letting if hosts[each.name]]
+    if not taking:
+        have = ", ".join(sorted({quoted(each.hostname) for each in letting})[:_MOST_LISTED])
+        message = f"none of its hostnames fits the listeners of {gateway.ref}, which are for {have}"
+        return refuse("NoMatchingListenerHostname", message)
+    places = {place for each in taking for place in _places(gateway, each, hosts[each.name])}
+    return Attachment(
+        parent=parent,
+        gateway=gateway.ref,
+        accepted=Saying("Accepted", Truth.TRUE, "Accepted"),
+        listeners=tuple(each.name for each in taking),
+        places=tuple(sorted(places)),
+    )
+
+
+def _is_meant(parent: ParentRef, listener: ListenerIntent) -> bool:
+    """Tell whether a parentRef means a listener.
+
+    "When both Port and SectionName are specified, the name and port of the selected listener must
+    match both specified values" (ParentReference.Port).
+    """
+    is_named = not parent.section_name or parent.section_name == listener.name
+    return is_named and parent.port in (None, listener.port)
+
+
+def _sought(parent: ParentRef) -> str:
+    name = f" named {quoted(parent.section_name)}" if parent.section_name else ""
+    return f"{name} on port {parent.port}" if parent.port is not None else name
+
+
+def _lets_in(reader: Reader, listener: ListenerIntent, gateway: ObjectRef, ref: ObjectRef) -> bool:
+    """Tell whether a listener's allowedRoutes take a route's kind and namespace."""
+    if HTTP_ROUTE not in listener.kinds:
+        return False
+    match listener.origin:
+        case From.ALL:
+            return True
+        case From.SAME:
+            return ref.namespace == gateway.namespace
+        case From.SELECTOR:
+            namespace = reader.get(NAMESPACES, ObjectRef("Namespace", "", ref.namespace))
+            selector = listener.selector
+            if namespace is None or selector is None:
+                return False
+            return selector.admits(namespace.metadata.labels)
+        case From.NONE:
+            return False
+
+
+def _shared_hosts(listener: ListenerIntent, hostnames: Sequence[str]) -> tuple[str, ...]:
+    """Return the hosts that a listener and a route have in common.
+
+    "If both the Listener and HTTPRoute have specified hostnames, any HTTPRoute hostnames that do
+    not match the Listener hostname MUST be ignored" (HTTPRouteSpec.Hostnames).
+    """
+    shared = (intersection(listener.hostname, hostname) for hostname in hostnames)
+    return tuple(dict.fromkeys(host for host in shared if host is not None))
+
+
+def _places(
+    gateway: GatewayIntent, listener: ListenerIntent, hosts: Sequence[str]
+) -> Iterator[Place]:
+    """Yield where a route counts by one listener.
+
+    A host that another listener of the port is closer to is that one's: "a request to
+    foo.example.com SHOULD only be routed using routes attached to the foo.example.com Listener"
+    (GatewaySpec.Listeners, "General Listener behavior").
+    """
+    served = list(gateway.served())
+    if listener not in served:
+        return
+    closest = {each.hostname: each for each in served if each.port == listener.port}
+    for host in hosts:
+        owner = next((closest[name] for name in names_over(host) if name in closest), None)
+        if owner is listener:
+            yield gateway.place(listener, host)
+
+
+def _routed_hosts(_ref: ObjectRef, attachments: Attachments) -> set[HostKey]:
+    return {place.key for each in attachments.parents for place in each.places}
+
+
+def _taken_in(_ref: ObjectRef, attachments: Attachments) -> set[tuple[ObjectRef, str]]:
+    return {(each.gateway, name) for each in attachments.parents for name in each.listeners}
+
+
+_REFS: Final = Index[ObjectRef, HTTPRoute, ObjectRef](HTTP_ROUTES, "ref", lambda ref, _: (ref,))
+ATTACHMENTS: Final = Derived[ObjectRef, Attachments]("attachments", _compute, (_REFS,))
+ATTACHED_REFS: Final = Index[ObjectRef, Attachments, ObjectRef](
+    ATTACHMENTS, "ref", lambda ref, _: (ref,)
+)
+ROUTED_HOSTS: Final = Index[ObjectRef, Attachments, HostKey](ATTACHMENTS, "host", _routed_hosts)
+ROUTES_OF_LISTENER: Final = Index[ObjectRef, Attachments, tuple[ObjectRef, str]](
+    ATTACHMENTS, "listener", _taken_in
+)

@@ -1,0 +1,88 @@
+"""Backends of routes: the pools that they mean, and what is wrong with those that mean none."""
+
+from typing import Final
+
+import msgspec
+
+from onehop.cluster.gateway_ref import BackendObjectRef
+from onehop.cluster.ingress import ServiceBackend, ServiceBackendPort
+from onehop.compile.backend import CA_KEY, ca_pem_of, ca_ref, find_backend, options_of
+from onehop.compile.gateway.grant import is_granted
+from onehop.compile.inputs import SECRETS
+from onehop.compile.policy import Policy
+from onehop.compile.sheet import Reader
+from onehop.compile.value import is_object_name
+from onehop.compile.wish import Wish, http_wish, rung_problems
+from onehop.model.ident import ObjectRef
+from onehop.model.problem import Problem, Reason, quoted
+
+UNTIL: Final = "its share of requests gets 500"
+
+
+class Unresolved(msgspec.Struct, frozen=True):
+    """A reference that leads nowhere.
+
+    Attributes:
+        reason: of the condition `ResolvedRefs` (`apis/v1/shared_types.go`, RouteConditionReason).
+        ca: the Secret that would help, if that is what is missing.
+    """
+
+    reason: str
+    problem: Problem
+    ca: ObjectRef | None = None
+
+
+class Backend(msgspec.Struct, frozen=True):
+    """A reference that leads to a Service's port.
+
+    Attributes:
+        told: what the chosen rung of the ladder cannot hold.
+        ca: the Secret with the CA of its endpoints, by an annotation of the Service.
+    """
+
+    wish: Wish
+    told: tuple[Problem, ...]
+    ca: ObjectRef | None = None
+
+
+def resolve(
+    reader: Reader, route: ObjectRef, ref: BackendObjectRef, policy: Policy, field: str
+) -> Backend | Unresolved:
+    """Find the pool that a backendRef means, or say why there is none.
+
+    Args:
+        reader: of the route's cell.
+        route: who refers.
+        ref: to a Service, or to what is not served.
+        policy: the route's own, over what the Service's annotations say.
+        field: where the reference stands.
+    """
+
+    def refuse(reason: str, said: Reason, message: str, ca: ObjectRef | None = None) -> Unresolved:
+        problem = Problem(subject=route, field=field, reason=said, message=message)
+        return Unresolved(reason, problem, ca)
+
+    if ref.group != "" or ref.kind != "Service":
+        what = f"{quoted(ref.kind)} {quoted(ref.name)} is no Service; {UNTIL}"
+        return refuse("InvalidKind", Reason.UNSUPPORTED, what)
+    namespace = ref.namespace or route.namespace
+    if not (is_object_name(ref.name) and is_object_name(namespace)):
+        what = f"{quoted(ref.name)} cannot be the name of a Service; {UNTIL}"
+        return refuse("BackendNotFound", Reason.BACKEND_NOT_FOUND, what)
+    target = ObjectRef("Service", namespace, ref.name)
+    if not is_granted(reader, route, target):
+        what = f"no ReferenceGrant in {namespace} lets {route} refer to {target}; {UNTIL}"
+        return refuse("RefNotPermitted", Reason.REF_NOT_PERMITTED, what)
+    wanted = ServiceBackend(ref.name, ServiceBackendPort(number=ref.port or 0))
+    found = find_backend(reader, wanted, route, field, UNTIL, namespace=namespace)
+    if isinstance(found, Problem):
+        is_missing = found.reason is Reason.BACKEND_NOT_FOUND
+        return Unresolved("BackendNotFound" if is_missing else "InvalidKind", found)
+    merged = found.policy(policy)
+    ca = ca_ref(merged, namespace)
+    ca_pem = ca_pem_of(reader.get(SECRETS, ca)) if ca is not None else None
+    if ca is not None and ca_pem is None:
+        what = f"{ca} with CA certificates (PEM) under {CA_KEY!r} is not there; {UNTIL}"
+        return refuse("BackendNotFound", Reason.CERTIFICATE_INVALID, what, ca)
+    wish = http_wish(found.service, found.port, merged, ca_pem=ca_pem, options=options_of(reader))
+    return Backend(wish, rung_problems(wish, found.port, route), ca)

@@ -1,0 +1,188 @@
+"""Gateways: which are ours, and what they ask for."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from onehop.cluster import Gateway
+from onehop.cluster.gateway_verdict import Saying, Truth
+from onehop.compile.backend import options_of
+from onehop.compile.gateway.gatewayclass import is_served
+from onehop.compile.gateway.hostname import ANY
+from onehop.compile.gateway.listener import ListenerIntent, read_listeners
+from onehop.compile.gateway.place import Place, router_of
+from onehop.compile.inputs import GATEWAYS
+from onehop.compile.options import Options
+from onehop.compile.policy import parse_policy
+from onehop.compile.router import HostKey
+from onehop.compile.sheet import Cell, Derived, Index, Reader
+from onehop.model.address import IpAddr, is_ipv6, parse_ip
+from onehop.model.ident import ObjectRef
+from onehop.model.problem import Problem, Reason, quoted
+
+_ONE_FAMILY: Final = (False,)
+
+
+class GatewayIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What a Gateway of ours asks for.
+
+    Attributes:
+        families, requested: of addresses; see `ledger.AddressWish`.
+        refusal: why none of it is served, or None.
+    """
+
+    ref: ObjectRef
+    age_key: tuple[str, str, str]
+    listeners: tuple[ListenerIntent, ...]
+    families: tuple[bool, ...] = _ONE_FAMILY
+    requested: tuple[IpAddr, ...] = ()
+    address_pool: str | None = None
+    share_key: str | None = None
+    refusal: Saying | None = None
+
+    def served(self) -> Iterator[ListenerIntent]:
+        """Yield the listeners that carry traffic."""
+        if self.refusal is None:
+            yield from (listener for listener in self.listeners if listener.is_accepted)
+
+    def ports(self) -> dict[int, bool]:
+        """Return the ports that are open, and whether TLS ends there."""
+        return {listener.port: listener.is_tls for listener in self.served()}
+
+    def place(self, listener: ListenerIntent, hostname: str) -> Place:
+        """Return a host on the port of a listener."""
+        return Place(HostKey(router_of(self.ref, listener.port), hostname), *_port(listener))
+
+
+def _port(listener: ListenerIntent) -> tuple[int, bool]:
+    return listener.port, listener.is_tls
+
+
+class _Addresses(msgspec.Struct, frozen=True):
+    families: tuple[bool, ...]
+    requested: tuple[IpAddr, ...] = ()
+    refusal: Saying | None = None
+
+
+def _compute(reader: Reader, ref: ObjectRef) -> Cell[GatewayIntent]:
+    gateway = reader.need(GATEWAYS, ref)
+    if gateway.metadata.deletion_timestamp is not None:
+        return Cell(None)
+    if not is_served(reader, gateway.spec.gateway_class_name):
+        return Cell(None)
+    policy, problems = parse_policy(ref, gateway.metadata.annotations)
+    listeners = read_listeners(reader, ref, gateway.spec.listeners)
+    addresses = _addresses(gateway, options_of(reader))
+    refusal = addresses.refusal or _refusal(gateway, listeners)
+    intent = GatewayIntent(
+        ref=ref,
+        age_key=gateway.metadata.age_key,
+        listeners=listeners,
+        families=addresses.families,
+        requested=addresses.requested,
+        address_pool=policy.address_pool,
+        share_key=policy.share_address,
+        refusal=refusal,
+    )
+    return Cell(intent, (*problems, *_problems(intent)))
+
+
+def _refusal(gateway: Gateway, listeners: tuple[ListenerIntent, ...]) -> Saying | None:
+    """Return why a Gateway is not accepted, or None.
+
+    "At least one distinct Listener MUST be present, or else the Gateway effectively contains no
+    Listeners, and must be rejected from processing as a whole" (GatewaySpec.Listeners).
+    """
+    infrastructure = gateway.spec.infrastructure
+    if infrastructure is not None and infrastructure.parameters_ref is not None:
+        message = "infrastructure.parametersRef is not supported; onehop.yaml has what it could say"
+        return Saying("Accepted", Truth.FALSE, "InvalidParameters", message)
+    if not any(listener.is_accepted for listener in listeners):
+        message = "none of its listeners can be served; see their conditions"
+        return Saying("Accepted", Truth.FALSE, "ListenersNotValid", message)
+    return None
+
+
+def _addresses(gateway: Gateway, options: Options) -> _Addresses:
+    """Return what is asked for: certain addresses, or one of each family that the pools have.
+
+    An entry without a value is a wish for any (feature GatewayAddressEmpty).
+    """
+    pools = options.address_pools
+    pooled = {is_ipv6(first) for pool in pools for first, _ in pool.ranges} or {False}
+    families = tuple(sorted(pooled))
+    for address in gateway.spec.addresses:
+        if address.type != "IPAddress":
+            return _unsupported(families, f"{quoted(address.type)}: addresses here are IPAddress")
+    texts = [address.value for address in gateway.spec.addresses if address.value]
+    if not texts:
+        return _Addresses(families)
+    parsed = [parse_ip(text) for text in texts]
+    wanted = tuple(address for address in parsed if address is not None)
+    asked = tuple(sorted({is_ipv6(address) for address in wanted}))
+    if len(wanted) != len(texts) or len(asked) != len(wanted):
+        listed = ", ".join(map(quoted, texts[:4]))
+        return _unsupported(families, f"{listed}: a Gateway has one IP address of each family")
+    return _Addresses(asked, wanted)
+
+
+def _unsupported(families: tuple[bool, ...], message: str) -> _Addresses:
+    refusal = Saying("Accepted", Truth.FALSE, "UnsupportedAddress", message)
+    return _Addresses(families, refusal=refusal)
+
+
+def _problems(intent: GatewayIntent) -> Iterator[Problem]:
+    """Yield what its owner has to mend, in words; status says the same by conditions."""
+    if intent.refusal is not None:
+        yield _problem(intent.ref, "spec", intent.refusal)
+    for listener in intent.listeners:
+        for saying in listener.sayings:
+            if saying.type != "Conflicted" and saying.status is Truth.FALSE:
+                yield _problem(intent.ref, f"spec.listeners[name={quoted(listener.name)}]", saying)
+
+
+_REASONS: Final = {
+    "HostnameConflict": Reason.CONFLICT,
+    "ProtocolConflict": Reason.CONFLICT,
+    "RefNotPermitted": Reason.REF_NOT_PERMITTED,
+    "InvalidCertificateRef": Reason.CERTIFICATE_INVALID,
+    "ListenersNotValid": Reason.INVALID_OBJECT,
+}
+
+
+def _problem(subject: ObjectRef, field: str, saying: Saying) -> Problem:
+    return Problem(
+        subject=subject,
+        field=field,
+        reason=_REASONS.get(saying.reason, Reason.UNSUPPORTED),
+        message=f"{saying.type}, {saying.reason}: {saying.message}",
+    )
+
+
+def _named_hosts(_ref: ObjectRef, intent: GatewayIntent) -> set[HostKey]:
+    """Return the hosts that exist by the wish of listeners alone.
+
+    A host without routes answers 404, and keeps its requests from the routes of wider listeners
+    ("Listener Isolation").
+    """
+    return {
+        intent.place(listener, listener.hostname).key
+        for listener in intent.served()
+        if listener.hostname != ANY
+    }
+
+
+_REFS: Final = Index[ObjectRef, Gateway, ObjectRef](GATEWAYS, "ref", lambda ref, _: (ref,))
+GATEWAY_INTENTS: Final = Derived[ObjectRef, GatewayIntent]("gateway-intents", _compute, (_REFS,))
+GATEWAY_INTENT_REFS: Final = Index[ObjectRef, GatewayIntent, ObjectRef](
+    GATEWAY_INTENTS, "ref", lambda ref, _: (ref,)
+)
+LISTENER_HOSTS: Final = Index[ObjectRef, GatewayIntent, HostKey](
+    GATEWAY_INTENTS, "listener-host", _named_hosts
+)
+GATEWAY_SECRETS: Final = Index[ObjectRef, GatewayIntent, ObjectRef](
+    GATEWAY_INTENTS,
+    "secret",
+    lambda _, intent: {secret for each in intent.served() for secret in each.certificates},
+)

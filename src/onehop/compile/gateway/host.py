@@ -1,0 +1,74 @@
+"""Virtual hosts of Gateways: the rules of all routes that count on a host, in order.
+
+A host of a port has the routes of one listener alone, the closest one (see `attachment`). A request
+goes to the host whose name is closest to its own, and stays there: what no rule of it takes is
+answered 404, though a route for `*.example.com` would take it. "Precedence must be given to rules
+from the HTTPRoute with the largest number of characters in a matching non-wildcard hostname"
+(HTTPRouteSpec.Hostnames) is read so by every implementation with virtual hosts, as by Ingresses
+here (docs/adr/0010-ingress-hosts-do-not-fall-through.md).
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from onehop.compile.gateway.attachment import ROUTED_HOSTS, Attachments
+from onehop.compile.gateway.gateway import LISTENER_HOSTS
+from onehop.compile.gateway.place import Place
+from onehop.compile.gateway.route import HTTP_RULES, Entry
+from onehop.compile.router import HostKey
+from onehop.compile.sheet import Cell, Derived, Reader
+from onehop.model.ident import HostId
+from onehop.model.route import Conditions, PathMatch, Redirect, Route, VirtualHost
+
+_USUAL: Final = {False: 80, True: 443}
+
+
+def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
+    entries: list[tuple[Entry, Place]] = []
+    for attachments in reader.unordered(ROUTED_HOSTS, key):
+        rules = reader.need(HTTP_RULES, attachments.ref)
+        place = _place(attachments, key)
+        entries += ((entry, place) for entry in rules.entries)
+    entries.sort(key=lambda pair: pair[0].order)
+    routes = _first_of_each(_at(entry.route, place) for entry, place in entries)
+    host = VirtualHost(
+        id=HostId(f"{key.router}/{key.hostname}"),
+        router=key.router,
+        hostname=key.hostname,
+        routes=tuple(routes),
+    )
+    return Cell(host)
+
+
+def _place(attachments: Attachments, key: HostKey) -> Place:
+    places = (place for each in attachments.parents for place in each.places)
+    return next(place for place in places if place.key == key)
+
+
+def _first_of_each(routes: Iterable[Route]) -> Iterable[Route]:
+    """Return the routes without those that take the same as an earlier one."""
+    found: dict[tuple[PathMatch, Conditions], Route] = {}
+    for route in routes:
+        found.setdefault((route.match, route.when), route)
+    return found.values()
+
+
+def _at(route: Route, place: Place) -> Route:
+    """Return a route as it is on a port.
+
+    "If redirect scheme is empty, the redirect port MUST be the Gateway Listener port"; and "the
+    port SHOULD NOT be added" where it is the usual one (HTTPRequestRedirectFilter.Port).
+    """
+    action = route.action
+    if not isinstance(action, Redirect) or action.port is not None:
+        return route
+    if place.port == _USUAL[place.is_tls]:
+        return route
+    return msgspec.structs.replace(route, action=msgspec.structs.replace(action, port=place.port))
+
+
+GATEWAY_HOSTS: Final = Derived[HostKey, VirtualHost](
+    "gateway-hosts", _compute, (ROUTED_HOSTS, LISTENER_HOSTS)
+)

@@ -1,0 +1,19 @@
+"""Where routes come to stand: the router of each port of a Gateway, and hosts on it."""
+
+import msgspec
+
+from onehop.compile.router import HostKey
+from onehop.model.ident import ObjectRef, RouterId
+
+
+def router_of(gateway: ObjectRef, port: int) -> RouterId:
+    """Return the router of a port; no Service's or Ingress's has such a name."""
+    return RouterId(f"gateway/{gateway.namespace}/{gateway.name}:{port}")
+
+
+class Place(msgspec.Struct, frozen=True, order=True, gc=False):
+    """A host on a port of a Gateway."""
+
+    key: HostKey
+    port: int
+    is_tls: bool

@@ -1,0 +1,130 @@
+"""HTTPRoutes: the rules of each, compiled without a look at any other.
+
+`apis/v1/httproute_types.go`. Where a route counts is decided beside it, in `attachment`; who comes
+first on a host, in `host`.
+"""
+
+from collections.abc import Iterator
+from typing import Final, TypeAlias
+
+import msgspec
+
+from onehop.cluster.gateway_verdict import Saying, Truth
+from onehop.compile.gateway.attachment import ATTACHED_REFS
+from onehop.compile.gateway.match import Match, Rank
+from onehop.compile.gateway.rule import Ruling, read_rule
+from onehop.compile.inputs import HTTP_ROUTES
+from onehop.compile.sheet import Cell, Derived, Index, Reader
+from onehop.compile.wish import Wish
+from onehop.model.ident import ObjectRef, PoolId
+from onehop.model.problem import Problem, Reason
+from onehop.model.route import Route
+
+_Order: TypeAlias = tuple[Rank, tuple[str, str, str], int]
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """A match of a rule, and the route that it becomes on every host.
+
+    Attributes:
+        order: sort key among all entries of a host; see `Match.rank`. On ties "the oldest Route",
+            then "alphabetical order by {namespace}/{name}", then the first in the list.
+    """
+
+    order: _Order
+    route: Route
+
+
+class Rules(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What an HTTPRoute asks for.
+
+    Attributes:
+        entries: in the order of precedence; none if no rule of it can be done.
+        cas: Secrets that its backends are verified by.
+        fault: a condition `Accepted` that says why none of it can be done, or None.
+        sayings: `ResolvedRefs`, and `PartiallyInvalid` where it holds.
+    """
+
+    entries: tuple[Entry, ...]
+    wishes: tuple[Wish, ...]
+    cas: tuple[ObjectRef, ...]
+    fault: Saying | None
+    sayings: tuple[Saying, ...]
+
+
+def _compute(reader: Reader, ref: ObjectRef) -> Cell[Rules]:
+    route = reader.need(HTTP_ROUTES, ref)
+    rulings = [
+        read_rule(reader, ref, rule, f"spec.rules[{number}]")
+        for number, rule in enumerate(route.spec.rules)
+    ]
+    bad = {number: ruling for number, ruling in enumerate(rulings) if ruling.fault}
+    is_hopeless = bool(bad) and len(bad) == len(rulings)
+    entries = [
+        Entry((match.rank, route.metadata.age_key, number), _route(ref, match, ruling))
+        for number, ruling in enumerate(rulings)
+        for match in ruling.matches
+    ]
+    wishes = {wish.pool.id: wish for ruling in rulings for wish in ruling.wishes}
+    rules = Rules(
+        entries=() if is_hopeless else tuple(sorted(entries, key=lambda entry: entry.order)),
+        wishes=tuple(wishes.values()),
+        cas=tuple(sorted({ca for ruling in rulings for ca in ruling.cas})),
+        fault=_fault(bad) if is_hopeless else None,
+        sayings=tuple(_sayings(rulings, {} if is_hopeless else bad)),
+    )
+    return Cell(rules, tuple(_problems(ref, rulings)))
+
+
+def _route(ref: ObjectRef, match: Match, ruling: Ruling) -> Route:
+    return Route(
+        id=f"{ref}:{match}",
+        owner=ref,
+        match=match.path,
+        when=match.when,
+        action=ruling.action,
+        request_headers=ruling.request,
+        response_headers=ruling.response,
+    )
+
+
+def _fault(bad: dict[int, Ruling]) -> Saying:
+    """Say why a route as a whole is not accepted: no rule of it can be done."""
+    number, ruling = next(iter(bad.items()))
+    return Saying("Accepted", Truth.FALSE, ruling.fault_reason, f"rule {number}: {ruling.fault}")
+
+
+def _sayings(rulings: list[Ruling], bad: dict[int, Ruling]) -> Iterator[Saying]:
+    unresolved = [each for ruling in rulings for each in ruling.unresolved]
+    if unresolved:
+        first = unresolved[0]
+        message = f"{first.problem.field}: {first.problem.message}"
+        yield Saying("ResolvedRefs", Truth.FALSE, first.reason, message)
+    else:
+        yield Saying("ResolvedRefs", Truth.TRUE, "ResolvedRefs")
+    if bad:
+        # "1) Drop Rule(s): ... the message for this condition MUST start with the prefix
+        # 'Dropped Rule'" (RouteConditionPartiallyInvalid). Their requests get no other rule's.
+        told = "; ".join(f"{number}: {ruling.fault}" for number, ruling in bad.items())
+        message = f"Dropped Rule {told}; requests that it takes get 500"
+        yield Saying("PartiallyInvalid", Truth.TRUE, "UnsupportedValue", message)
+
+
+def _problems(ref: ObjectRef, rulings: list[Ruling]) -> Iterator[Problem]:
+    for number, ruling in enumerate(rulings):
+        yield from (each.problem for each in ruling.unresolved)
+        yield from ruling.told
+        if ruling.fault:
+            yield Problem(
+                subject=ref,
+                field=f"spec.rules[{number}]",
+                reason=Reason.UNSUPPORTED,
+                message=f"{ruling.fault}; requests that only this rule takes are not served",
+            )
+
+
+HTTP_RULES: Final = Derived[ObjectRef, Rules]("http-rules", _compute, (ATTACHED_REFS,))
+ROUTE_WISHES: Final = Index[ObjectRef, Rules, PoolId](
+    HTTP_RULES, "pool", lambda _, rules: [wish.pool.id for wish in rules.wishes]
+)
+ROUTE_CAS: Final = Index[ObjectRef, Rules, ObjectRef](HTTP_RULES, "ca", lambda _, rules: rules.cas)

@@ -1,0 +1,260 @@
+"""One rule of an HTTPRoute: what becomes of the requests that it takes."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from onehop.cluster.gateway_filter import MirrorFilter
+from onehop.cluster.gateway_http import HttpRouteRetry, HttpRouteRule
+from onehop.cluster.gateway_persistence import RoutePersistence
+from onehop.cluster.gateway_ref import BackendObjectRef
+from onehop.compile.gateway.backend import Backend, Unresolved, resolve
+from onehop.compile.gateway.duration import seconds
+from onehop.compile.gateway.filters import (
+    Filters,
+    Unsupported,
+    read_backend_filters,
+    read_filters,
+)
+from onehop.compile.gateway.match import Match, read_match
+from onehop.compile.policy import Policy
+from onehop.compile.sheet import Reader
+from onehop.compile.value import is_token
+from onehop.compile.wish import Wish
+from onehop.model.ident import ObjectRef, PoolId
+from onehop.model.problem import Problem, quoted
+from onehop.model.route import (
+    Action,
+    Forward,
+    HeaderEdit,
+    Mirror,
+    PoolShare,
+    Respond,
+    Retry,
+)
+
+BROKEN: Final = Respond(status=500, body="this route has no backend\n")
+INVALID: Final = Respond(status=500, body="this route asks for what cannot be done\n")
+_CODES: Final = range(400, 600)
+_MILLION: Final = 1_000_000
+_MOST_ATTEMPTS: Final = 100
+
+
+class Ruling(msgspec.Struct, frozen=True, kw_only=True):
+    """What comes of a rule.
+
+    Attributes:
+        matches: of the alternatives those that can be matched.
+        fault: why it cannot be done as it stands, in the words of a condition; or None.
+        fault_reason: of that condition.
+        unresolved: references of it that lead nowhere.
+    """
+
+    matches: tuple[Match, ...]
+    action: Action
+    request: HeaderEdit = HeaderEdit()
+    response: HeaderEdit = HeaderEdit()
+    wishes: tuple[Wish, ...] = ()
+    cas: tuple[ObjectRef, ...] = ()
+    told: tuple[Problem, ...] = ()
+    unresolved: tuple[Unresolved, ...] = ()
+    fault: str = ""
+    fault_reason: str = ""
+
+
+def read_rule(reader: Reader, route: ObjectRef, rule: HttpRouteRule, field: str) -> Ruling:
+    """Return what comes of a rule; one that cannot be done answers 500 to all it would take."""
+    read = [read_match(wanted) for wanted in rule.matches]
+    matches = [match for match in read if isinstance(match, Match)]
+    wrong = next((each for each in read if isinstance(each, str)), None)
+    if wrong is not None:
+        return Ruling(
+            matches=tuple(matches), action=INVALID, fault=wrong, fault_reason="UnsupportedValue"
+        )
+    try:
+        filters = read_filters(rule.filters, (match.path.kind for match in matches))
+        if filters.redirect is not None:
+            return _redirected(rule, matches, filters)
+        return _Walk(reader, route, rule, field).ruling(tuple(matches), filters)
+    except Unsupported as fault:
+        return Ruling(
+            matches=tuple(matches), action=INVALID, fault=str(fault), fault_reason=fault.reason
+        )
+
+
+def _redirected(rule: HttpRouteRule, matches: Sequence[Match], filters: Filters) -> Ruling:
+    if filters.mirrors:
+        raise Unsupported("a redirect leaves nothing to copy; remove one", "IncompatibleFilters")
+    if rule.backend_refs:
+        raise Unsupported("a redirect leaves nothing for backendRefs; remove one of the two")
+    assert filters.redirect is not None  # noqa: S101  the caller asked
+    return Ruling(matches=tuple(matches), action=filters.redirect, response=filters.response)
+
+
+class _Walk:
+    """Goes through the backends of a rule once, gathering pools and faults."""
+
+    def __init__(self, reader: Reader, route: ObjectRef, rule: HttpRouteRule, field: str) -> None:
+        self._reader = reader
+        self._route = route
+        self._rule = rule
+        self._field = field
+        self._policy = _policy(rule.session_persistence)
+        self._wishes: dict[PoolId, Wish] = {}
+        self._cas: list[ObjectRef] = []
+        self._told: list[Problem] = []
+        self._unresolved: list[Unresolved] = []
+
+    def ruling(self, matches: tuple[Match, ...], filters: Filters) -> Ruling:
+        """Return what comes of the rule.
+
+        HTTPRouteRule.BackendRefs: "If all entries in BackendRefs are invalid, and there are also no
+        filters specified in this route rule, all traffic which matches this rule MUST receive a 500
+        status code."
+        """
+        shares, missing = self._shares()
+        mirrors = tuple(self._mirrors(filters.mirrors))
+        action: Action = BROKEN
+        if any(share.weight for share in shares):
+            rewrite = filters.rewrite
+            action = Forward(
+                pools=shares,
+                missing=missing,
+                rewrite_host=rewrite.host if rewrite else None,
+                rewrite_path=rewrite.path if rewrite else None,
+                rewrite_prefix=rewrite.prefix if rewrite else None,
+                timeout_s=_timeout(self._rule.timeouts.request if self._rule.timeouts else None),
+                retry=self._retry(self._rule.retry),
+                mirrors=mirrors,
+            )
+        return Ruling(
+            matches=matches,
+            action=action,
+            request=filters.request,
+            response=filters.response,
+            wishes=tuple(self._wishes.values()),
+            cas=tuple(self._cas),
+            told=tuple(self._told),
+            unresolved=tuple(self._unresolved),
+        )
+
+    def _shares(self) -> tuple[tuple[PoolShare, ...], int]:
+        """Return the pools with their weights, and the weight of what is missing.
+
+        "If two backends are specified with equal weights, and one is invalid, 50 percent of traffic
+        must receive a 500" (HTTPRouteRule.BackendRefs).
+        """
+        shares: list[PoolShare] = []
+        missing = 0
+        for number, ref in enumerate(self._rule.backend_refs):
+            pool = self._pool(ref, f"{self._field}.backendRefs[{number}]")
+            filters = read_backend_filters(ref.filters)
+            if pool is None:
+                missing += max(ref.weight, 0)
+            else:
+                weight = max(ref.weight, 0)
+                shares.append(PoolShare(pool, weight, filters.request, filters.response))
+        return tuple(shares), missing
+
+    def _mirrors(self, wanted: Sequence[MirrorFilter]) -> Iterator[Mirror]:
+        for number, each in enumerate(wanted):
+            pool = self._pool(each.backend_ref, f"{self._field}.filters[mirror {number}]")
+            if pool is not None:
+                yield Mirror(pool, _per_million(each))
+
+    def _pool(self, ref: BackendObjectRef, field: str) -> PoolId | None:
+        found = resolve(self._reader, self._route, ref, self._policy, field)
+        if found.ca is not None:
+            self._cas.append(found.ca)
+        match found:
+            case Unresolved():
+                self._unresolved.append(found)
+                return None
+            case Backend(wish=wish, told=told):
+                if wish.pool.id not in self._wishes:
+                    self._wishes[wish.pool.id] = wish
+                    self._told.extend(told)
+                return wish.pool.id
+
+    def _retry(self, wanted: HttpRouteRetry | None) -> Retry:
+        """Return when a request is tried again (GEP-1731).
+
+        "Implementations SHOULD retry on connection errors (disconnect, reset, timeout, TCP failure)
+        if a retry stanza is configured"; what was never sent is tried again without one.
+        """
+        timeouts = self._rule.timeouts
+        per_try_s = _timeout(timeouts.backend_request if timeouts else None)
+        if wanted is None:
+            return Retry(per_try_timeout_s=per_try_s)
+        strange = [code for code in wanted.codes if code not in _CODES]
+        if strange:
+            raise Unsupported(f"retry.codes: {strange[0]} is not from 400 to 599")
+        backoff_s = seconds(wanted.backoff) if wanted.backoff is not None else None
+        if wanted.backoff is not None and backoff_s is None:
+            raise Unsupported(f"retry.backoff: {quoted(wanted.backoff)} is no duration (GEP-2257)")
+        attempts = Retry().attempts if wanted.attempts is None else wanted.attempts
+        return Retry(
+            attempts=min(max(attempts, 0), _MOST_ATTEMPTS),
+            codes=tuple(sorted(set(wanted.codes))),
+            per_try_timeout_s=per_try_s,
+            on_silence=True,
+            backoff_s=backoff_s or None,
+        )
+
+
+def _timeout(text: str | None) -> float | None:
+    """Return a timeout in seconds; "a timeout of 0s disables it" (HTTPRouteTimeouts)."""
+    if text is None:
+        return None
+    found = seconds(text)
+    if found is None:
+        raise Unsupported(f"timeouts: {quoted(text)} is no duration such as 500ms (GEP-2257)")
+    return found or None
+
+
+def _per_million(mirror: MirrorFilter) -> int:
+    """Return the share of requests that are copied; without one, all are (HTTPRequestMirror)."""
+    if mirror.percent is not None:
+        return _bounded(mirror.percent, 100)
+    if mirror.fraction is not None:
+        return _bounded(mirror.fraction.numerator, mirror.fraction.denominator)
+    return _MILLION
+
+
+def _bounded(part: int, whole: int) -> int:
+    if not 0 <= part <= whole or whole == 0:
+        raise Unsupported(f"a mirror's share of {part} in {whole} is no share")
+    return round(_MILLION * part / whole)
+
+
+def _policy(wanted: RoutePersistence | None) -> Policy:
+    """Return what session persistence comes to, as an annotation would say it (GEP-1619).
+
+    A session cookie ends with the browser; a permanent one after the absolute timeout. An idle
+    timeout would need a memory of sessions, which this load balancer does not have.
+    """
+    if wanted is None:
+        return Policy()
+    if wanted.session_name is not None and not is_token(wanted.session_name):
+        raise Unsupported(f"sessionPersistence.sessionName: {quoted(wanted.session_name)}")
+    if wanted.idle_timeout is not None:
+        raise Unsupported("sessionPersistence.idleTimeout: sessions are not remembered here")
+    lifetime = seconds(wanted.absolute_timeout) if wanted.absolute_timeout is not None else None
+    if wanted.absolute_timeout is not None and not lifetime:
+        raise Unsupported(f"sessionPersistence: {quoted(wanted.absolute_timeout)} is no duration")
+    is_permanent = (
+        wanted.cookie_config is not None and wanted.cookie_config.lifetime_type == "Permanent"
+    )
+    match wanted.type:
+        case "Cookie":
+            return Policy(
+                persistence="cookie",
+                persistence_cookie=wanted.session_name,
+                persistence_cookie_ttl=lifetime if is_permanent else None,
+            )
+        case "Header" if lifetime is None:
+            name = wanted.session_name
+            return Policy(persistence="header", persistence_header=name and name.lower())
+        case _:
+            raise Unsupported(f"sessionPersistence.type {quoted(wanted.type)} with these fields")

@@ -1,0 +1,176 @@
+"""What shall be said in the status of Gateways and routes.
+
+Conditions and reasons are those of `apis/v1/gateway_types.go` and `shared_types.go`. `Programmed`
+waits for the data plane, and so is left to whoever writes; see `cluster.gateway_verdict`.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from onehop.cluster import HTTPRoute
+from onehop.cluster.gateway import GatewayAddress
+from onehop.cluster.gateway_verdict import (
+    GatewayVerdict,
+    ListenerVerdict,
+    ParentsVerdict,
+    ParentVerdict,
+    Saying,
+    Truth,
+)
+from onehop.compile.allocation import Placement
+from onehop.compile.backend import options_of
+from onehop.compile.certificate import CHECKED
+from onehop.compile.gateway.attachment import ATTACHED_REFS, ATTACHMENTS, Attachment
+from onehop.compile.gateway.gateway import GATEWAY_INTENT_REFS, GATEWAY_INTENTS, GatewayIntent
+from onehop.compile.gateway.listener import ListenerIntent
+from onehop.compile.gateway.placement import GATEWAY_PLACEMENTS, listener_id
+from onehop.compile.gateway.route import HTTP_RULES, Rules
+from onehop.compile.gateway.servername import certificate_for
+from onehop.compile.inputs import HTTP_ROUTES
+from onehop.compile.sheet import Cell, Derived, Index, Reader
+from onehop.model.ident import ObjectRef
+from onehop.model.problem import quoted
+
+_Listening = tuple[tuple[ObjectRef, str], ...]
+
+
+def _accepted(reader: Reader, ref: ObjectRef) -> Cell[_Listening]:
+    """Return the listeners that a route counts for in `attachedRoutes`.
+
+    "The AttachedRoutes number represents the number of Routes with the Accepted condition set to
+    true that have been attached to this Listener" (ListenerStatus.AttachedRoutes). It comes out as
+    before whatever becomes of the route's rules, so counting costs an edit nothing.
+    """
+    attachments, rules = reader.need(ATTACHMENTS, ref), reader.need(HTTP_RULES, ref)
+    if rules.fault is not None:
+        return Cell(None)
+    taken = {(each.gateway, name) for each in attachments.parents for name in each.listeners}
+    return Cell(tuple(sorted(taken)) or None)
+
+
+def _gateway(reader: Reader, ref: ObjectRef) -> Cell[GatewayVerdict]:
+    intent = reader.need(GATEWAY_INTENTS, ref)
+    placement = reader.need(GATEWAY_PLACEMENTS, ref)
+    verdict = GatewayVerdict(
+        ref=ref,
+        sayings=(_gateway_accepted(intent),),
+        addresses=tuple(GatewayAddress(value=address) for address in placement.addresses),
+        listeners=tuple(
+            _listener(reader, intent, listener, placement) for listener in intent.listeners
+        ),
+        obstacle=_obstacle(intent, placement),
+    )
+    return Cell(verdict)
+
+
+def _gateway_accepted(intent: GatewayIntent) -> Saying:
+    """Say whether a Gateway is accepted.
+
+    "ListenersNotValid: ... This can be the reason when Accepted is True or False, depending on
+    whether the listener being invalid causes the entire Gateway to not be accepted."
+    """
+    if intent.refusal is not None:
+        return intent.refusal
+    bad = sorted(quoted(each.name) for each in intent.listeners if not each.is_accepted)
+    if bad:
+        message = f"these listeners are not served, see their conditions: {', '.join(bad)}"
+        return Saying("Accepted", Truth.TRUE, "ListenersNotValid", message)
+    return Saying("Accepted", Truth.TRUE, "Accepted")
+
+
+def _obstacle(intent: GatewayIntent, placement: Placement) -> Saying | None:
+    """Say why a Gateway cannot be programmed whatever the data plane says, or nothing."""
+    if intent.refusal is not None:
+        return Saying("Programmed", Truth.FALSE, "Invalid", intent.refusal.message)
+    lacking = [address for address in intent.requested if address not in placement.addresses]
+    if lacking:
+        message = f"{', '.join(lacking)} is in no address pool, or belongs to somebody else"
+        return Saying("Programmed", Truth.FALSE, "AddressNotUsable", message)
+    if not placement.addresses:
+        message = "no address is free in the pools that onehop.yaml names"
+        return Saying("Programmed", Truth.FALSE, "AddressNotAssigned", message)
+    return None
+
+
+def _listener(
+    reader: Reader, gateway: GatewayIntent, listener: ListenerIntent, placement: Placement
+) -> ListenerVerdict:
+    accepted, conflicted, refs = listener.sayings
+    if listener.is_tls and refs.status is Truth.TRUE:
+        refs = _certificates(reader, listener) or refs
+    obstacle: Saying | None = None
+    cannot_show = listener.is_tls and certificate_for(reader, listener) is None
+    if not listener.is_accepted or gateway.refusal is not None:
+        obstacle = Saying("Programmed", Truth.FALSE, "Invalid", accepted.message)
+    elif cannot_show:
+        obstacle = Saying("Programmed", Truth.FALSE, "Invalid", refs.message)
+    elif not placement.addresses:
+        obstacle = Saying("Programmed", Truth.FALSE, "Pending", "the Gateway has no address")
+    return ListenerVerdict(
+        name=listener.name,
+        sayings=(accepted, conflicted, refs),
+        supported_kinds=listener.kinds,
+        attached_routes=reader.count(_ROUTES_COUNTED, (gateway.ref, listener.name)),
+        needs=tuple(
+            listener_id(gateway.ref, listener.port, address) for address in placement.addresses
+        ),
+        obstacle=obstacle,
+    )
+
+
+def _certificates(reader: Reader, listener: ListenerIntent) -> Saying | None:
+    """Say what is wrong with the Secrets of a listener, or nothing."""
+    for secret in listener.certificates:
+        checked = reader.get(CHECKED, secret)
+        if checked is None or not checked.is_good:
+            fault = checked.fault if checked else None
+            message = fault.message if fault else f"{secret} is not read"
+            return Saying("ResolvedRefs", Truth.FALSE, "InvalidCertificateRef", message)
+    return None
+
+
+def _route(reader: Reader, ref: ObjectRef) -> Cell[ParentsVerdict]:
+    """Say what becomes of a route at each of its parents of ours.
+
+    What we once said of parents that are ours no longer is taken away: "implementations MUST clean
+    up ... entries" (RouteStatus.Parents).
+    """
+    controller = options_of(reader).gateway_controller
+    attachments = reader.get(ATTACHMENTS, ref)
+    if attachments is None:
+        route = reader.get(HTTP_ROUTES, ref)
+        stale = route is not None and _has_entry(route, controller)
+        return Cell(ParentsVerdict(ref=ref, controller=controller) if stale else None)
+    rules = reader.need(HTTP_RULES, ref)
+    parents = tuple(
+        ParentVerdict(parent=each.parent, sayings=tuple(_parent(each, rules)))
+        for each in attachments.parents
+    )
+    return Cell(ParentsVerdict(ref=ref, controller=controller, parents=parents))
+
+
+def _parent(attachment: Attachment, rules: Rules) -> Iterator[Saying]:
+    is_taken = attachment.accepted.status is Truth.TRUE
+    yield rules.fault if is_taken and rules.fault is not None else attachment.accepted
+    yield from rules.sayings
+
+
+def _has_entry(route: HTTPRoute, controller: str) -> bool:
+    return any(parent.controller_name == controller for parent in route.status.parents)
+
+
+ACCEPTED_ROUTES: Final = Derived[ObjectRef, _Listening](
+    "accepted-routes", _accepted, (ATTACHED_REFS,)
+)
+_ROUTES_COUNTED: Final = Index[ObjectRef, _Listening, tuple[ObjectRef, str]](
+    ACCEPTED_ROUTES, "listener", lambda _, listeners: listeners
+)
+GATEWAY_VERDICTS: Final = Derived[ObjectRef, GatewayVerdict](
+    "gateway-verdicts", _gateway, (GATEWAY_INTENT_REFS,)
+)
+_STATUS_REFS: Final = Index[ObjectRef, HTTPRoute, ObjectRef](
+    HTTP_ROUTES, "status-ref", lambda ref, route: (ref,) if route.status.parents else ()
+)
+HTTP_ROUTE_VERDICTS: Final = Derived[ObjectRef, ParentsVerdict](
+    "http-route-verdicts", _route, (ATTACHED_REFS, _STATUS_REFS)
+)

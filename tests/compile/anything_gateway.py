@@ -1,0 +1,312 @@
+"""Strategies for objects of Gateway API, out of the small name spaces of `anything`."""
+
+from hypothesis import strategies as st
+
+from onehop.cluster import (
+    ClusterObject,
+    Gateway,
+    GatewayClass,
+    HTTPRoute,
+    Namespace,
+    ReferenceGrant,
+)
+from onehop.cluster.gateway import GatewayAddress, GatewayClassSpec, GatewaySpec, GatewayStatus
+from onehop.cluster.gateway_filter import (
+    HeaderFilter,
+    HeaderValue,
+    HttpRouteFilter,
+    MirrorFilter,
+    PathModifier,
+    RedirectFilter,
+    RewriteFilter,
+)
+from onehop.cluster.gateway_grant import GrantFrom, GrantTo, ReferenceGrantSpec
+from onehop.cluster.gateway_http import (
+    HttpBackendRef,
+    HttpRouteMatch,
+    HttpRouteRetry,
+    HttpRouteRule,
+    HttpRouteSpec,
+    HttpRouteTimeouts,
+    PathMatch,
+    ValueMatch,
+)
+from onehop.cluster.gateway_listener import (
+    AllowedRoutes,
+    GatewayListener,
+    ListenerTls,
+    RouteNamespaces,
+)
+from onehop.cluster.gateway_persistence import RoutePersistence
+from onehop.cluster.gateway_ref import GROUP, BackendObjectRef, ParentRef, SecretRef
+from onehop.cluster.gateway_selector import LabelSelector
+from onehop.cluster.gateway_status import RouteKind, RouteParentStatus, RouteStatus
+from onehop.cluster.meta import Meta
+from tests.compile.anything import (
+    HOSTS,
+    NAMESPACES,
+    SECRET_NAMES,
+    SERVICE_NAMES,
+    VIPS,
+    annotations_for,
+    meta,
+)
+
+_CONTROLLER = "onehop.dev/gateway-controller"
+_NAMESPACE = st.none() | NAMESPACES
+_NAMES = st.sampled_from(("one", "two"))
+_GATEWAYS = st.sampled_from(("public", "public", "inner"))
+_SECTIONS = st.sampled_from((None, None, "http", "https", "absent"))
+_PORTS = st.sampled_from((80, 80, 443, 8080))
+
+CLASSES = st.builds(
+    GatewayClass,
+    metadata=st.builds(Meta, name=st.sampled_from(("ours", "theirs"))),
+    spec=st.builds(
+        GatewayClassSpec, controller_name=st.sampled_from((_CONTROLLER, _CONTROLLER, "other/one"))
+    ),
+)
+
+_ALLOWED = st.builds(
+    AllowedRoutes,
+    namespaces=st.builds(
+        RouteNamespaces,
+        origin=st.sampled_from(("Same", "Same", "All", "All", "Selector", "None", "Strange")),
+        selector=st.sampled_from((None, LabelSelector(match_labels={"team": "a"}))),
+    ),
+    kinds=st.sampled_from(((), (), (RouteKind("HTTPRoute"),), (RouteKind("TCPRoute"),))),
+)
+_LISTENERS = st.builds(
+    GatewayListener,
+    name=st.sampled_from(("http", "https", "more")),
+    port=_PORTS,
+    protocol=st.sampled_from(("HTTP", "HTTP", "HTTP", "HTTPS", "HTTPS", "http", "TCP")),
+    hostname=st.none() | HOSTS,
+    tls=st.none()
+    | st.builds(
+        ListenerTls,
+        certificate_refs=st.lists(
+            st.builds(SecretRef, name=SECRET_NAMES, namespace=_NAMESPACE), max_size=2
+        ).map(tuple),
+    ),
+    allowed_routes=_ALLOWED,
+)
+GATEWAYS = st.builds(
+    Gateway,
+    metadata=meta(_GATEWAYS, annotations_for("Gateway")),
+    spec=st.builds(
+        GatewaySpec,
+        gateway_class_name=st.sampled_from(("ours", "ours", "ours", "theirs", "absent")),
+        listeners=st.lists(_LISTENERS, max_size=4, unique_by=lambda each: each.name).map(tuple),
+        addresses=st.lists(
+            st.builds(
+                GatewayAddress,
+                type=st.sampled_from((*("IPAddress",) * 5, "Hostname")),
+                value=st.none() | VIPS,
+            ),
+            max_size=2,
+        ).map(tuple),
+    ),
+    status=st.builds(
+        GatewayStatus,
+        addresses=st.lists(st.builds(GatewayAddress, value=VIPS), max_size=1).map(tuple),
+    ),
+)
+
+_HEADERS = st.builds(
+    HeaderFilter,
+    set=st.sampled_from(((), (HeaderValue("X-One", "1"), HeaderValue("x-one", "2")))),
+    remove=st.sampled_from(((), ("X-Gone",), ("Host",))),
+)
+_NEW_PATHS = st.none() | st.sampled_from(
+    (
+        PathModifier(type="ReplaceFullPath", replace_full_path="/new"),
+        PathModifier(type="ReplacePrefixMatch", replace_prefix_match="/"),
+        PathModifier(type="Strange"),
+    )
+)
+_BACKEND_REFS = {
+    "name": SERVICE_NAMES,
+    "kind": st.sampled_from((*("Service",) * 8, "Bucket")),
+    "namespace": _NAMESPACE,
+    "port": st.sampled_from((80, 80, 53, None)),
+}
+_FILTERS = st.one_of(
+    st.builds(
+        HttpRouteFilter, type=st.just("RequestHeaderModifier"), request_header_modifier=_HEADERS
+    ),
+    st.builds(
+        HttpRouteFilter, type=st.just("ResponseHeaderModifier"), response_header_modifier=_HEADERS
+    ),
+    st.builds(
+        HttpRouteFilter,
+        type=st.just("RequestMirror"),
+        request_mirror=st.builds(
+            MirrorFilter,
+            backend_ref=st.builds(BackendObjectRef, **_BACKEND_REFS),
+            percent=st.sampled_from((None, 50)),
+        ),
+    ),
+    st.builds(
+        HttpRouteFilter,
+        type=st.just("RequestRedirect"),
+        request_redirect=st.builds(
+            RedirectFilter, scheme=st.sampled_from((None, "https")), path=_NEW_PATHS
+        ),
+    ),
+    st.builds(
+        HttpRouteFilter,
+        type=st.just("URLRewrite"),
+        url_rewrite=st.builds(RewriteFilter, hostname=st.none() | HOSTS, path=_NEW_PATHS),
+    ),
+    st.builds(HttpRouteFilter, type=st.sampled_from(("CORS", "ExtensionRef"))),
+)
+_MATCHES = st.builds(
+    HttpRouteMatch,
+    path=st.builds(
+        PathMatch,
+        type=st.sampled_from(("PathPrefix", "PathPrefix", "Exact", "RegularExpression")),
+        value=st.sampled_from(("/", "/a", "/a", "/a/", "/a/b", "bad")),
+    ),
+    method=st.sampled_from((None, None, "GET", "get")),
+    headers=st.sampled_from(((), (), (ValueMatch(name="X-A", value="1"),))),
+)
+_RULES = st.builds(
+    HttpRouteRule,
+    matches=st.lists(_MATCHES, min_size=1, max_size=2).map(tuple),
+    filters=st.lists(_FILTERS, max_size=2).map(tuple) | st.just(()),
+    backend_refs=st.lists(
+        st.builds(
+            HttpBackendRef,
+            **_BACKEND_REFS,
+            weight=st.sampled_from((0, 1, 1, 3)),
+            filters=st.lists(_FILTERS, max_size=1).map(tuple) | st.just(()),
+        ),
+        max_size=2,
+    ).map(tuple),
+    timeouts=st.sampled_from((None, None, HttpRouteTimeouts(request="1s", backend_request="x"))),
+    retry=st.sampled_from((None, None, HttpRouteRetry(codes=(503,), backoff="100ms"))),
+    session_persistence=st.sampled_from((None, None, None, RoutePersistence(session_name="s"))),
+)
+_PARENTS = st.builds(
+    ParentRef,
+    name=_GATEWAYS,
+    kind=st.sampled_from((*("Gateway",) * 6, "Service")),
+    namespace=_NAMESPACE,
+    section_name=_SECTIONS,
+    port=st.sampled_from((None, None, None, 80)),
+)
+_SAID = RouteStatus(
+    (RouteParentStatus(parent_ref=ParentRef(name="x"), controller_name=_CONTROLLER),)
+)
+HTTP_ROUTES = st.builds(
+    HTTPRoute,
+    metadata=meta(_NAMES, st.just({})),
+    spec=st.builds(
+        HttpRouteSpec,
+        parent_refs=st.lists(_PARENTS, max_size=2).map(tuple),
+        hostnames=st.lists(HOSTS.filter(bool), max_size=2).map(tuple),
+        rules=st.lists(_RULES, max_size=3).map(tuple),
+    ),
+    status=st.sampled_from((RouteStatus(), RouteStatus(), _SAID)),
+)
+GRANTS = st.builds(
+    ReferenceGrant,
+    metadata=meta(_NAMES, st.just({})),
+    spec=st.builds(
+        ReferenceGrantSpec,
+        origins=st.lists(
+            st.builds(
+                GrantFrom,
+                group=st.just(GROUP),
+                kind=st.sampled_from(("HTTPRoute", "Gateway")),
+                namespace=NAMESPACES,
+            ),
+            max_size=2,
+        ).map(tuple),
+        to=st.lists(
+            st.builds(
+                GrantTo,
+                group=st.just(""),
+                kind=st.sampled_from(("Service", "Secret")),
+                name=st.sampled_from((None, "web", "tls1")),
+            ),
+            max_size=2,
+        ).map(tuple),
+    ),
+)
+
+OBJECTS = CLASSES | GATEWAYS | GATEWAYS | HTTP_ROUTES | HTTP_ROUTES | GRANTS
+WORLD: tuple[ClusterObject, ...] = (
+    Namespace(metadata=Meta(name="a", labels={"team": "a"})),
+    GatewayClass(metadata=Meta(name="ours"), spec=GatewayClassSpec(controller_name=_CONTROLLER)),
+    Gateway(
+        metadata=Meta(name="public", namespace="a"),
+        spec=GatewaySpec(
+            gateway_class_name="ours",
+            listeners=(
+                GatewayListener(name="http", port=80, protocol="HTTP"),
+                GatewayListener(
+                    name="https",
+                    port=443,
+                    protocol="HTTPS",
+                    hostname="*.test",
+                    tls=ListenerTls(certificate_refs=(SecretRef(name="tls1"),)),
+                ),
+            ),
+        ),
+    ),
+    HTTPRoute(
+        metadata=Meta(name="one", namespace="a"),
+        spec=HttpRouteSpec(
+            parent_refs=(ParentRef(name="public"),),
+            hostnames=("x.test",),
+            rules=(
+                HttpRouteRule(
+                    matches=(
+                        HttpRouteMatch(
+                            path=PathMatch(value="/a"),
+                            method="GET",
+                            headers=(ValueMatch(name="X-A", value="1"),),
+                            query_params=(ValueMatch(name="q", value="1"),),
+                        ),
+                    ),
+                    filters=(
+                        HttpRouteFilter(
+                            type="RequestHeaderModifier",
+                            request_header_modifier=HeaderFilter(
+                                set=(HeaderValue("X-One", "1"),), remove=("X-Gone",)
+                            ),
+                        ),
+                        HttpRouteFilter(
+                            type="URLRewrite",
+                            url_rewrite=RewriteFilter(
+                                hostname="y.test",
+                                path=PathModifier(
+                                    type="ReplacePrefixMatch", replace_prefix_match="/b"
+                                ),
+                            ),
+                        ),
+                    ),
+                    backend_refs=(HttpBackendRef(name="web", port=80),),
+                    timeouts=HttpRouteTimeouts(request="10s", backend_request="1s"),
+                    retry=HttpRouteRetry(codes=(503,), backoff="100ms"),
+                ),
+                HttpRouteRule(
+                    matches=(HttpRouteMatch(path=PathMatch(value="/r")),),
+                    filters=(
+                        HttpRouteFilter(
+                            type="RequestRedirect",
+                            request_redirect=RedirectFilter(
+                                scheme="https",
+                                hostname="z.test",
+                                path=PathModifier(type="ReplaceFullPath", replace_full_path="/x"),
+                            ),
+                        ),
+                    ),
+                ),
+            ),
+        ),
+    ),
+)
+"""A Gateway with a route beside the small cluster of `anything`, in which it works."""
