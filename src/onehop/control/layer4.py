@@ -8,11 +8,14 @@ import structlog
 
 from onehop.base.errors import OnehopError
 from onehop.control.config import Config
+from onehop.control.served import Served
 from onehop.driver import Driver
 from onehop.driver.nftables import NftablesDriver, misfit, sweep
 from onehop.driver.nftables.render import render_script
 from onehop.driver.split import SplitDriver, proxy_share
-from onehop.model.model import Model
+from onehop.model.listener import ForwardHttp, Listener
+from onehop.model.model import Model, RowKey, Table
+from onehop.model.pool import Pool
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +33,14 @@ def render_with_layer4(config: Config, model: Model, render: Callable[[Model], A
         return render(model)
     script = render_script(model).splitlines()
     return {"nftables": script, "proxy": render(proxy_share(model, misfit))}
+
+
+def would_be_in_kernel(config: Config, served: Served, listener: Listener) -> bool:
+    """Tell whether a listener is the kernel's, on a host that lacks nothing."""
+    if config.data_plane.layer4 != "kernel" or isinstance(listener.handler, ForwardHttp):
+        return False
+    pool = served.row(RowKey(Table.POOL, listener.handler.pool))
+    return isinstance(pool, Pool) and misfit(listener, pool) is None
 
 
 async def sweep_layer4(config: Config, is_served: asyncio.Event) -> None:

@@ -321,11 +321,14 @@ def _notes(said: Explanation) -> list[tuple[str, str]]:
 
 def _rung_note(pool: PoolStep, rung: Path) -> str:
     member = next(member for member in pool.members if member.rung is rung)
-    nats = [_NAT_NAMES[nat.kind] for nat in member.nats]
-    at_node = f", {' and '.join(nats[1:])} at the node" if len(nats) > 1 else ""
+    here = " and ".join(_NAT_NAMES[nat.kind] for nat in member.nats if nat.where == "onehop")
+    there = " and ".join(_NAT_NAMES[nat.kind] for nat in member.nats if nat.where != "onehop")
+    is_proxied = any(nat.kind is NatKind.PROXY for nat in member.nats)
+    here += "" if is_proxied else " in onehop's kernel"
+    at_node = f", {there} at the node" if there else ""
     client = ", ".join(member.source.client_in)
     told = f"; the client is named in {client}" if client else ""
-    return f"{rung}: {hops_text(member.hops, rung)}; {nats[0]}{at_node}{told}"
+    return f"{rung}: {hops_text(member.hops, rung)}; {here}{at_node}{told}"
 
 
 _NAT_NAMES: Final = {

@@ -118,6 +118,9 @@ def _listener_text(road: Road) -> Text:
     listener = road.listener
     text = Text.assemble("listener ", (f"{listener.protocol} :{listener.port}", "bold"))
     notes = [
+        "in the kernel, no proxy: conntrack keeps a connection with its Pod"
+        if listener.served_by == "kernel"
+        else "",
         f"certificate {listener.certificate}" if listener.certificate else "",
         f"only from {', '.join(listener.sources)}" if listener.sources else "",
         "begins with a PROXY header" if listener.accepts_proxy_protocol else "",

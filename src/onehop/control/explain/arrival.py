@@ -89,6 +89,7 @@ def listener_step(facts: Facts, listener: Listener, hostname: str | None = None)
         id=listener.id,
         port=listener.port,
         protocol=protocol,
+        served_by="kernel" if facts.in_kernel(listener) else "proxy",
         sources=listener.sources,
         accepts_proxy_protocol=listener.accepts_proxy_protocol,
         max_connections=listener.max_connections,

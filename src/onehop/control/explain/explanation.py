@@ -97,11 +97,13 @@ class ListenerStep(msgspec.Struct, frozen=True, kw_only=True):
         sources: client networks that are let in; empty is everybody.
         certificate: the Secret whose certificate is shown for the host, of `https` only.
         tls: the handshake; None where TLS does not end here.
+        served_by: `proxy`, or `kernel`: then there is no socket, and no proxy in between.
     """
 
     id: str
     port: int
     protocol: str
+    served_by: str = "proxy"
     sources: tuple[str, ...] = ()
     accepts_proxy_protocol: bool = False
     max_connections: int | None = None

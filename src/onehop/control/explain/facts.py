@@ -1,6 +1,6 @@
 """What an explanation is made of."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
@@ -9,7 +9,9 @@ from onehop.compile.compiler import Compiler
 from onehop.control.config import Config
 from onehop.control.served import Served
 from onehop.model.address import Cidr, IpAddr
-from onehop.model.ident import ObjectRef
+from onehop.model.ident import ObjectRef, PoolId
+from onehop.model.listener import ForwardHttp, Listener
+from onehop.model.pool import Pool
 from onehop.model.problem import Problem
 
 
@@ -30,6 +32,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         is_bound: whether an address is on an interface of this host.
         announced_to: by address, the BGP neighbours that hear it from us.
         problems: those that the compiler does not know: of bindings, of the data plane.
+        in_kernel: whether a listener is served by the kernel, without a proxy.
         address_towards: the source address that this host uses towards another one.
         states: how certificates are doing that are ordered by this host.
         now: seconds since the epoch; None leaves unjudged whether certificates have ended.
@@ -45,6 +48,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...] = ()
     states: Mapping[ObjectRef, State] = {}
     now: float | None = None
+    in_kernel: Callable[[Listener], bool] = _nowhere
     address_towards: Callable[[IpAddr], IpAddr | None] = _nobody
     age_of: Callable[[Cidr, IpAddr], float | None] = _nobody
 
@@ -52,3 +56,17 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         """Return everything that is wrong with one object."""
         others = (problem for problem in self.problems if problem.subject == subject)
         return tuple(sorted({*self.compiler.problems_of(subject), *others}))
+
+    def is_in_kernel(self, pool: Pool) -> bool:
+        """Tell whether the kernel sends to a pool, without a proxy."""
+        return any(map(self.in_kernel, self._listeners_to(pool)))
+
+    def _listeners_to(self, pool: Pool) -> Iterator[Listener]:
+        for name in self.served.listeners_of(pool.service):
+            listener = self.served.listener(name)
+            if listener is not None and _pool_of(listener) == pool.id:
+                yield listener
+
+
+def _pool_of(listener: Listener) -> PoolId | None:
+    return None if isinstance(listener.handler, ForwardHttp) else listener.handler.pool

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 
+import msgspec
 import structlog
 
 from onehop.acme.state import State
@@ -19,8 +20,10 @@ from onehop.control.explain.traffic import with_traffic
 from onehop.control.networking import Networking
 from onehop.control.served import Served
 from onehop.driver import Driver
+from onehop.driver.split import SplitDriver
 from onehop.model.address import Cidr, IpAddr, ip_number
 from onehop.model.ident import ObjectRef, PoolId
+from onehop.model.listener import Listener
 from onehop.model.problem import Problem
 
 log = structlog.get_logger(__name__)
@@ -58,6 +61,8 @@ def live_facts(  # noqa: PLR0913  the parts of the program that know something, 
 
 async def explain_live(facts: Facts, text: str, driver: Driver) -> Answer:
     """Return the way to a target, with what the data plane has counted, if it can be asked."""
+    if isinstance(driver, SplitDriver):
+        facts = msgspec.structs.replace(facts, in_kernel=partial(_is_in_kernel, driver))
     answer = explain(facts, text)
     if not isinstance(answer, Explanation) or not answer.pools:
         return answer
@@ -67,6 +72,10 @@ async def explain_live(facts: Facts, text: str, driver: Driver) -> Answer:
         log.warning("traffic_not_counted", error=str(err))
         return answer
     return with_traffic(answer, counts)
+
+
+def _is_in_kernel(driver: SplitDriver, listener: Listener) -> bool:
+    return driver.is_in_kernel(listener.id)
 
 
 def _announced_to(networking: Networking, served: Served) -> dict[IpAddr, tuple[str, ...]]:

@@ -13,6 +13,7 @@ from onehop.control.config import Config
 from onehop.control.configfile import compile_options
 from onehop.control.explain.facts import Facts
 from onehop.control.explain.source import address_towards
+from onehop.control.layer4 import would_be_in_kernel
 from onehop.control.once import read_once
 from onehop.control.reach import Reach
 from onehop.control.served import Served
@@ -41,5 +42,6 @@ async def offline_facts(config: Config) -> Facts:
         is_live=False,
         problems=problems,
         now=time.time(),
+        in_kernel=partial(would_be_in_kernel, config, served),
         address_towards=lru_cache(maxsize=None)(address_towards),
     )

@@ -26,6 +26,7 @@ from onehop.model.endpoint import Endpoint, Path, Readiness
 from onehop.model.ident import ObjectRef, PoolId
 from onehop.model.model import RowKey, Table
 from onehop.model.pool import (
+    Balancing,
     CookiePersistence,
     HeaderPersistence,
     HealthCheck,
@@ -61,7 +62,7 @@ def pool_step(facts: Facts, name: PoolId) -> PoolStep | None:
     stand = _stand(facts, name)
     if stand is None:
         return None
-    pool = stand.pool
+    pool, is_in_kernel = stand.pool, facts.is_in_kernel(stand.pool)
     members = tuple(_members(facts, stand))
     pods = tuple(sorted(_pods(facts, stand), key=_order))
     hops = [member.hops for member in members if member.share_percent]
@@ -71,8 +72,8 @@ def pool_step(facts: Facts, name: PoolId) -> PoolStep | None:
         port=pool.port,
         protocol=f"{pool.protocol} in TLS" if pool.tls is not None else pool.protocol.value,
         policy=stand.policy.value,
-        balancing=pool.balancing.value,
-        persistence=_persistence(pool.persistence),
+        balancing=_balancing(pool, is_in_kernel=is_in_kernel),
+        persistence=_persistence(pool.persistence, is_in_kernel=is_in_kernel),
         health_check=_health_check(pool.health_check),
         traffic_policy="Local" if stand.keeps_to_the_node else "Cluster",
         client_address=_client_address(pool),
@@ -214,7 +215,13 @@ def _client_address(pool: Pool) -> str:
     return "proxy-protocol" if pool.proxy_protocol is not None else "snat"
 
 
-def _persistence(persistence: Persistence | None) -> str | None:
+def _balancing(pool: Pool, *, is_in_kernel: bool) -> str:
+    """Return how the next one is chosen: the kernel does not know who is busy."""
+    by_chance = is_in_kernel and pool.balancing is not Balancing.HASH
+    return "random" if by_chance else pool.balancing.value
+
+
+def _persistence(persistence: Persistence | None, *, is_in_kernel: bool) -> str | None:
     match persistence:
         case None:
             return None
@@ -222,8 +229,8 @@ def _persistence(persistence: Persistence | None) -> str | None:
             return f"cookie {name}"
         case HeaderPersistence(name=name):
             return f"header {name}"
-        case SourceIpPersistence():
-            return "source-ip"
+        case SourceIpPersistence(timeout_s=timeout_s):
+            return f"source-ip for {timeout_s} s" if is_in_kernel else "source-ip"
 
 
 def _health_check(check: HealthCheck | None) -> str | None:

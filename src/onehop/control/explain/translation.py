@@ -1,10 +1,13 @@
 """Where addresses change on the way, and whom the Pod sees in the end.
 
-This host is a proxy on layer 4 as on layer 7: the client's connection ends here. Behind a NodePort
+This host is a proxy on layer 4 as on layer 7: the client's connection ends here. But what the
+kernel serves goes through it, with other addresses (`dataPlane.layer4`). Behind a NodePort
 kube-proxy replaces the destination by a Pod's, and under `externalTrafficPolicy: Cluster` the
 source by its node's too, so that the answer comes back through it
 (https://kubernetes.io/docs/tutorials/services/source-ip/).
 """
+
+from collections.abc import Iterator
 
 import msgspec
 
@@ -51,17 +54,27 @@ def hops_to(member: Endpoint, there: Behind) -> int:
 
 def nats_to(facts: Facts, pool: Pool, member: Endpoint, there: Behind) -> tuple[Nat, ...]:
     """Return every change of addresses between the client and the Pod, in order."""
-    dialled = socket_text(member.address, member.port)
     source = _sent_from(facts, pool, member)
-    proxy = Nat(kind=NatKind.PROXY, where="onehop", source=source, destination=dialled)
+    here = tuple(_nats_here(facts, pool, member, source))
     if member.path is Path.POD:
-        return (proxy,)
+        return here
     node, pod = node_text(member.node), _destination(there)
     dnat = Nat(kind=NatKind.DNAT, where=node, source=source, destination=pod)
     if there.is_kept:
-        return proxy, dnat
+        return *here, dnat
     snat = Nat(kind=NatKind.SNAT, where=node, source=f"an address of {node}", destination=pod)
-    return proxy, dnat, snat
+    return *here, dnat, snat
+
+
+def _nats_here(facts: Facts, pool: Pool, member: Endpoint, source: str) -> Iterator[Nat]:
+    dialled = socket_text(member.address, member.port)
+    if not facts.is_in_kernel(pool):
+        yield Nat(kind=NatKind.PROXY, where="onehop", source=source, destination=dialled)
+        return
+    client = "the client's address"
+    yield Nat(kind=NatKind.DNAT, where="onehop", source=client, destination=dialled)
+    if not pool.is_transparent:
+        yield Nat(kind=NatKind.SNAT, where="onehop", source=source, destination=dialled)
 
 
 def source_of(facts: Facts, pool: Pool, member: Endpoint, there: Behind) -> SourceStep:
