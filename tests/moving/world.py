@@ -14,11 +14,19 @@ from onehop.driver.haproxy import HaproxyDriver, HaproxyOptions
 from onehop.driver.moving import Moved, MovingDriver
 from onehop.driver.moving.movable import Movable
 from onehop.model.model import Row, model_of
-from tests.driver_envoy.world import ADDRESS, bring_to, headers_of
+from tests.driver_envoy.world import bring_to, headers_of
 
 HOST: Final = "shop.example"
 _CLIENTS: Final = 8
 _ANSWER_S: Final = 20.0
+
+
+class Site(NamedTuple):
+    """Where clients ask, and for which host."""
+
+    address: str
+    port: int
+    host: str = HOST
 
 
 class Planes:
@@ -69,7 +77,8 @@ class Load:
 
     @property
     def failures(self) -> dict[str, int]:
-        """What went wrong, by kind."""
+        """What went wrong, by kind; there was more than nothing to go wrong."""
+        assert self.outcomes["200"]
         return {kind: count for kind, count in self.outcomes.items() if kind != "200"}
 
     async def more(self, count: int) -> None:
@@ -79,13 +88,13 @@ class Load:
             while self.outcomes.total() < enough:  # noqa: ASYNC110  told by many clients
                 await asyncio.sleep(0.01)
 
-    async def ask(self, port: int) -> None:
+    async def ask(self, site: Site) -> None:
         """Ask once."""
         try:
             async with asyncio.timeout(_ANSWER_S):
-                reader, writer = await asyncio.open_connection(ADDRESS, port)
+                reader, writer = await asyncio.open_connection(site.address, site.port)
                 try:
-                    request = f"GET / HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\r\n"
+                    request = f"GET / HTTP/1.1\r\nhost: {site.host}\r\nconnection: close\r\n\r\n"
                     writer.write(request.encode())
                     answer = (await reader.read()).decode()
                 finally:
@@ -99,14 +108,14 @@ class Load:
 
 
 @asynccontextmanager
-async def load(port: int) -> AsyncGenerator[Load]:
+async def load(site: Site) -> AsyncGenerator[Load]:
     """Have clients ask until the context is left; each finishes what it has begun."""
     clients = Load()
     ended = asyncio.Event()
 
     async def client() -> None:
         while not ended.is_set():
-            await clients.ask(port)
+            await clients.ask(site)
 
     async with asyncio.TaskGroup() as tasks:
         for _ in range(_CLIENTS):

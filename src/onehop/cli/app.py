@@ -6,6 +6,7 @@ protobufs and a Kubernetes client.
 
 import gc
 import sys
+from functools import partial
 from typing import Annotated, Literal
 
 import typer
@@ -49,8 +50,8 @@ def run(
     """Serve, until SIGTERM or Ctrl-C."""
     from onehop.cli import run as run_command
 
-    settings = read_config(config, manifests=manifests, kubeconfig=kubeconfig, state=state)
-    _end(run_command.serve(settings))
+    reread = partial(read_config, config, manifests=manifests, kubeconfig=kubeconfig, state=state)
+    _end(run_command.serve(reread(), reread))
 
 
 @app.command()
@@ -142,6 +143,24 @@ def confirm(config: ConfigOption = None, state: StateOption = None) -> None:
     from onehop.cli import status as status_command
 
     _end(status_command.confirm(read_config(config, state=state)))
+
+
+@app.command()
+def switch(
+    config: ConfigOption = None,
+    state: StateOption = None,
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="lose what the new data plane refuses")
+    ] = False,
+) -> None:
+    """Have the data plane that the configuration names now take over; no connection is lost.
+
+    See first what would be different: onehop plan --driver NAME.
+    """
+    from onehop.cli import status as status_command
+
+    _end(status_command.switch(read_config(config, state=state), force=force))
 
 
 @app.command()

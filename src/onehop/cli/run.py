@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 
 import structlog
 
@@ -16,8 +17,8 @@ from onehop.web.server import serve_tcp, serve_unix
 log = structlog.get_logger(__name__)
 
 
-async def serve(config: Config) -> bool:
-    """Serve until SIGTERM or SIGINT.
+async def serve(config: Config, reread: Callable[[], Config]) -> bool:
+    """Serve until SIGTERM or SIGINT; SIGHUP has `dataPlane` read again.
 
     Raises:
         ConfigError: the configuration cannot work on this machine.
@@ -30,11 +31,12 @@ async def serve(config: Config) -> bool:
         loop.add_signal_handler(number, ended.set)
     host, port = parse_listen(config.listen.metrics, name="config")
     async with (
-        open_program(config) as program,
+        open_program(config, reread) as program,
         serve_unix(make_control_app(program), control_socket(config)),
         serve_tcp(make_public_app(program), host, port),
         asyncio.TaskGroup() as tasks,
     ):
+        loop.add_signal_handler(signal.SIGHUP, program.reload)
         log.info("starting", version=onehop.__version__, metrics=config.listen.metrics)
         running = tasks.create_task(program.run())
         announcing = tasks.create_task(_announce(program))

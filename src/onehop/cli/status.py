@@ -15,9 +15,10 @@ from onehop.cli.cert_text import summary_text
 from onehop.control.certificates.report import CertificateSummary
 from onehop.control.config import Config
 from onehop.control.configfile import control_socket
-from onehop.control.overview import NetworkSnapshot, Snapshot
+from onehop.control.overview import NetworkSnapshot, Snapshot, Switched
 
 _TIMEOUT_S: Final = 5.0
+_SWITCH_TIMEOUT_S: Final = 180.0
 
 
 class _Confirmed(msgspec.Struct):
@@ -52,6 +53,21 @@ async def drain(config: Config, *, undo: bool) -> bool:
     return True
 
 
+async def switch(config: Config, *, force: bool) -> bool:
+    """Have the data plane changed; return whether the one that is wanted serves.
+
+    Raises:
+        TransientError: no onehop answers on this host.
+    """
+    path = f"/switch?force={'true' if force else 'false'}"
+    body = await ask(config, "POST", path, timeout_s=_SWITCH_TIMEOUT_S)
+    outcome = msgspec.json.decode(body, type=Switched)
+    sys.stdout.write(f"{outcome.said}\n")
+    if outcome.restart:
+        sys.stdout.write(f"waits for a restart: {', '.join(outcome.restart)}\n")
+    return outcome.is_done
+
+
 async def confirm(config: Config) -> bool:
     """Let withheld removals go.
 
@@ -76,7 +92,9 @@ def _print(snapshot: Snapshot) -> None:
         "endpoints": _counts(snapshot.network.endpoints),
         **_certificate_facts(snapshot.certificates),
         **_network_facts(snapshot.network),
-        snapshot.driver: ", ".join(f"{key} {value}" for key, value in snapshot.data_plane.items()),
+        snapshot.driver: _told(snapshot.data_plane),
+        **{f"{name} (beside)": _told(said) for name, said in snapshot.beside.items()},
+        **({"switch": snapshot.switch} if snapshot.switch else {}),
     }
     for key, value in facts.items():
         table.add_row(f"[bold]{key}[/bold]", value)
@@ -90,6 +108,10 @@ def _print(snapshot: Snapshot) -> None:
         )
     for problem in snapshot.problems:
         console.print(f"{problem.severity}: {problem}", soft_wrap=True, markup=False)
+
+
+def _told(said: dict[str, str]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in said.items())
 
 
 def _certificate_facts(summary: CertificateSummary) -> dict[str, str]:

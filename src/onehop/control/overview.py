@@ -65,6 +65,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         served: rows the data plane has been given, by table.
         withheld: removals beyond the deletion budget that wait for `onehop confirm`, by table.
         data_plane: what the driver says of itself.
+        switch: which switch to another data plane is under way, and how far; empty if none is.
+        beside: what other data planes say that run now, by name: one that comes, those that end.
     """
 
     version: str
@@ -77,8 +79,26 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     withheld: dict[str, int]
     problems: tuple[Problem, ...]
     data_plane: dict[str, str]
+    switch: str = ""
+    beside: dict[str, dict[str, str]] = {}
     network: NetworkSnapshot
     certificates: CertificateSummary = CertificateSummary()
+
+
+class Switched(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a wish for another data plane.
+
+    Attributes:
+        is_done: whether what the file asks for serves now.
+        driver: what serves now.
+        said: the outcome in words.
+        restart: sections of the file that differ as well, and wait for a restart.
+    """
+
+    is_done: bool
+    driver: str
+    said: str
+    restart: tuple[str, ...] = ()
 
 
 class Overview(Protocol):
@@ -114,6 +134,10 @@ class Overview(Protocol):
 
     def renew(self, names: tuple[str, ...], *, spares_valid: bool) -> Renewal:
         """Get new certificates now; see `control.certificates.renewal`."""
+        ...
+
+    async def switch(self, *, force: bool) -> Switched:
+        """Serve by the data plane that the file names now."""
         ...
 
     def confirm(self) -> int:

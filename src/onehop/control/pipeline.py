@@ -31,6 +31,7 @@ from onehop.control.served import Served
 from onehop.control.unread import Unread, secret_of
 from onehop.control.writeback import WriteBack
 from onehop.driver import Driver, Receipt
+from onehop.driver.moving import Moved
 from onehop.driver.remote import Advancing, Reporting
 from onehop.model.certificate import Certificate, is_challenge
 from onehop.model.endpoint import PoolEndpoints
@@ -342,6 +343,10 @@ class Pipeline:
         if isinstance(self._driver, Reporting):
             refused = self._driver.refused_since()
             self._write_back.reported(self._refusals.note_late(refused, self.served.row))
+
+    def moved(self, moved: Moved) -> None:
+        """Take in what another data plane refuses, or takes at last, of what is served."""
+        self._write_back.reported(self._refusals.note(Change(moved.rows), moved.receipt))
 
     def _note_receipt(self, change: Change, receipt: Receipt) -> None:
         if any(key.table is Table.VIP for key in (*map(key_of, change.upserts), *change.removals)):

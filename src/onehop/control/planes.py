@@ -22,6 +22,7 @@ from onehop.driver.envoy.render import render_config
 from onehop.driver.haproxy import HaproxyDriver, HaproxyOptions
 from onehop.driver.haproxy.binary import find_haproxy, version_of
 from onehop.driver.haproxy.render import render_files
+from onehop.driver.moving.movable import Movable
 from onehop.driver.vtm import VtmDriver, render_model
 from onehop.driver.vtm.look import describe_unit
 from onehop.model.address import parse_ip
@@ -44,14 +45,28 @@ def make_driver(config: Config) -> Driver:
 
 
 def _make_proxy(config: Config) -> Driver:
-    if config.data_plane.driver == "haproxy":
-        return HaproxyDriver(_haproxy_options(config))
-    if config.data_plane.driver == "vtm":
+    driver = config.data_plane.driver
+    if driver == "vtm":
         return VtmDriver(vtm_options(config))
+    return make_movable(config, state_directory(config) / driver)
+
+
+def make_movable(config: Config, place: Path) -> Movable:
+    """Return the data plane of this host, not yet running.
+
+    Args:
+        config: names another one than a vTM.
+        place: the folder for its sockets, and for what it reads.
+
+    Raises:
+        ConfigError: the program that it needs is not there.
+    """
+    if config.data_plane.driver == "haproxy":
+        return HaproxyDriver(_haproxy_options(config, place))
     envoy = config.data_plane.envoy
     return EnvoyDriver(
         EnvoyOptions(
-            state_dir=state_directory(config) / "envoy",
+            state_dir=place,
             concurrency=envoy.concurrency,
             access_log=envoy.access_log,
             max_connections=envoy.max_connections,
@@ -60,10 +75,10 @@ def _make_proxy(config: Config) -> Driver:
     )
 
 
-def _haproxy_options(config: Config) -> HaproxyOptions:
+def _haproxy_options(config: Config, place: Path) -> HaproxyOptions:
     haproxy = config.data_plane.haproxy
     return HaproxyOptions(
-        state_dir=state_directory(config) / "haproxy",
+        state_dir=place,
         binary=haproxy.binary,
         threads=haproxy.threads,
         max_connections=haproxy.max_connections,
@@ -127,7 +142,7 @@ def render_data_plane(model: Model, config: Config) -> Any:
 
 def _render_proxy(config: Config, model: Model) -> Any:
     if config.data_plane.driver == "haproxy":
-        files = render_files(model, _haproxy_options(config))
+        files = render_files(model, _haproxy_options(config, state_directory(config) / "haproxy"))
         return {name: text.splitlines() for name, text in files.items()}
     if config.data_plane.driver == "vtm":
         machines = config.data_plane.vtm.machines

@@ -10,7 +10,7 @@ import fcntl
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from pathlib import Path
 from typing import Final
 
@@ -32,9 +32,9 @@ from onehop.control.gate import Budget, Gate
 from onehop.control.issuing.port import Issuing, NoIssuing
 from onehop.control.layer4 import sweep_layer4
 from onehop.control.memory import Memory, Remembered
-from onehop.control.overview import Snapshot
+from onehop.control.overview import Snapshot, Switched
 from onehop.control.pipeline import Pipeline
-from onehop.control.planes import make_binder, make_driver, make_networking
+from onehop.control.planes import make_binder, make_networking
 from onehop.control.reach import Reach
 from onehop.control.refusals import Refusals
 from onehop.control.scrape import Gauges, Scrape
@@ -42,9 +42,11 @@ from onehop.control.served import Served
 from onehop.control.sources import Origin, open_source, source_name
 from onehop.control.stapling.stapling import Stapling
 from onehop.control.stapling.trust import Trust, system_roots
+from onehop.control.switching import Switching
 from onehop.control.unread import secret_of
 from onehop.control.writeback import ClusterWriteBack, NoWriteBack, WriteBack
-from onehop.driver import Driver, Reloads, SharedDriver
+from onehop.driver import Reloads, SharedDriver
+from onehop.driver.moving import Moved
 from onehop.driver.remote import Remote, Reporting
 from onehop.model.certificate import Certificate, is_challenge
 from onehop.model.ident import ObjectRef
@@ -65,10 +67,11 @@ log = structlog.get_logger(__name__)
 class Program:
     """A load balancer that runs; what its faces ask is answered from here (`Overview`)."""
 
-    def __init__(self, config: Config, origin: Origin, driver: Driver) -> None:
+    def __init__(self, config: Config, origin: Origin, switching: Switching) -> None:
         self._config = config
         self._origin = origin
-        self._driver = driver
+        self._switching = switching
+        self._driver = driver = switching.driver
         self._memory = Memory(state_directory(config), source_name(config))
         self._metrics = Metrics(version=onehop.__version__, driver=driver.name)
         budget = config.safety.deletion_budget
@@ -99,6 +102,7 @@ class Program:
             write_back=self._write_back,
             metrics=self._metrics,
         )
+        switching.on_moved = self._moved
         if isinstance(driver, Reporting):
             driver.on_news = self._pipeline.data_plane_news
         self._issuing = self._make_issuing()
@@ -172,6 +176,7 @@ class Program:
             tasks.create_task(self._tell_the_hour())
             tasks.create_task(sweep_layer4(self._config, self._pipeline.is_served))
             tasks.create_task(self._watch_lag())
+            tasks.create_task(self._switching.run())
 
     async def wait_ready(self) -> None:
         """Wait until the first plan from the source is acknowledged."""
@@ -209,6 +214,8 @@ class Program:
             withheld=_named(self._gate.withheld),
             problems=self.problems(),
             data_plane=self._driver.describe(),
+            switch=self._switching.under_way,
+            beside=self._switching.running,
             network=self._networking.snapshot(self._served),
             certificates=self._certificates.summary(),
         )
@@ -255,6 +262,8 @@ class Program:
             network=self._networking.snapshot(self._served),
             staples=self._stapling.counts(),
             reloads=self._driver.reload_reasons if isinstance(self._driver, Reloads) else {},
+            switches=self._switching.outcomes,
+            planes=Counter((self._driver.name, *self._switching.running)),
             remote=self._driver.remote_counts() if isinstance(self._driver, Remote) else None,
             issuing=Counter(state.phase for state in self._issuing.states().values()),
             certificates={
@@ -282,6 +291,18 @@ class Program:
         bgp = self._networking.bgp
         if bgp is not None and bgp.has_listeners:
             await self.drain(is_draining=True)
+
+    async def switch(self, *, force: bool) -> Switched:
+        """Serve by the data plane that the file names now."""
+        return await self._switching.switch(force=force)
+
+    def reload(self) -> None:
+        """Look at the file, in a moment; what comes of it is logged."""
+        self._switching.ask()
+
+    def _moved(self, moved: Moved) -> None:
+        self._metrics.runs(onehop.__version__, self._driver.name)
+        self._pipeline.moved(moved)
 
     def confirm(self) -> int:
         """Let go what the deletion gate keeps back; return how many removals that are."""
@@ -335,15 +356,21 @@ class Program:
 
 
 @contextlib.asynccontextmanager
-async def open_program(config: Config) -> AsyncGenerator[Program]:
+async def open_program(
+    config: Config, reread: Callable[[], Config] | None = None
+) -> AsyncGenerator[Program]:
     """Make a program of a configuration, ready to `run`.
+
+    Args:
+        config: as it was read.
+        reread: reads it again; without it, it stays as it is.
 
     Raises:
         ConfigError: something in the configuration cannot work on this machine.
     """
     with _only_one(state_directory(config)):
         async with open_source(config) as origin:
-            yield Program(config, origin, make_driver(config))
+            yield Program(config, origin, Switching(config, reread or (lambda: config)))
 
 
 def _expected(remembered: Remembered) -> frozenset[ObjectRef]:

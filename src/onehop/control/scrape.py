@@ -35,6 +35,8 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
         problems: by reason.
         staples: certificates that name an OCSP responder, by what it says.
         issuing: certificates that are ordered here, by what is being done.
+        planes: data planes that run, by name: more than one while one takes over.
+        switches: from one data plane to another, by what became of them.
         reloads: of the data plane, if it needs any, by the kind of reason.
         remote: what speaking to the data plane has come to, if it is another machine.
         certificates: the end of each one that is shown, in seconds since the epoch, by Secret.
@@ -51,6 +53,8 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     network: NetworkSnapshot
     staples: Counts = {}
     issuing: Counts = {}
+    planes: Counts = {}
+    switches: Counts = {}
     reloads: Counts = {}
     remote: RemoteCounts | None = None
     certificates: Counts = {}
@@ -93,7 +97,11 @@ class Scrape(Collector):
         yield _by("served_rows", "Rows the data plane serves", "table", now.served)
         yield _by("withheld_removals", "Removals that wait for `confirm`", "table", now.withheld)
         yield _by("refused_rows", "Rows the data plane would not take", "table", now.refused)
-        yield _reloads(now.reloads)
+        yield _by("data_planes", "Data planes that run", "driver", now.planes)
+        yield _counter("data_plane_switches", "Switches to another", "outcome", now.switches)
+        yield _counter(
+            "data_plane_reloads", "Reloads that had a reason of a kind", "reason", now.reloads
+        )
         if now.remote is not None:
             yield from _remote(now.remote)
         yield _by("problems", "Faults in cluster objects", "reason", now.problems)
@@ -128,12 +136,10 @@ class Scrape(Collector):
         yield from (lists, ends, events, silence)
 
 
-def _reloads(counts: Counts) -> Metric:
-    family = CounterMetricFamily(
-        "onehop_data_plane_reloads", "Reloads that had a reason of a kind", labels=["reason"]
-    )
-    for reason, count in sorted(counts.items()):
-        family.add_metric([reason], count)
+def _counter(name: str, text: str, label: str, counts: Counts) -> Metric:
+    family = CounterMetricFamily(f"onehop_{name}", text, labels=[label])
+    for value, count in sorted(counts.items()):
+        family.add_metric([value], count)
     return family
 
 

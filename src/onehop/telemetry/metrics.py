@@ -16,14 +16,20 @@ class Metrics:
 
     def __init__(self, *, version: str, driver: str) -> None:
         self.registry = CollectorRegistry()
-        Gauge(
+        self._build = Gauge(
             "onehop_build_info", "What runs here", ["version", "driver"], registry=self.registry
-        ).labels(version, driver).set(1)
+        )
+        self.runs(version, driver)
         self.settle_seconds = self._histogram("settle_seconds", "One pass over the spreadsheet")
         self.apply_seconds = self._histogram("apply_seconds", "A plan, until its last ack")
         self.applies = self._counter("applies", "Plans carried out", "outcome")
         self.path_moves = self._counter("path_moves", "Pods of a pool on one node, by rung", "to")
         self.endpoint_updates = self._counter("endpoint_updates", "Pools sent by the fast lane")
+
+    def runs(self, version: str, driver: str) -> None:
+        """Say what runs here now."""
+        self._build.clear()
+        self._build.labels(version, driver).set(1)
 
     def render(self) -> bytes:
         """Return all series in Prometheus' text format."""

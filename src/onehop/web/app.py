@@ -56,6 +56,9 @@ def make_control_app(overview: Overview) -> Starlette:
     async def confirm(_request: Request) -> Response:
         return _json({"confirmed": overview.confirm()})
 
+    async def switch(request: Request) -> Response:
+        return _json(await overview.switch(force=request.query_params.get("force") == "true"))
+
     async def drain(request: Request) -> Response:
         await overview.drain(is_draining=request.query_params.get("undo") != "true")
         return Response(status_code=204)
@@ -68,6 +71,7 @@ def make_control_app(overview: Overview) -> Starlette:
             Route("/certificates/why", why),
             Route("/certificates/renew", renew, methods=["POST"]),
             Route("/confirm", confirm, methods=["POST"]),
+            Route("/switch", switch, methods=["POST"]),
             Route("/drain", drain, methods=["POST"]),
         ]
     )

@@ -6,7 +6,7 @@ it listens everywhere (`handover`). What is connected to the old one goes on the
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import Final
@@ -14,12 +14,13 @@ from typing import Final
 import msgspec
 import structlog
 
-from onehop.base.errors import ConfigError, DriverUnavailable, OnehopError, RejectedError
+from onehop.base.errors import DriverUnavailable, OnehopError, RejectedError
 from onehop.driver.capability import Capability
 from onehop.driver.driver import EndpointCount, Receipt, Refusal, Reloads
 from onehop.driver.moving.handover import Handover
 from onehop.driver.moving.movable import Movable
 from onehop.driver.moving.sockets import Place
+from onehop.driver.moving.stay import Stay
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import PoolId
 from onehop.model.listener import Listener
@@ -65,53 +66,26 @@ class Moved(msgspec.Struct, frozen=True):
     left: int = 0
 
 
-class _Stay:
-    """One data plane, held open by a task of its own, for each comes and goes by itself."""
-
-    def __init__(self, driver: Movable) -> None:
-        self.driver = driver
-        self.gone = asyncio.Event()
-        self._up: asyncio.Future[OnehopError | None] | None = None
-        self._leaving = asyncio.Event()
-
-    async def run(self) -> None:
-        up = self._started()
-        try:
-            async with self.driver.running():
-                up.set_result(None)
-                await self._leaving.wait()
-        except (DriverUnavailable, ConfigError) as err:
-            if up.done():
-                raise
-            up.set_result(err)
-        finally:
-            self.gone.set()
-
-    async def wait_up(self) -> OnehopError | None:
-        """Return why it does not come up, or None when it has."""
-        return await asyncio.shield(self._started())
-
-    def leave(self) -> None:
-        self._leaving.set()
-
-    def _started(self) -> asyncio.Future[OnehopError | None]:
-        if self._up is None:
-            self._up = asyncio.get_running_loop().create_future()
-        return self._up
-
-
 class MovingDriver:
     """One data plane at a time, and two while one takes over from the other.
 
     Args:
         first: what serves at the beginning.
         drain_s: see `DRAIN_S`.
+        ended: called in a thread with each that was stopped while another one served.
     """
 
-    def __init__(self, first: Movable, *, drain_s: float = DRAIN_S) -> None:
-        self._serving = _Stay(first)
+    def __init__(
+        self,
+        first: Movable,
+        *,
+        drain_s: float = DRAIN_S,
+        ended: Callable[[Movable], None] | None = None,
+    ) -> None:
+        self._serving = Stay(first, is_needed=True)
         self._drain_s = drain_s
-        self._others: list[_Stay] = []
+        self._ended = ended
+        self._others: list[Stay] = []
         """Those that come, and those that go."""
         self._rows: dict[RowKey, Row] = {}
         self._refused: dict[RowKey, Refusal] = {}
@@ -144,7 +118,7 @@ class MovingDriver:
             DriverUnavailable: it does not come up.
             ConfigError: it cannot.
         """
-        failure: OnehopError | None
+        failure: Exception | None
         async with asyncio.TaskGroup() as group:
             self._group = group
             group.create_task(self._serving.run())
@@ -227,7 +201,7 @@ class MovingDriver:
             ConfigError: it cannot work on this machine.
         """
         async with self._moving:
-            old, new = self._serving, _Stay(to)
+            old, new = self._serving, Stay(to)
             self._target = to.name
             try:
                 with Handover() as handover:
@@ -240,17 +214,20 @@ class MovingDriver:
             self._group.create_task(self._drain(old))
             return msgspec.structs.replace(outcome, left=left)
 
-    async def _come_up(self, new: _Stay) -> None:
+    async def _come_up(self, new: Stay) -> None:
         assert self._group is not None  # noqa: S101  who moves is running
         self._enter(Phase.STARTING)
         new.driver.is_beside = True
         self._group.create_task(new.run())
-        failure = await new.wait_up()
-        if failure is not None:
-            raise failure
         self._others.append(new)
+        if (failure := await new.wait_up()) is None:
+            return
+        await self._forget(new)
+        if isinstance(failure, OnehopError):
+            raise failure
+        raise DriverUnavailable(f"{new.driver.name} does not come up: {failure}") from failure
 
-    async def _take_over(self, old: _Stay, new: _Stay, handover: Handover, *, force: bool) -> Moved:
+    async def _take_over(self, old: Stay, new: Stay, handover: Handover, *, force: bool) -> Moved:
         """Give the new one everything, and then the connections; no plan is made meanwhile."""
         async with self._lock:
             self._enter(Phase.LOADING)
@@ -262,17 +239,19 @@ class MovingDriver:
                     _demand_all(receipt, self._refused)
                 await self._wait_listening(new, handover, receipt)
                 await handover.turn(_pid(new))
-            except OnehopError:
-                await self._give_up(new)
+            except (OnehopError, OSError):
+                new.driver.stop_grace_s = 0.0  # it has never had a connection
+                new.leave()
+                await self._forget(new)
                 handover.undo()
                 raise
             self._others.remove(new)
             self._others.append(old)
-            self._serving = new
+            self._serving, new.is_needed, old.is_needed = new, True, False
             self._refused = {refusal.key: refusal for refusal in receipt.refused}
         return Moved(rows, receipt)
 
-    async def _wait_listening(self, new: _Stay, handover: Handover, receipt: Receipt) -> None:
+    async def _wait_listening(self, new: Stay, handover: Handover, receipt: Receipt) -> None:
         """Wait until the new one listens wherever the old one does, but for what it refused."""
         refused = {each.key for each in receipt.refused if not each.is_partial}
         lost = {
@@ -287,14 +266,14 @@ class MovingDriver:
                 raise DriverUnavailable(f"{new.driver.name} does not listen on {where}")
             await asyncio.sleep(_LOOK_EVERY_S)
 
-    async def _give_up(self, new: _Stay) -> None:
-        """Stop one that was not taken; it has never had a connection."""
-        new.driver.stop_grace_s = 0.0
-        new.leave()
-        await new.gone.wait()
-        self._others.remove(new)
+    async def _forget(self, stay: Stay) -> None:
+        """Wait until one has ended."""
+        await stay.gone.wait()
+        self._others.remove(stay)
+        if self._ended is not None:
+            await asyncio.to_thread(self._ended, stay.driver)
 
-    async def _turn_away(self, old: _Stay, handover: Handover) -> int:
+    async def _turn_away(self, old: Stay, handover: Handover) -> int:
         """Have the old one take what it was given before, and then listen no more."""
         self._enter(Phase.TURNING)
         with contextlib.suppress(DriverUnavailable):
@@ -312,12 +291,11 @@ class MovingDriver:
         self._serving.driver.is_beside = False
         return left
 
-    async def _drain(self, old: _Stay) -> None:
+    async def _drain(self, old: Stay) -> None:
         """Have the old one end with its last connection."""
         old.driver.stop_grace_s = self._drain_s
         old.leave()
-        await old.gone.wait()
-        self._others.remove(old)
+        await self._forget(old)
         log.info("data_plane_ended", driver=old.driver.name)
 
     def _enter(self, phase: Phase) -> None:
@@ -335,7 +313,7 @@ class MovingDriver:
                 self._rows.pop(key, None)
                 self._refused.pop(key, None)
 
-    def _stays(self) -> Iterator[_Stay]:
+    def _stays(self) -> Iterator[Stay]:
         yield self._serving
         yield from self._others
 
@@ -371,7 +349,7 @@ def _demand_all(receipt: Receipt, before: Mapping[RowKey, Refusal]) -> None:
         raise MoveRefused(said)
 
 
-def _pid(stay: _Stay) -> int:
+def _pid(stay: Stay) -> int:
     """Return the process of a data plane.
 
     Raises:
