@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import aiohttp
 import msgspec
 
-from onehop.base.errors import KubeUnavailable
+from onehop.base.errors import KubeNotFound, KubeUnavailable
 from onehop.kube.collection import EVERYTHING, Collection, Selection
 from onehop.kube.credentials import Access, Credentials, find_loader
 from onehop.kube.event import Event, ItemDecoder
@@ -83,6 +83,16 @@ class Right(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class _Version(msgspec.Struct, frozen=True, rename="camel"):
     git_version: str
+
+
+class _ServedResource(msgspec.Struct, frozen=True):
+    name: str
+
+
+class _ServedResources(msgspec.Struct, frozen=True):
+    """metav1.APIResourceList."""
+
+    resources: tuple[_ServedResource, ...] = ()
 
 
 class _ReviewStatus(msgspec.Struct, frozen=True):
@@ -278,6 +288,24 @@ class Client:
         """Return the server's `gitVersion`, as in v1.36.2."""
         request = Request(doing="get the server's version", method="GET", path="/version")
         return (await self._answer(request, _Version)).git_version
+
+    async def resources(self, api_version: str) -> frozenset[str]:
+        """Return the plural names of what a version of an API group has; nothing if it is unknown.
+
+        Discovery, which every authenticated user may ask (ClusterRole `system:discovery`). To be
+        told that something is not there proves little: a proxy that is lost says the same.
+
+        Raises:
+            KubeForbidden: this cluster lets us not even ask.
+        """
+        request = Request(
+            doing=f"ask what there is of {api_version}", method="GET", path=f"/apis/{api_version}"
+        )
+        try:
+            served = await self._answer(request, _ServedResources)
+        except KubeNotFound:
+            return frozenset()
+        return frozenset(each.name for each in served.resources if "/" not in each.name)
 
     async def can_i(self, right: Right) -> bool:
         """Ask whether our credentials grant a right (SelfSubjectAccessReview)."""

@@ -9,24 +9,36 @@ from typing import Final
 
 from onehop.cluster import (
     KINDS,
+    BackendTLSPolicy,
     BGPConfiguration,
     BlockAffinity,
     CiliumNode,
     EndpointSlice,
+    Gateway,
+    GatewayClass,
+    GRPCRoute,
+    HTTPRoute,
     Ingress,
     IngressClass,
     IPPool,
     Kind,
+    ListenerSet,
     Namespace,
     Node,
+    ReferenceGrant,
     Secret,
     Service,
+    TCPRoute,
+    TLSRoute,
+    UDPRoute,
 )
 from onehop.cluster.kind import ClusterObject
 from onehop.kube import Client, Collection, Selection, collection_of
 from onehop.model.ident import ObjectRef
 from onehop.source.counts import ReflectorCounts
+from onehop.source.discovered import DiscoveredKinds
 from onehop.source.identity import ClusterIdentity
+from onehop.source.ledger import Key
 from onehop.source.patience import KubernetesOptions, ReflectorTimes
 from onehop.source.reflector import Reflector, Scope
 from onehop.source.secrets import WantedSecrets
@@ -46,6 +58,16 @@ PAGE_LIMITS: Final[Mapping[type[ClusterObject], int]] = {
     IPPool: 500,
     BGPConfiguration: 500,
     CiliumNode: 100,
+    GatewayClass: 500,
+    Gateway: 100,
+    ListenerSet: 100,
+    HTTPRoute: 250,
+    GRPCRoute: 250,
+    TLSRoute: 500,
+    TCPRoute: 500,
+    UDPRoute: 500,
+    ReferenceGrant: 500,
+    BackendTLSPolicy: 500,
 }
 """What is read in full, and how much of it at once. A slice of a hundred endpoints is 25 kB and a
 node with its images 15 kB, so a page stays below 3 MB and 10 ms of decoding."""
@@ -82,14 +104,18 @@ class KubernetesSource:
         self.counts: Mapping[Kind, ReflectorCounts] = {
             Kind(collection_of(struct).kind): ReflectorCounts()
             for struct in (*self._structs, Secret)
-        }
+        } | {kind: ReflectorCounts() for kind in options.custom.discovered}
         self._client = client
         self._options = options
         self._clock = clock
         self._sleep = sleep
         self._random = random or Random()  # noqa: S311  nothing secret depends on it
-        self._unlisted: set[type[ClusterObject]] = set(self._structs)
+        self._unlisted: set[type[ClusterObject]] = {
+            *self._structs,
+            *(KINDS[kind].struct for kind in options.custom.discovered),
+        }
         self._expected: frozenset[ObjectRef] = frozenset()
+        self._discovered: DiscoveredKinds | None = None
         self._reflectors: list[Reflector] = []
         self._around: Surroundings | None = None
         self._secrets = WantedSecrets(self._secret_reflector, self._forget)
@@ -110,9 +136,18 @@ class KubernetesSource:
         )
         async with asyncio.TaskGroup() as group:
             for struct in self._structs:
-                reflector = self._kind_reflector(struct, PAGE_LIMITS[struct])
+                reflector = self._kind_reflector(struct)
                 self._reflectors.append(reflector)
                 group.create_task(reflector.run(), name=f"reflect {struct.__name__}")
+            self._discovered = DiscoveredKinds(
+                self._options.custom.discovered,
+                self._expected,
+                reflect=self._discovered_reflector,
+                settled=lambda kind: self._listed(KINDS[kind].struct),
+            )
+            group.create_task(
+                self._discovered.run(group, self._around, self._options.times), name="discovery"
+            )
             group.create_task(self._secrets.run(group), name="wanted secrets")
 
     def expect(self, known: frozenset[ObjectRef]) -> None:
@@ -121,7 +156,15 @@ class KubernetesSource:
 
     def known(self) -> frozenset[ObjectRef]:
         """Return everything but Secrets that is there."""
-        return frozenset().union(*(reflector.known for reflector in self._reflectors))
+        discovered = self._discovered.reflectors if self._discovered is not None else ()
+        return frozenset().union(
+            *(reflector.known for reflector in (*self._reflectors, *discovered))
+        )
+
+    @property
+    def versions(self) -> Mapping[Kind, str]:
+        """The version in which each discovered kind is read; one that is not served is not here."""
+        return dict(self._discovered.versions) if self._discovered is not None else {}
 
     def want_secrets(self, wanted: frozenset[ObjectRef]) -> None:
         """Read these Secrets, and no others, from now on."""
@@ -141,23 +184,37 @@ class KubernetesSource:
         """Wait until the API has answered for each wanted Secret: there, absent or forbidden."""
         await self._secrets.settled()
 
-    def _kind_reflector(self, struct: type[ClusterObject], page_limit: int) -> Reflector:
+    def _kind_reflector(self, struct: type[ClusterObject]) -> Reflector:
         collection: Collection[ClusterObject] = collection_of(struct)
+        expected = frozenset(
+            (ref.namespace, ref.name) for ref in self._expected if ref.kind == collection.kind
+        )
+        is_optional = Kind(collection.kind) in self._options.custom.welcome
+        return self._whole_reflector(collection, expected, is_optional=is_optional)
+
+    def _discovered_reflector(
+        self, collection: Collection[ClusterObject], expected: frozenset[Key]
+    ) -> Reflector:
+        return self._whole_reflector(collection, expected, is_optional=True)
+
+    def _whole_reflector(
+        self,
+        collection: Collection[ClusterObject],
+        expected: frozenset[Key],
+        *,
+        is_optional: bool,
+    ) -> Reflector:
         return self._reflector(
             Scope(
                 collection=collection,
                 selection=Selection(),
                 subject=ObjectRef(LIST, "", collection.kind),
-                page_limit=page_limit,
-                expected=frozenset(
-                    (ref.namespace, ref.name)
-                    for ref in self._expected
-                    if ref.kind == collection.kind
-                ),
-                is_optional=Kind(collection.kind) in self._options.custom.welcome,
+                page_limit=PAGE_LIMITS[collection.struct],
+                expected=expected,
+                is_optional=is_optional,
             ),
             self._options.times,
-            partial(self._listed, struct),
+            partial(self._listed, collection.struct),
         )
 
     def _secret_reflector(self, ref: ObjectRef, answered: Callable[[], None]) -> Reflector:
