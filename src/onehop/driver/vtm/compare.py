@@ -2,9 +2,11 @@
 
 A PUT merges by property, so only what we say is compared, and only what differs is written. What
 the unit answers may differ in form: lists that are sets come in any order, rows of a table too;
-columns that hold their default may be left out; a private key comes as its digest.
+columns that hold their default may be left out; a private key comes as its digest; an IPv6 address
+may be spelled otherwise; line ends at the end of a text may be gone.
 """
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -23,7 +25,8 @@ _TABLES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
 def differences(want: Content, have: Content | None) -> Content | None:
     """Return what has to be written to turn `have` into `want`, or None for nothing."""
     if isinstance(want, str):
-        return want if have != want else None
+        is_kept = isinstance(have, str) and have.rstrip() == want.rstrip()
+        return None if is_kept else want
     if have is None or isinstance(have, str):
         return want
     differing: dict[str, dict[str, Any]] = {}
@@ -63,13 +66,24 @@ def writable(content: Properties) -> dict[str, dict[str, Any]]:
 def _meaning(field: str, value: Any) -> Any:
     if field in _TABLES and isinstance(value, (list, tuple)):
         key, defaults = _TABLES[field]
-        rows = [{**defaults, **row} for row in value]
-        return {row.get(key): {k: _plain(v) for k, v in row.items()} for row in rows}
+        rows = [{**defaults, **row, key: _spelled(row.get(key))} for row in value]
+        return {row[key]: {k: _plain(v) for k, v in row.items()} for row in rows}
     if isinstance(value, (list, tuple)):
         return tuple(value) if field in _ORDERED else frozenset(map(_plain, value))
     if isinstance(value, str):
         return value.strip() if value.startswith("-----BEGIN") else value
     return value
+
+
+def _spelled(name: Any) -> Any:
+    """Return a row's name; IPv6 addresses have many spellings (RFC 5952), and mean one."""
+    address, _, port = str(name).rpartition(":")
+    if ":" not in address:
+        return name
+    try:
+        return ipaddress.ip_address(address.strip("[]")), port
+    except ValueError:
+        return name
 
 
 def _plain(value: Any) -> Any:

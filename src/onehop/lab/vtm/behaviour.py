@@ -20,8 +20,14 @@ class Fault(StrEnum):
     """The call is carried out, its answer is not given."""
     HALF = "half"
     """Only the first of the written properties is taken, and 200 answered."""
+    CUT_BODY = "cut-body"
+    """The call is carried out, and the connection closed in the middle of its answer."""
     SLOW = "slow"
-    """No answer for as long as the caller waits."""
+    """No answer for as long as the caller waits; the call is not carried out."""
+    SLOW_AFTER = "slow-after"
+    """The call is carried out, and no answer comes for as long as the caller waits."""
+    DIES = "dies"
+    """The member is down from here on."""
     DENIED = "denied"
     """401."""
     FORBIDDEN = "forbidden"
@@ -56,6 +62,10 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
         refuses_used: deleting what another object names is refused.
         checks_rules: a rule that is not TrafficScript is refused; otherwise stored, with an error.
         takes_dangling: an object may name what is not there; otherwise it is refused.
+        tells_error_info: a refused object is told field by field; otherwise as a whole.
+        trims_texts: line ends at the end of a rule's text are not kept.
+        expands_ipv6: nodes by IPv6 come back with all eight groups.
+        loses_unreplicated: what a member that dies has not passed on yet is lost.
         replication_s: until a write is seen at the other members.
         call_s: what each call takes.
     """
@@ -69,6 +79,10 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     refuses_used: bool = True
     checks_rules: bool = True
     takes_dangling: bool = True
+    tells_error_info: bool = True
+    trims_texts: bool = False
+    expands_ipv6: bool = False
+    loses_unreplicated: bool = True
     replication_s: float = 0.0
     call_s: float = 0.0
 
@@ -84,5 +98,9 @@ THE_OTHER_WAY = Behaviour(
     refuses_used=False,
     checks_rules=False,
     takes_dangling=False,
+    tells_error_info=False,
+    trims_texts=True,
+    expands_ipv6=True,
+    loses_unreplicated=False,
 )
 """Every switch in its other position."""

@@ -36,6 +36,15 @@ class Write(msgspec.Struct, frozen=True):
     sections: tuple[str, ...] = ()
 
 
+class Arrival(msgspec.Struct, frozen=True):
+    """A write on its way to another member."""
+
+    at: float
+    origin: "Member"
+    place: Place
+    content: Stored | None
+
+
 class Member:
     """One traffic manager of a cluster."""
 
@@ -44,15 +53,17 @@ class Member:
         self.faults = Faults()
         self.objects: dict[Place, Stored] = {}
         self._cluster = cluster
-        self._coming: list[tuple[float, Place, Stored | None]] = []
+        self._coming: list[Arrival] = []
 
     def settle(self) -> None:
         """Take over what has arrived from other members."""
         now = asyncio.get_running_loop().time()
-        arrived = [each for each in self._coming if each[0] <= now]
-        self._coming = [each for each in self._coming if each[0] > now]
-        for _, place, content in arrived:
-            self._set(place, content)
+        coming, self._coming = self._coming, []
+        for each in coming:
+            if each.at <= now:
+                self._set(each.place, each.content)
+            elif not (self._cluster.behaviour.loses_unreplicated and each.origin.faults.is_down):
+                self._coming.append(each)
 
     def names(self, collection: str) -> list[str]:
         """Return the names of a collection's objects."""
@@ -88,7 +99,8 @@ class Member:
             except ScriptError as err:
                 raise Refused(HTTPStatus.BAD_REQUEST, "rule.syntax", str(err)) from err
         is_new = place not in self.objects
-        self._written("PUT", place, text, ())
+        kept = text.rstrip("\r\n") if self._cluster.behaviour.trims_texts else text
+        self._written("PUT", place, kept, ())
         return is_new
 
     def put(self, place: Place, version: str, given: Any, *, is_halved: bool = False) -> bool:
@@ -187,7 +199,8 @@ class Member:
         arrives = asyncio.get_running_loop().time() + self._cluster.behaviour.replication_s
         for member in self._cluster.members:
             if member is not self:
-                member._coming.append((arrives, place, copy.deepcopy(content)))  # noqa: SLF001  of its own kind
+                arrival = Arrival(arrives, self, place, copy.deepcopy(content))
+                member._coming.append(arrival)  # noqa: SLF001  of its own kind
 
     def _set(self, place: Place, content: Stored | None) -> None:
         if content is None:

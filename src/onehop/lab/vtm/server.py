@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -78,24 +78,25 @@ class _Handler:
         due = faults.next and request.method in faults.methods
         fault = Fault.CUT if faults.is_down else faults.next.pop(0) if due else None
         match fault:
-            case Fault.HTML:
-                return web.Response(status=503, text=_HTML, content_type="text/html")
-            case Fault.SERVER_ERROR:
-                return _said(HTTPStatus.INTERNAL_SERVER_ERROR, "internal.error", "out of luck")
-            case Fault.FORBIDDEN:
-                return _said(HTTPStatus.FORBIDDEN, "auth.forbidden", "Not permitted")
-            case Fault.DENIED:
-                return _denied()
-            case Fault.SLOW:
-                await self._cluster.closing.wait()
-                return _cut(request)
-            case Fault.CUT:
-                return _cut(request)
-            case Fault.CUT_AFTER | Fault.HALF | Fault.NONE | None:
-                answer = await self._answered(request, is_halved=fault is Fault.HALF)
-                return _cut(request) if fault is Fault.CUT_AFTER else answer
+            case Fault.NONE | None:
+                return await self._answered(request)
+            case Fault.HALF:
+                return await self._answered(request, is_halved=True)
+            case Fault.CUT_BODY:
+                return await _cut_within(request, await self._answered(request))
+            case Fault.CUT_AFTER | Fault.SLOW_AFTER:
+                await self._answered(request)
+            case Fault.DIES:
+                faults.is_down = True
+            case Fault.CUT | Fault.SLOW:
+                pass
+            case _:
+                return _instead(fault)
+        if fault in {Fault.SLOW, Fault.SLOW_AFTER}:
+            await self._cluster.closing.wait()
+        return _cut(request)
 
-    async def _answered(self, request: web.Request, *, is_halved: bool) -> web.Response:
+    async def _answered(self, request: web.Request, *, is_halved: bool = False) -> web.Response:
         if not _knows(request.headers.get("Authorization", ""), self._cluster.password):
             return _denied()
         await asyncio.sleep(self._cluster.behaviour.call_s)
@@ -103,7 +104,9 @@ class _Handler:
         try:
             return await self._answer(request, is_halved=is_halved)
         except Refused as refused:
-            return _json(refused.status, refused.body)
+            tells_all = self._cluster.behaviour.tells_error_info
+            kept = ("error_id", "error_text", *(("error_info",) if tells_all else ()))
+            return _json(refused.status, {k: v for k, v in refused.body.items() if k in kept})
 
     async def _answer(self, request: web.Request, *, is_halved: bool) -> web.Response:
         path = request.rel_url.raw_path
@@ -243,6 +246,20 @@ def _said(status: HTTPStatus, error_id: str, text: str) -> web.Response:
     return _json(status, {"error_id": error_id, "error_text": text})
 
 
+def _instead(
+    fault: Literal[Fault.HTML, Fault.SERVER_ERROR, Fault.FORBIDDEN, Fault.DENIED],
+) -> web.Response:
+    match fault:
+        case Fault.HTML:
+            return web.Response(status=503, text=_HTML, content_type="text/html")
+        case Fault.SERVER_ERROR:
+            return _said(HTTPStatus.INTERNAL_SERVER_ERROR, "internal.error", "out of luck")
+        case Fault.FORBIDDEN:
+            return _said(HTTPStatus.FORBIDDEN, "auth.forbidden", "Not permitted")
+        case Fault.DENIED:
+            return _denied()
+
+
 def _denied() -> web.Response:
     text = "User name or password was invalid"
     return _said(HTTPStatus.UNAUTHORIZED, "auth.invalid", text)
@@ -252,3 +269,15 @@ def _cut(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
     return web.Response()
+
+
+async def _cut_within(request: web.Request, whole: web.Response) -> web.StreamResponse:
+    """Send an answer as far as the middle of its body, or of its length if it has none."""
+    body = whole.body if isinstance(whole.body, bytes) else b""
+    part = web.StreamResponse(status=HTTPStatus.OK, headers={"Content-Type": whole.content_type})
+    part.content_length = max(2, len(body))
+    await part.prepare(request)
+    await part.write(body[: part.content_length // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return part

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
@@ -77,8 +78,17 @@ def shown(
                 value = [_trimmed(field["columns"], row) for row in value]
             elif field.get("order_significant") is False and behaviour.shuffles_sets:
                 value = random.sample(value, len(value))
+            if name == "nodes_table" and behaviour.expands_ipv6:
+                value = [{**row, "node": _expanded(row["node"])} for row in value]
             answer.setdefault(section, {})[name] = value
     return answer
+
+
+def _expanded(node: str) -> str:
+    address, _, port = node.rpartition(":")
+    if not address.startswith("["):
+        return node
+    return f"[{ipaddress.ip_address(address.strip('[]')).exploded}]:{port}"
 
 
 def digest(pem: str) -> str:
