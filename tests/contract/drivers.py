@@ -4,17 +4,20 @@ import tempfile
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from onehop.driver import Driver
 from onehop.driver.envoy import EnvoyDriver, EnvoyOptions
 from onehop.driver.haproxy import HaproxyDriver, HaproxyOptions
 from onehop.driver.memory import MemoryDriver
 from onehop.driver.vtm import VtmDriver, VtmOptions
-from onehop.lab.vtm import Behaviour, VtmCluster, serve_vtm
+from onehop.lab.vtm import VtmCluster, serve_vtm
 from onehop.lab.vtm.behaviour import ONE_WAY, THE_OTHER_WAY
 from onehop.model.model import Row
 from onehop.model.route import VirtualHost
+
+OWNER: Final = "contract"
+"""Whose the objects on an imitated unit are."""
 
 RunningDriver: TypeAlias = Callable[[], AbstractAsyncContextManager[Driver]]
 
@@ -52,25 +55,25 @@ async def haproxy() -> AsyncGenerator[Driver]:
 @asynccontextmanager
 async def vtm() -> AsyncGenerator[Driver]:
     """An imitated vTM; every unknown of a real one goes one way."""
-    async with _vtm(ONE_WAY) as driver:
+    async with vtm_of(VtmCluster(ONE_WAY)) as driver:
         yield driver
 
 
 @asynccontextmanager
 async def vtm_other() -> AsyncGenerator[Driver]:
     """An imitated vTM; every unknown of a real one goes the other way."""
-    async with _vtm(THE_OTHER_WAY) as driver:
+    async with vtm_of(VtmCluster(THE_OTHER_WAY)) as driver:
         yield driver
 
 
 @asynccontextmanager
-async def _vtm(behaviour: Behaviour) -> AsyncGenerator[Driver]:
-    cluster = VtmCluster(behaviour)
+async def vtm_of(cluster: VtmCluster) -> AsyncGenerator[Driver]:
+    """A driver before an imitated unit."""
     with tempfile.TemporaryDirectory(prefix="onehop-") as folder:
         password = Path(folder) / "password"
         password.write_text(cluster.password)
         async with serve_vtm(cluster) as urls:
-            driver = VtmDriver(VtmOptions(urls=urls, owner="contract", password_file=password))
+            driver = VtmDriver(VtmOptions(urls=urls, owner=OWNER, password_file=password))
             async with driver.running():
                 yield driver
 

@@ -102,7 +102,7 @@ async def test_a_policy_decides_on_versions(serving: RunningDriver, policy: TlsP
 async def test_a_ca_sees_the_certificate_of_its_challenge(serving: RunningDriver) -> None:
     """By ALPN and name, with and without a host there; others see what they saw."""
     port = free_port()
-    first, second = (_challenge(name) for name in (ENDED, "new.example"))
+    first, second = (challenge(name) for name in (ENDED, "new.example"))
     challenges = tuple(
         TlsChallenge(hostname=name, certificate=each.id)
         for name, each in ((ENDED, first), ("new.example", second))
@@ -116,7 +116,7 @@ async def test_a_ca_sees_the_certificate_of_its_challenge(serving: RunningDriver
     async with serving() as driver:
         await serve(driver, *rest, first, second, listener(port, handler))
         for name, certificate in ((ENDED, first), ("new.example", second)):
-            context = _unchecking()
+            context = unchecking()
             context.set_alpn_protocols([ACME])
             async with connected(port, tls=context, sni=name) as client:
                 session = client.writer.get_extra_info("ssl_object")
@@ -148,7 +148,7 @@ async def test_the_pod_ends_the_tls_of_its_host_and_we_that_of_others(
     )
     handler = ForwardHttp(router=HTTPS, tls=True, passthroughs=passed)
     names = (ENDED, "own.wild.example")
-    async with _pod() as pod, backend("site") as site, serving() as driver:
+    async with pod_with_tls() as pod, backend("site") as site, serving() as driver:
         await serve(
             driver,
             *(STREAM, members(STREAM, pod.endpoint), web, members(web, site.endpoint)),
@@ -203,7 +203,7 @@ async def test_endpoints_are_asked_over_tls(serving: RunningDriver) -> None:
         "any": (BackendTls(), 200),
     }
     pools = {name: pool(name, tls=tls) for name, (tls, _) in cases.items()}
-    async with _pod() as pod, serving() as driver:
+    async with pod_with_tls() as pod, serving() as driver:
         await serve(
             driver,
             *pools.values(),
@@ -219,7 +219,7 @@ async def test_endpoints_are_asked_over_tls(serving: RunningDriver) -> None:
 async def shown(port: int, sni: str, *candidates: Identity) -> str | None:
     """Return which of the certificates a client gets for a name, or None if none at all."""
     try:
-        async with connected(port, tls=_unchecking(), sni=sni) as client:
+        async with connected(port, tls=unchecking(), sni=sni) as client:
             der = client.writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     except (ssl.SSLError, ConnectionError):
         return None
@@ -260,7 +260,7 @@ async def body(
 
 
 @asynccontextmanager
-async def _pod() -> AsyncGenerator[Backend]:
+async def pod_with_tls() -> AsyncGenerator[Backend]:
     """An endpoint that ends TLS itself."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     _load(context, POD)
@@ -275,14 +275,14 @@ def _load(context: ssl.SSLContext, of: Identity) -> None:
         context.load_cert_chain(file)
 
 
-def _unchecking() -> ssl.SSLContext:
+def unchecking() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def _challenge(hostname: str) -> Certificate:
+def challenge(hostname: str) -> Certificate:
     answer = alpn_answer(hostname, "token.thumbprint", now=time.time())
     return Certificate(
         id=challenge_certificate(hostname),

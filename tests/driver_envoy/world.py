@@ -262,6 +262,7 @@ async def tcp_server(answer: Answer, *, tls: ssl.SSLContext | None = None) -> As
             await answer(reader, writer)
         finally:
             tasks.discard(task)
+            writer.close()
 
     server = await asyncio.start_server(handle, ADDRESS, 0, ssl=tls)
     try:

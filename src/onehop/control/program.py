@@ -86,7 +86,7 @@ class Program:
         )
         self._reach = Reach(self._compiler, self._networking.fib)
         self._served = Served()
-        self._refusals = Refusals()
+        self._refusals = Refusals(lambda: driver.name)
         self._write_back = self._make_write_back()
         if isinstance(driver, SharedDriver):
             driver.may_write = self._write_back.is_leader

@@ -1,26 +1,34 @@
-"""Rows the data plane would not take, as Problems of the objects that asked for them."""
+"""What the data plane would not take, as Problems of the objects that asked for it."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import assert_never
 
+from onehop.control.abilities import shortcomings_of
+from onehop.control.told import pools_of, told_of, told_users
 from onehop.driver import Receipt, Refusal
-from onehop.model.certificate import Certificate, ServerName, is_challenge
-from onehop.model.endpoint import PoolEndpoints
-from onehop.model.ident import ObjectRef
-from onehop.model.listener import Listener, Vip
-from onehop.model.model import Change, Row, RowKey, key_of
+from onehop.driver.capability import Shortcomings
+from onehop.model.ident import ObjectRef, PoolId
+from onehop.model.model import Change, Row, RowKey, Table, key_of
 from onehop.model.pool import Pool
-from onehop.model.problem import Problem, Reason, Severity
-from onehop.model.route import VirtualHost
+from onehop.model.problem import Problem
 
 
 class Refusals:
-    """What is refused now; a row that changes leaves the list until it is refused again."""
+    """What is refused now; a row that changes leaves the list until it is refused again.
 
-    def __init__(self) -> None:
+    A pool is refused for what those who send to it ask for, so they are told as well.
+
+    Args:
+        driver: says the data plane's name, by which its shortcomings are known.
+    """
+
+    def __init__(self, driver: Callable[[], str] = lambda: "") -> None:
+        self._driver = driver
         self._problems: dict[RowKey, tuple[Problem, ...]] = {}
         self._late: dict[RowKey, tuple[Problem, ...]] = {}
         self._partial: set[RowKey] = set()
+        self._pools: dict[PoolId, tuple[Refusal, Pool]] = {}
+        self._users: dict[RowKey, dict[PoolId, tuple[Problem, ...]]] = {}
+        """What users of refused pools are told."""
 
     def __contains__(self, key: RowKey) -> bool:
         return key in self._problems and key not in self._partial
@@ -32,24 +40,30 @@ class Refusals:
     def problems(self) -> tuple[Problem, ...]:
         """Return all of them, row by row."""
         told = {*self._problems.items(), *self._late.items()}
-        return tuple(p for _, problems in sorted(told) for p in problems)
+        of_rows = (p for _, problems in sorted(told) for p in problems)
+        of_users = sorted(p for told in self._users.values() for ps in told.values() for p in ps)
+        return (*of_rows, *of_users)
 
     def problems_of(self, subject: ObjectRef) -> tuple[Problem, ...]:
         """Return those that are about one object."""
-        told = {*self._problems.values(), *self._late.values()}
-        return tuple(p for problems in sorted(told) for p in problems if p.subject == subject)
+        return tuple(problem for problem in self.problems() if problem.subject == subject)
 
     def note(self, change: Change, receipt: Receipt) -> frozenset[ObjectRef]:
         """Take in what came of a change; return whose refusals are different now."""
         rows = {key_of(row): row for row in change.upserts}
+        lacks = shortcomings_of(self._driver())
         self._partial.difference_update(rows, change.removals)
         before = [self._problems.pop(key, ()) for key in (*rows, *change.removals)]
+        before += self._forget_pools((*rows, *change.removals))
         for refusal in receipt.refused:
             row = rows.get(refusal.key)
-            self._problems[refusal.key] = tuple(_told(refusal, row))
+            self._problems[refusal.key] = tuple(told_of(refusal, row, lacks))
             if refusal.is_partial:
                 self._partial.add(refusal.key)
+            if isinstance(row, Pool):
+                self._pools[row.id] = refusal, row
         after = [self._problems.get(key, ()) for key in rows]
+        after += [told for row in change.upserts for told in self._tell_user(row, lacks)]
         return frozenset(problem.subject for problems in (*before, *after) for problem in problems)
 
     def note_late(
@@ -59,44 +73,21 @@ class Refusals:
 
         Such a row is not among `rows`: some older form of it is served.
         """
-        before = self._late
-        self._late = {each.key: tuple(_told(each, row_of(each.key))) for each in refused}
+        before, lacks = self._late, shortcomings_of(self._driver())
+        self._late = {each.key: tuple(told_of(each, row_of(each.key), lacks)) for each in refused}
         differing = set(before.items()) ^ set(self._late.items())
         return frozenset(problem.subject for _, problems in differing for problem in problems)
 
+    def _forget_pools(self, keys: Iterable[RowKey]) -> Iterator[tuple[Problem, ...]]:
+        """Forget what was told of users and pools that are new or gone; yield what it was."""
+        for key in keys:
+            yield from self._users.pop(key, {}).values()
+            if key.table is Table.POOL and self._pools.pop(PoolId(key.id), None) is not None:
+                yield from (told.pop(PoolId(key.id), ()) for told in self._users.values())
 
-def _told(refusal: Refusal, row: Row | None) -> Iterator[Problem]:
-    key = refusal.key
-    owners = sorted(set(_owners(row))) if row is not None else []
-    became = "serves" if refusal.is_partial else "refused"
-    kept = "in part" if refusal.is_partial else "and keeps what it had"
-    for owner in owners or [ObjectRef("DataPlane", "", key.id)]:
-        yield Problem(
-            subject=owner,
-            reason=Reason.DATA_PLANE_REFUSED,
-            message=f"the data plane {became} {key.table} {key.id} {kept}: {refusal.reason}",
-            severity=Severity.WARNING if refusal.is_partial else Severity.ERROR,
-        )
-
-
-def _owners(row: Row) -> Iterator[ObjectRef]:
-    """Yield the objects a row was compiled from, as far as the row says."""
-    match row:
-        case Listener(owner=owner):
-            if owner is not None:
-                yield owner
-        case VirtualHost(routes=routes):
-            yield from (route.owner for route in routes if route.owner is not None)
-        case Pool(service=service):
-            yield service
-        case Vip(owners=owners):
-            yield from owners
-        case Certificate(id=name) if is_challenge(name):
-            return
-        case Certificate(id=name):
-            namespace, _, secret = name.partition("/")
-            yield ObjectRef("Secret", namespace, secret)
-        case PoolEndpoints() | ServerName():
-            return
-        case _:
-            assert_never(row)
+    def _tell_user(self, row: Row, lacks: Shortcomings) -> Iterator[tuple[Problem, ...]]:
+        """Tell whoever sends to refused pools by a row; yield what is told."""
+        for pool in pools_of(row) & self._pools.keys() if self._pools else ():
+            told = tuple(told_users(*self._pools[pool], row, lacks))
+            self._users.setdefault(key_of(row), {})[pool] = told
+            yield told

@@ -1,0 +1,89 @@
+"""What the data planes can do, side by side; and what to tell somebody who asked for too much."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from onehop.driver import Capability
+from onehop.driver.capability import Extent, Shortcomings
+from onehop.driver.envoy.support import SHORTCOMINGS as ENVOY
+from onehop.driver.haproxy.support import SHORTCOMINGS as HAPROXY
+from onehop.driver.nftables.support import SHORTCOMINGS as KERNEL
+from onehop.driver.vtm.support import SHORTCOMINGS as VTM
+from onehop.model.ident import ObjectRef
+
+DATA_PLANES: Final[Mapping[str, Shortcomings]] = {"envoy": ENVOY, "haproxy": HAPROXY, "vtm": VTM}
+"""By the value of `dataPlane.driver`."""
+
+IN_KERNEL: Final[Shortcomings] = KERNEL
+"""With `dataPlane.layer4: kernel`, beside one of them."""
+
+_ANNOTATIONS: Final[Mapping[Capability, str]] = {
+    Capability.CONNECTION_LIMIT: "connection-limit",
+    Capability.POOL_CONNECTION_LIMIT: "connection-limit",
+    Capability.STREAM_IDLE_TIMEOUT: "idle-timeout",
+    Capability.IDLE_TIMEOUT: "idle-timeout",
+    Capability.PROXY_PROTOCOL_IN: "accept-proxy-protocol",
+    Capability.TRANSPARENT: "client-address",
+    Capability.CLIENT_CERTIFICATES: "client-ca",
+    Capability.OPTIONAL_CLIENT_CERTIFICATES: "client-ca",
+    Capability.TLS_PASSTHROUGH: "tls-passthrough",
+    Capability.REWRITE_PREFIX: "rewrite-path",
+    Capability.RATE_LIMIT: "rate-limit",
+    Capability.RATE_LIMIT_BURST: "rate-limit-burst",
+    Capability.BODY_LIMIT: "body-limit",
+    Capability.REQUEST_TIMEOUT: "request-timeout",
+    Capability.RETRIES: "retries",
+    Capability.RETRY_CODES: "retry-on",
+    Capability.RETRY_TIMEOUT: "retry-timeout",
+    Capability.ROUND_ROBIN: "balancing",
+    Capability.HASH: "balancing",
+    Capability.COOKIE_PERSISTENCE: "persistence",
+    Capability.COOKIE_NAME: "persistence-cookie",
+    Capability.HTTP_PERSISTENCE_HEADER: "persistence",
+    Capability.HEALTH_CHECK_TCP: "health-check",
+    Capability.HEALTH_CHECK_HTTP: "health-check",
+    Capability.HEALTH_CHECK_PORT: "health-check-port",
+    Capability.HEALTH_CHECK_UDP: "health-check",
+    Capability.HEALTH_CHECK_RECOVERY: "health-check-healthy-threshold",
+    Capability.CONNECT_TIMEOUT: "connect-timeout",
+    Capability.HTTP2_BACKENDS: "backend-protocol",
+    Capability.BACKEND_TLS_CA: "backend-tls-ca",
+    Capability.BACKEND_TLS_NAME: "backend-tls-name",
+}
+"""Where there is one way only to ask for it."""
+
+_ANNOTATED: Final = frozenset(("Ingress", "Service"))
+
+
+def shortcomings_of(driver: str) -> Shortcomings:
+    """Return what a data plane cannot do, by the name of its driver.
+
+    Of two that share the work (`envoy+nftables`), the proxy's but for UDP: what the kernel lacks
+    is no shortcoming where a proxy stands beside it.
+    """
+    proxy, _, kernel = driver.partition("+")
+    lacks = DATA_PLANES.get(proxy, {})
+    return {each: lacks[each] for each in lacks if not (kernel and each is Capability.UDP)}
+
+
+def field_of(capability: Capability, subject: ObjectRef) -> str:
+    """Return the field by which an object asks for something; empty for one of several."""
+    if subject.kind == "Service" and capability is Capability.UDP:
+        return "spec.ports"
+    annotation = _ANNOTATIONS.get(capability)
+    if annotation is None or subject.kind not in _ANNOTATED:
+        return ""
+    return f"metadata.annotations[onehop.dev/{annotation}]"
+
+
+def advice_on(capability: Capability) -> str:
+    """Return what somebody can do whose data plane cannot do something."""
+    able = [name for name, lacks in DATA_PLANES.items() if _can(lacks, capability)]
+    ways = [f"dataPlane.driver {' or '.join(able)}"] if able else []
+    if _can(IN_KERNEL, capability):
+        ways.append("dataPlane.layer4 kernel")
+    return f"leave it out, or ask for {' or '.join(ways)}" if ways else "leave it out"
+
+
+def _can(lacks: Shortcomings, capability: Capability) -> bool:
+    return capability not in lacks or lacks[capability].extent is not Extent.NO
