@@ -231,7 +231,11 @@ def test_one_process_at_a_time_serves(roads: Crossroads) -> None:
 def test_who_does_not_give_up_is_answered_ever_less_often() -> None:
     """At once at first; and after a quiet minute, at once again."""
     now = 0.0
-    drift = Drift(lambda: now)
+
+    def clock() -> float:
+        return now
+
+    drift = Drift(clock)
     waits = []
     for _ in range(10):
         waits.append(drift.wait_s())

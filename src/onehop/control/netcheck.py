@@ -8,6 +8,7 @@ from typing import Final
 from onehop.base.errors import OnehopError
 from onehop.control.config import Config
 from onehop.control.finding import Finding
+from onehop.control.layer4check import layer4_findings
 from onehop.net.bird.place import version_of
 
 _CAP_NET_ADMIN: Final = 12  # <linux/capability.h>
@@ -22,6 +23,9 @@ async def network_findings(config: Config) -> AsyncGenerator[Finding]:
         yield await _bird(config)
     if config.transparent.clients:
         yield _nft()
+    if config.data_plane.layer4 == "kernel":
+        async for finding in layer4_findings():
+            yield finding
 
 
 def _needs_admin(config: Config) -> Iterator[str]:
@@ -33,6 +37,8 @@ def _needs_admin(config: Config) -> Iterator[str]:
         yield "reach.tunnel"
     if config.transparent.clients:
         yield "transparent"
+    if config.data_plane.layer4 == "kernel":
+        yield "dataPlane.layer4"
 
 
 def _admin(needs: tuple[str, ...]) -> Finding:
