@@ -16,7 +16,8 @@ from onehop.compile.wish import Wish, http_wish, rung_problems
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Reason, quoted
 
-UNTIL: Final = "its share of requests gets 500"
+NO_SHARE: Final = "its share of requests gets 500"
+NO_COPIES: Final = "no copies are made"
 
 
 class Unresolved(msgspec.Struct, frozen=True):
@@ -45,8 +46,14 @@ class Backend(msgspec.Struct, frozen=True):
     ca: ObjectRef | None = None
 
 
-def resolve(
-    reader: Reader, route: ObjectRef, ref: BackendObjectRef, policy: Policy, field: str
+def resolve(  # noqa: PLR0913  what is meant, and what is said if it is not there
+    reader: Reader,
+    route: ObjectRef,
+    ref: BackendObjectRef,
+    policy: Policy,
+    field: str,
+    *,
+    until: str = NO_SHARE,
 ) -> Backend | Unresolved:
     """Find the pool that a backendRef means, or say why there is none.
 
@@ -56,6 +63,7 @@ def resolve(
         ref: to a Service, or to what is not served.
         policy: the route's own, over what the Service's annotations say.
         field: where the reference stands.
+        until: what happens as long as it leads nowhere.
     """
 
     def refuse(reason: str, said: Reason, message: str, ca: ObjectRef | None = None) -> Unresolved:
@@ -63,18 +71,18 @@ def resolve(
         return Unresolved(reason, problem, ca)
 
     if ref.group != "" or ref.kind != "Service":
-        what = f"{quoted(ref.kind)} {quoted(ref.name)} is no Service; {UNTIL}"
+        what = f"{quoted(ref.kind)} {quoted(ref.name)} is no Service; {until}"
         return refuse("InvalidKind", Reason.UNSUPPORTED, what)
     namespace = ref.namespace or route.namespace
     if not (is_object_name(ref.name) and is_object_name(namespace)):
-        what = f"{quoted(ref.name)} cannot be the name of a Service; {UNTIL}"
+        what = f"{quoted(ref.name)} cannot be the name of a Service; {until}"
         return refuse("BackendNotFound", Reason.BACKEND_NOT_FOUND, what)
     target = ObjectRef("Service", namespace, ref.name)
     if not is_granted(reader, route, target):
-        what = f"no ReferenceGrant in {namespace} lets {route} refer to {target}; {UNTIL}"
+        what = f"no ReferenceGrant in {namespace} lets {route} refer to {target}; {until}"
         return refuse("RefNotPermitted", Reason.REF_NOT_PERMITTED, what)
     wanted = ServiceBackend(ref.name, ServiceBackendPort(number=ref.port or 0))
-    found = find_backend(reader, wanted, route, field, UNTIL, namespace=namespace)
+    found = find_backend(reader, wanted, route, field, until, namespace=namespace)
     if isinstance(found, Problem):
         is_missing = found.reason is Reason.BACKEND_NOT_FOUND
         return Unresolved("BackendNotFound" if is_missing else "InvalidKind", found)
@@ -82,7 +90,7 @@ def resolve(
     ca = ca_ref(merged, namespace)
     ca_pem = ca_pem_of(reader.get(SECRETS, ca)) if ca is not None else None
     if ca is not None and ca_pem is None:
-        what = f"{ca} with CA certificates (PEM) under {CA_KEY!r} is not there; {UNTIL}"
+        what = f"{ca} with CA certificates (PEM) under {CA_KEY!r} is not there; {until}"
         return refuse("BackendNotFound", Reason.CERTIFICATE_INVALID, what, ca)
     wish = http_wish(found.service, found.port, merged, ca_pem=ca_pem, options=options_of(reader))
     return Backend(wish, rung_problems(wish, found.port, route), ca)

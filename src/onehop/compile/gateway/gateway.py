@@ -184,5 +184,5 @@ LISTENER_HOSTS: Final = Index[ObjectRef, GatewayIntent, HostKey](
 GATEWAY_SECRETS: Final = Index[ObjectRef, GatewayIntent, ObjectRef](
     GATEWAY_INTENTS,
     "secret",
-    lambda _, intent: {secret for each in intent.served() for secret in each.certificates},
+    lambda _, intent: {secret for each in intent.listeners for secret in each.certificates},
 )

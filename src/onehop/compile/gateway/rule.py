@@ -9,7 +9,7 @@ from onehop.cluster.gateway_filter import MirrorFilter
 from onehop.cluster.gateway_http import HttpRouteRetry, HttpRouteRule
 from onehop.cluster.gateway_persistence import RoutePersistence
 from onehop.cluster.gateway_ref import BackendObjectRef
-from onehop.compile.gateway.backend import Backend, Unresolved, resolve
+from onehop.compile.gateway.backend import NO_COPIES, NO_SHARE, Backend, Unresolved, resolve
 from onehop.compile.gateway.duration import seconds
 from onehop.compile.gateway.filters import (
     Filters,
@@ -159,12 +159,13 @@ class _Walk:
 
     def _mirrors(self, wanted: Sequence[MirrorFilter]) -> Iterator[Mirror]:
         for number, each in enumerate(wanted):
-            pool = self._pool(each.backend_ref, f"{self._field}.filters[mirror {number}]")
+            field = f"{self._field}.filters[RequestMirror {number}]"
+            pool = self._pool(each.backend_ref, field, until=NO_COPIES)
             if pool is not None:
                 yield Mirror(pool, _per_million(each))
 
-    def _pool(self, ref: BackendObjectRef, field: str) -> PoolId | None:
-        found = resolve(self._reader, self._route, ref, self._policy, field)
+    def _pool(self, ref: BackendObjectRef, field: str, *, until: str = NO_SHARE) -> PoolId | None:
+        found = resolve(self._reader, self._route, ref, self._policy, field, until=until)
         if found.ca is not None:
             self._cas.append(found.ca)
         match found:

@@ -101,7 +101,8 @@ def _listener(
     obstacle: Saying | None = None
     cannot_show = listener.is_tls and certificate_for(reader, listener) is None
     if not listener.is_accepted or gateway.refusal is not None:
-        obstacle = Saying("Programmed", Truth.FALSE, "Invalid", accepted.message)
+        said = accepted if gateway.refusal is None else gateway.refusal
+        obstacle = Saying("Programmed", Truth.FALSE, "Invalid", said.message)
     elif cannot_show:
         obstacle = Saying("Programmed", Truth.FALSE, "Invalid", refs.message)
     elif not placement.addresses:
@@ -111,7 +112,9 @@ def _listener(
         sayings=(accepted, conflicted, refs),
         supported_kinds=listener.kinds,
         attached_routes=reader.count(_ROUTES_COUNTED, (gateway.ref, listener.name)),
-        needs=tuple(
+        needs=()
+        if obstacle
+        else tuple(
             listener_id(gateway.ref, listener.port, address) for address in placement.addresses
         ),
         obstacle=obstacle,
