@@ -1,7 +1,7 @@
 """Every piece of YAML that a reader may copy works."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import yaml
 
-from onehop.cluster import Ingress, Secret
+from onehop.cluster import Gateway, Ingress, Secret
 from onehop.cluster.kind import ClusterObject
 from onehop.cluster.meta import Meta
 from onehop.compile.compiler import Compiled, Compiler
@@ -59,17 +59,23 @@ def _certificates(objects: tuple[ClusterObject, ...]) -> tuple[Secret, ...]:
     """Return the Secrets that Ingresses name, which no example may carry."""
     return tuple(
         Secret(
-            metadata=Meta(name=tls.secret_name, namespace=item.metadata.namespace),
+            metadata=Meta(name=name, namespace=item.metadata.namespace),
             type="kubernetes.io/tls",
-            data={
-                "tls.crt": chain_pem(tls.secret_name, names=tuple(tls.hosts or ())),
-                "tls.key": key_pem(tls.secret_name),
-            },
+            data={"tls.crt": chain_pem(name, names=hosts), "tls.key": key_pem(name)},
         )
         for item in objects
-        if isinstance(item, Ingress)
-        for tls in item.spec.tls or ()
+        for name, hosts in _named(item)
     )
+
+
+def _named(item: ClusterObject) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the Secrets that an object names, and the hosts they are for."""
+    if isinstance(item, Ingress):
+        yield from ((tls.secret_name, tuple(tls.hosts or ())) for tls in item.spec.tls or ())
+    elif isinstance(item, Gateway):
+        for listener in item.spec.listeners:
+            refs = listener.tls.certificate_refs if listener.tls else ()
+            yield from ((ref.name, (listener.hostname or "*",)) for ref in refs)
 
 
 def _compile(path: Path, options: Options = OPTIONS) -> Compiled:
