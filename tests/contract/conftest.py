@@ -13,9 +13,11 @@ def serving(request: pytest.FixtureRequest) -> RunningDriver:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts a HAProxy, so that it can be left out where there is none."""
+    """Mark what starts a HAProxy or needs the kernel, so that it can be left out."""
     for item in items:
         if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
             chosen = {getattr(each, "__name__", "") for each in item.callspec.params.values()}
             if "haproxy" in chosen:
                 item.add_marker(pytest.mark.haproxy)
+            if "nftables" in chosen:
+                item.add_marker(pytest.mark.root)

@@ -1,7 +1,6 @@
 """Every data plane of the suite of capabilities: how it is made, and who answers in its place."""
 
 import itertools
-import os
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import NamedTuple, TypeAlias
@@ -126,7 +125,4 @@ def _by_rules(cluster: VtmCluster) -> Oracle:
     return tell
 
 
-PLANES: tuple[MadePlane, ...] = (memory, envoy, haproxy, vtm, vtm_other)
-
-if os.geteuid() == 0:
-    PLANES += (nftables,)
+PLANES: tuple[MadePlane, ...] = (memory, envoy, haproxy, vtm, vtm_other, nftables)
