@@ -86,17 +86,27 @@ def render(
 
 
 @app.command()
-def plan(
+def plan(  # noqa: PLR0913  its flags
     config: ConfigOption = None,
     manifests: ManifestsOption = None,
     kubeconfig: KubeconfigOption = None,
     state: StateOption = None,
+    *,
+    driver: Annotated[
+        Literal["envoy", "haproxy", "vtm"] | None,
+        typer.Option(help="what would be different if this data plane served"),
+    ] = None,
+    output: OutputOption = "text",
 ) -> None:
-    """Print what would change, against what is served now (the last known good)."""
-    from onehop.cli import render as render_command
+    """Print what would change, against what is served now (the last known good).
+
+    With --driver, or if the file names another data plane than the one that runs: what a switch to
+    it would mean; exits 1 if something would be lost.
+    """
+    from onehop.cli import plan as plan_command
 
     settings = read_config(config, manifests=manifests, kubeconfig=kubeconfig, state=state)
-    _end(render_command.plan(settings))
+    _end(plan_command.plan(settings, driver, as_json=output == "json"))
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Which data plane and which address binder a configuration means."""
 
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -21,12 +22,15 @@ from onehop.driver.envoy.binary import find_envoy
 from onehop.driver.envoy.render import render_config
 from onehop.driver.haproxy import HaproxyDriver, HaproxyOptions
 from onehop.driver.haproxy.binary import find_haproxy, version_of
-from onehop.driver.haproxy.render import render_files
+from onehop.driver.haproxy.render import render_files, why_not
 from onehop.driver.moving.movable import Movable
+from onehop.driver.nftables import misfit
+from onehop.driver.split import proxy_share
 from onehop.driver.vtm import VtmDriver, render_model
+from onehop.driver.vtm.fit import fit
 from onehop.driver.vtm.look import describe_unit
 from onehop.model.address import parse_ip
-from onehop.model.model import Model
+from onehop.model.model import Model, Row
 from onehop.net import AddressBinder, NoBinder
 from onehop.net.bird.bird import Bird
 from onehop.net.bird.place import AttachedBird, BirdPlace, OwnBird
@@ -150,6 +154,25 @@ def _render_proxy(config: Config, model: Model) -> Any:
         rules = {name: text.splitlines() for name, text in rendered.get("rules", {}).items()}
         return {**rendered, "rules": rules} if rules else rendered
     return render_config(model)
+
+
+def proxy_part(config: Config, model: Model) -> Model:
+    """Return what of a Model is not served in the kernel."""
+    return proxy_share(model, misfit) if config.data_plane.layer4 == "kernel" else model
+
+
+def would_refuse(config: Config) -> Callable[[Row], str | None]:
+    """Return what tells why the configured data plane would not take a row at all."""
+    driver = config.data_plane.driver
+    if driver == "haproxy":
+        options = _haproxy_options(config, state_directory(config) / driver)
+        return partial(why_not, options=options)
+    return _unit_refuses if driver == "vtm" else lambda _row: None
+
+
+def _unit_refuses(row: Row) -> str | None:
+    fitted = fit(row)
+    return fitted.lacks if fitted.row is None else None
 
 
 async def data_plane_version(config: Config) -> str:

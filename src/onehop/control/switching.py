@@ -19,11 +19,9 @@ from onehop.control.layer4 import with_layer4
 from onehop.control.overview import Switched
 from onehop.control.places import Places
 from onehop.control.planes import make_driver, make_movable
+from onehop.control.switchplan import MOVABLE
 from onehop.driver import Driver
 from onehop.driver.moving import Moved, MovingDriver
-
-MOVABLE: Final = frozenset(("envoy", "haproxy"))
-"""Those whose sockets are on this host."""
 
 log = structlog.get_logger(__name__)
 
