@@ -14,11 +14,14 @@ from onehop.control.acmeconfig import AcmeConfig, IssuerConfig
 from onehop.control.config import BgpConfig, ClusterConfig, Config
 from onehop.control.issuing.rights import issuing_rights
 from onehop.control.preflight import needed_rights
+from onehop.control.sources import GATEWAY_API
 from onehop.kube import Right
+from onehop.status.gateway_rights import gateway_rights
 from tests.docs.pages import ROOT
 
 RBAC: Final = ROOT / "deploy" / "rbac.yaml"
 ACME: Final = ROOT / "deploy" / "rbac-acme.yaml"
+GATEWAY: Final = ROOT / "deploy" / "rbac-gateway.yaml"
 OF_A_NAMESPACE: Final = ROOT / "deploy" / "secrets-of-a-namespace.yaml"
 UNIT: Final = ROOT / "deploy" / "onehop.service"
 
@@ -89,11 +92,20 @@ def test_the_right_to_write_secrets_is_asked_for_with_issuers_only() -> None:
     )
 
 
+def test_gateway_api_has_a_role_of_its_own() -> None:
+    """For what is read and written of it, and for nothing of the kinds that are not."""
+    granted = list(_granted(_load(GATEWAY)))
+
+    assert set(granted) == set(gateway_rights(GATEWAY_API))
+    assert len(granted) == len(set(granted))
+    assert not set(granted) & set(_granted(_load(RBAC)))
+
+
 def test_no_role_uses_a_wildcard() -> None:
     """A `*` would grant what the next version of Kubernetes invents."""
     assert "*" not in {
         text
-        for right in _granted(_load(RBAC, ACME))
+        for right in _granted(_load(RBAC, ACME, GATEWAY))
         for text in (right.verb, right.group, right.resource)
     }
 

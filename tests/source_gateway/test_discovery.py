@@ -39,6 +39,7 @@ async def test_a_cluster_without_gateway_api_is_asked_nothing(
         assert world.sink.problems == ()
         asked = {kind: server.requests.count("list", resource(kind)) for kind in KINDS}
         assert set(asked.values()) == {0}
+        assert not any(world.source.counts[kind].is_listed for kind in KINDS)
 
 
 async def test_kinds_that_arrive_later_are_read_without_a_restart(
@@ -55,6 +56,7 @@ async def test_kinds_that_arrive_later_are_read_without_a_restart(
         assert world.sink.completed == 1
         assert world.sink.problems == ()
         assert {ref.kind for ref in world.source.known()} >= set(map(str, KINDS))
+        assert all(world.source.counts[kind].is_listed for kind in KINDS)
         remove(server.store, resource(Kind.GATEWAY), EDGE.namespace, EDGE.name)
         await eventually(lambda: world.sink.deleted == [EDGE])
 

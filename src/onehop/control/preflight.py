@@ -19,6 +19,7 @@ from onehop.control.configfile import (
     state_directory,
 )
 from onehop.control.finding import Finding
+from onehop.control.gatewaycheck import gateway_findings
 from onehop.control.issuing.fault import RIGHTS_FILE
 from onehop.control.issuing.rights import issuing_rights
 from onehop.control.netcheck import network_findings
@@ -37,7 +38,8 @@ def needed_rights(config: Config) -> tuple[Right, ...]:
     """Return every right the program uses.
 
     deploy/rbac.yaml grants those of all configurations but issuers', for which there is
-    deploy/rbac-acme.yaml.
+    deploy/rbac-acme.yaml. Those to Gateway API are needed where a cluster has it: see
+    `gatewaycheck`.
     """
     rights = [
         Right(verb=verb, group=_group(kind), resource=KINDS[kind].plural)
@@ -173,6 +175,8 @@ async def _source(config: Config) -> AsyncGenerator[Finding]:
         async with open_source(config) as origin:
             if origin.client is not None:
                 async for finding in _rights(origin.client, config):
+                    yield finding
+                async for finding in gateway_findings(origin.client):
                     yield finding
     except OnehopError as err:
         yield Finding(

@@ -3,7 +3,9 @@
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
-from typing import assert_never
+from typing import Final, assert_never
+
+import msgspec
 
 from onehop.base.errors import ConfigError
 from onehop.cluster import Kind
@@ -18,6 +20,11 @@ from onehop.source.custom import CustomKinds
 from onehop.source.kubernetes import KubernetesSource
 from onehop.source.manifests import ManifestSource
 from onehop.source.patience import KubernetesOptions
+
+GATEWAY_API: Final = frozenset(
+    {Kind.GATEWAY_CLASS, Kind.GATEWAY, Kind.HTTP_ROUTE, Kind.REFERENCE_GRANT}
+)
+"""The kinds of Gateway API that are served; the others are not even read."""
 
 
 class Origin:
@@ -93,7 +100,8 @@ async def open_source(config: Config) -> AsyncGenerator[Origin]:
         in_cluster=cluster.in_cluster,
     )
     async with connect(access) as client:
-        source = KubernetesSource(client, KubernetesOptions(custom=custom_kinds(config)))
+        custom = msgspec.structs.replace(custom_kinds(config), discovered=GATEWAY_API)
+        source = KubernetesSource(client, KubernetesOptions(custom=custom))
         yield Origin(source_name(config), source, client, source.counts)
 
 

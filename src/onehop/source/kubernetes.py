@@ -143,7 +143,7 @@ class KubernetesSource:
                 self._options.custom.discovered,
                 self._expected,
                 reflect=self._discovered_reflector,
-                settled=lambda kind: self._listed(KINDS[kind].struct),
+                settled=lambda kind: self._settle(KINDS[kind].struct),
             )
             group.create_task(
                 self._discovered.run(group, self._around, self._options.times), name="discovery"
@@ -244,9 +244,13 @@ class KubernetesSource:
         )
 
     def _listed(self, struct: type[ClusterObject]) -> None:
+        self.counts[Kind(collection_of(struct).kind)].is_listed = True
+        self._settle(struct)
+
+    def _settle(self, struct: type[ClusterObject]) -> None:
+        """Wait no longer for a kind: it has been listed, or it is not there."""
         if struct not in self._unlisted:
             return
-        self.counts[Kind(collection_of(struct).kind)].is_listed = True
         self._unlisted.discard(struct)
         if not self._unlisted and self._around is not None:
             self._around.sink.complete()

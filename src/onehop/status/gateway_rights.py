@@ -1,0 +1,20 @@
+"""What writing back to Gateway API's objects needs of the API server."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from onehop.cluster import KINDS, Kind
+from onehop.cluster.gateway_ref import GROUP
+from onehop.kube import Right
+
+_WITHOUT_STATUS: Final = frozenset({Kind.REFERENCE_GRANT})
+
+
+def gateway_rights(kinds: Iterable[Kind]) -> Iterator[Right]:
+    """Yield the rights to read these kinds, and to write the statuses of those that have one."""
+    for kind in sorted(kinds):
+        plural = KINDS[kind].plural
+        for verb in ("get", "list", "watch"):
+            yield Right(verb=verb, group=GROUP, resource=plural)
+        if kind not in _WITHOUT_STATUS:
+            yield Right(verb="patch", group=GROUP, resource=plural, subresource="status")

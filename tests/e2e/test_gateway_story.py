@@ -1,0 +1,163 @@
+"""Gateway API as the owners of a Gateway and of a route see it: statuses on one side, requests."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.cluster_gateway.objects import define
+from tests.e2e.client import ask
+from tests.e2e.cluster import Cluster
+from tests.e2e.objects import HOST, SHOP, Json
+from tests.e2e.program import Onehop, running
+from tests.e2e.program import onehop as command
+from tests.e2e.waiting import until
+
+pytestmark = [pytest.mark.root, pytest.mark.envoy]
+
+CLASSES: Final = "gatewayclasses.gateway.networking.k8s.io"
+GATEWAYS: Final = "gateways.gateway.networking.k8s.io"
+ROUTES: Final = "httproutes.gateway.networking.k8s.io"
+CONTROLLER: Final = "onehop.dev/gateway-controller"
+THEIRS: Final = {
+    "parentRef": {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "theirs"},
+    "controllerName": "other.example/controller",
+    "conditions": [
+        {
+            "type": "Accepted",
+            "status": "True",
+            "reason": "Accepted",
+            "message": "by somebody else",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
+    ],
+}
+
+
+def gateway_object(kind: str, name: str, spec: Json, space: str = SHOP) -> Json:
+    """Return an object of Gateway API."""
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": space},
+        "spec": spec,
+    }
+
+
+def gateway_class() -> Json:
+    found = gateway_object("GatewayClass", "onehop", {"controllerName": CONTROLLER})
+    return found | {"metadata": {"name": "onehop"}}
+
+
+def gateway() -> Json:
+    listener = {"name": "http", "port": 80, "protocol": "HTTP"}
+    return gateway_object(
+        "Gateway", "edge", {"gatewayClassName": "onehop", "listeners": [listener]}
+    )
+
+
+def route(name: str = "web", *parents: str, backend: str = "web") -> Json:
+    return gateway_object(
+        "HTTPRoute",
+        name,
+        {
+            "parentRefs": [{"name": parent} for parent in parents or ("edge",)],
+            "hostnames": [HOST],
+            "rules": [{"backendRefs": [{"name": backend, "port": 80}]}],
+        },
+    )
+
+
+def conditions(told: Json) -> dict[str, tuple[str, str]]:
+    """Return status and reason of each condition."""
+    return {each["type"]: (each["status"], each["reason"]) for each in told.get("conditions", ())}
+
+
+@pytest.fixture
+async def gateways(cluster: Cluster, config: Json, tmp_path: Path) -> AsyncGenerator[Onehop]:
+    """A running onehop before a cluster with Gateway API and our class."""
+    define(cluster.server.store)
+    cluster.put(gateway_class())
+    async with running(tmp_path / "a", config) as program:
+        yield program
+
+
+@pytest.mark.usefixtures("gateways")
+async def test_a_gateway_gets_an_address_and_its_route_answers(cluster: Cluster) -> None:
+    """Class, Gateway and route say what is so; the host answers on the Gateway's own address."""
+    cluster.put(gateway(), route())
+
+    def programmed() -> Json:
+        """Return the status once it says so, and nothing before."""
+        status: Json = cluster.read(GATEWAYS, "edge").get("status", {})
+        return status if conditions(status).get("Programmed", ("", ""))[0] == "True" else {}
+
+    def counted() -> Json:
+        """Return the status once the route counts, and nothing before."""
+        status = programmed()
+        return status if status and status["listeners"][0]["attachedRoutes"] == 1 else {}
+
+    (address,) = (await until(programmed, "the Gateway is programmed"))["addresses"]
+
+    async def answers() -> bool:
+        return (await ask(at=address["value"])).pod == "web-1"
+
+    await until(answers, "the route answers")
+    status = await until(counted, "the route is counted")
+    assert conditions(cluster.read(CLASSES, "onehop", "")["status"])["Accepted"][0] == "True"
+    assert conditions(status) == {
+        "Accepted": ("True", "Accepted"),
+        "Programmed": ("True", "Programmed"),
+    }
+    assert conditions(status["listeners"][0])["Programmed"] == ("True", "Programmed")
+    (parent,) = cluster.read(ROUTES, "web")["status"]["parents"]
+    assert parent["controllerName"] == CONTROLLER
+    assert parent["parentRef"]["name"] == "edge"
+    assert conditions(parent) == {
+        "Accepted": ("True", "Accepted"),
+        "ResolvedRefs": ("True", "ResolvedRefs"),
+    }
+
+
+@pytest.mark.usefixtures("gateways")
+async def test_what_another_controller_says_of_a_route_stays(cluster: Cluster) -> None:
+    """Before, beside and after ours; when the parentRef goes, only ours goes."""
+    cluster.put(gateway(), {**route("web", "theirs", "edge"), "status": {"parents": [THEIRS]}})
+
+    def controllers() -> list[str]:
+        status = cluster.read(ROUTES, "web").get("status", {})
+        return [each["controllerName"] for each in status.get("parents", ())]
+
+    await until(lambda: CONTROLLER in controllers(), "our entry is there")
+    assert controllers() == [THEIRS["controllerName"], CONTROLLER]
+    changed = cluster.read(ROUTES, "web")
+    changed["spec"]["parentRefs"] = [{"name": "theirs"}]
+    cluster.put(changed)
+    await until(lambda: CONTROLLER not in controllers(), "our entry is gone")
+    assert cluster.read(ROUTES, "web")["status"]["parents"] == [THEIRS]
+
+
+@pytest.mark.usefixtures("gateways")
+async def test_a_missing_backend_is_said_at_the_route(cluster: Cluster) -> None:
+    """`ResolvedRefs` is false with BackendNotFound, and the answer is 500."""
+    cluster.put(gateway(), route(backend="nowhere"))
+
+    def resolved() -> tuple[str, str] | None:
+        parents = cluster.read(ROUTES, "web").get("status", {}).get("parents", ())
+        return next((conditions(each).get("ResolvedRefs") for each in parents), None)
+
+    assert await until(resolved, "the route has a status") == ("False", "BackendNotFound")
+
+
+async def test_check_says_which_release_a_cluster_has(
+    cluster: Cluster, config: Json, gateways: Onehop
+) -> None:
+    """Its kinds and versions, and the rights to them."""
+    assert cluster.kubeconfig.exists()
+    assert config["cluster"]
+
+    told = await command("check", "--config", str(gateways.config_file))
+
+    assert "Gateway API: Gateway v1, GatewayClass v1, HTTPRoute v1, ReferenceGrant v1" in told.out
+    assert "rights to Gateway API: all there" in told.out
