@@ -127,7 +127,11 @@ class NftablesDriver:
         refused: list[Refusal] = []
         for stage in plan.stages:
             refused += self._make(stage)
-            await self._settle()
+            try:
+                await self._settle()
+            except DriverUnavailable:
+                self._woken.set()  # it is tried again, whether or not anybody asks
+                raise
         self._has_plan.set()
         refused.sort(key=lambda refusal: refusal.key)
         return Receipt(refused=tuple(refused), duration_s=time.monotonic() - started)
