@@ -62,11 +62,16 @@ def _at(route: Route, place: Place) -> Route:
     port SHOULD NOT be added" where it is the usual one (HTTPRequestRedirectFilter.Port).
     """
     action = route.action
-    if not isinstance(action, Redirect) or action.port is not None:
+    if not isinstance(action, Redirect) or action.scheme is not None:
         return route
-    if place.port == _USUAL[place.is_tls]:
+    usual = _USUAL[place.is_tls]
+    if action.port is None:
+        port = None if place.port == usual else place.port
+        return msgspec.structs.replace(route, action=msgspec.structs.replace(action, port=port))
+    if action.port != usual:
         return route
-    return msgspec.structs.replace(route, action=msgspec.structs.replace(action, port=place.port))
+    scheme = "https" if place.is_tls else "http"  # as it is; with it, the port is left out
+    return msgspec.structs.replace(route, action=msgspec.structs.replace(action, scheme=scheme))
 
 
 GATEWAY_HOSTS: Final = Derived[HostKey, VirtualHost](

@@ -1,0 +1,326 @@
+"""Requests through a real Envoy, by Gateways and HTTPRoutes as people write them."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from tests.compile_gateway.world import gateway, route, service, serving
+from tests.driver_envoy.http2 import h2_backend
+from tests.driver_envoy.world import (
+    Reply,
+    backend,
+    connected,
+    free_port,
+    get,
+    headers_of,
+    tcp_server,
+    until,
+)
+
+pytestmark = pytest.mark.envoy
+
+_HOST = "a.example"
+
+
+async def ask(port: int, path: str, *, name: str = "a.example", method: str = "GET") -> Reply:
+    async with connected(port) as client:
+        return await client.ask(name, path, method=method)
+
+
+def http(port: int, *, name: str = "http", hostname: str = "") -> str:
+    host = f", hostname: '{hostname}'" if hostname else ""
+    return f"name: {name}, port: {port}, protocol: HTTP{host}"
+
+
+@asynccontextmanager
+async def _backends(*names: str) -> AsyncGenerator[tuple[str, ...]]:
+    """Serve backends that answer with their names, and yield their Services."""
+    async with AsyncExitStack() as stack:
+        found = [await stack.enter_async_context(backend(name)) for name in names]
+        yield tuple(service(each.name, each) for each in found)
+
+
+async def test_the_most_special_match_takes_the_request() -> None:
+    """Exact, longer prefix, method, more headers, query: and what no rule takes gets 404."""
+    port = free_port()
+    names = ("exact", "long", "post", "headers", "header", "query")
+    rules = """
+- matches: [{path: {value: /}, queryParams: [{name: q, value: '1'}]}]
+  backendRefs: [{name: query, port: 80}]
+- matches: [{path: {value: /}, headers: [{name: X-A, value: '1'}]}]
+  backendRefs: [{name: header, port: 80}]
+- matches: [{path: {value: /}, headers: [{name: X-A, value: '1'}, {name: X-B, value: '1'}]}]
+  backendRefs: [{name: headers, port: 80}]
+- matches: [{path: {value: /}, method: POST}]
+  backendRefs: [{name: post, port: 80}]
+- matches: [{path: {value: /long}}]
+  backendRefs: [{name: long, port: 80}]
+- matches: [{path: {type: Exact, value: /long}}]
+  backendRefs: [{name: exact, port: 80}]
+"""
+    async with (
+        _backends(*names) as services,
+        serving(gateway(http(port)), route("web", rules), *services),
+    ):
+        assert (await ask(port, "/long")).body == "exact"
+        assert (await ask(port, "/long/er")).body == "long"
+        assert (await ask(port, "/x", method="POST")).body == "post"
+        assert (await get(port, "a.example", "/x", X_A="1", X_B="1")).body == "headers"
+        assert (await get(port, "a.example", "/x?q=1", X_A="1")).body == "header"
+        assert (await get(port, "a.example", "/x?z=2&q=1")).body == "query"
+        assert (await ask(port, "/longer")).status == 404
+        assert (await get(port, "a.example", "/x", X_A="2")).status == 404
+
+
+async def test_a_request_belongs_to_the_closest_listener() -> None:
+    """A listener for every host has no say in the names of another one of its port."""
+    port = free_port()
+    listeners = (
+        http(port, name="any"),
+        http(port, name="wild", hostname="*.example"),
+        http(port, name="empty", hostname="empty.example"),
+    )
+    rules = "- backendRefs: [{name: NAME, port: 80}]"
+    routes = [
+        route(name, rules.replace("NAME", name), parent=f"name: public, sectionName: {name}")
+        for name in ("any", "wild")
+    ]
+    async with (
+        _backends("any", "wild") as services,
+        serving(gateway(*listeners), *routes, *services),
+    ):
+        assert (await get(port, "other.test")).body == "any"
+        assert (await get(port, "a.b.example")).body == "wild"
+        assert (await get(port, "empty.example")).status == 404
+
+
+async def test_headers_are_edited_for_a_rule_and_for_a_backend() -> None:
+    """The request's on the way there, the answer's on the way back, a percent sign included."""
+    port = free_port()
+    rules = """
+- filters:
+  - type: RequestHeaderModifier
+    requestHeaderModifier: {set: [{name: X-One, value: rule}], remove: [X-Gone]}
+  - type: ResponseHeaderModifier
+    responseHeaderModifier: {add: [{name: X-Answer, value: '100%'}]}
+  backendRefs:
+  - name: web
+    port: 80
+    filters:
+    - type: RequestHeaderModifier
+      requestHeaderModifier: {add: [{name: X-Two, value: backend}]}
+    - type: ResponseHeaderModifier
+      responseHeaderModifier: {set: [{name: X-Back, value: 'yes'}]}
+"""
+    async with backend("web") as web:
+        async with serving(gateway(http(port)), route("web", rules), service("web", web)):
+            reply = await get(port, "a.example", "/", X_One="client", X_Gone="here")
+
+        told = headers_of(web.requests[0])
+        assert (told["x-one"], told["x-two"]) == ("rule", "backend")
+        assert "x-gone" not in told
+        assert (reply.headers["x-answer"], reply.headers["x-back"]) == ("100%", "yes")
+
+
+@pytest.mark.parametrize(
+    ("filters", "path", "status", "location"),
+    [
+        ("hostname: b.example", "/x?q=1", 302, "http://b.example:PORT/x?q=1"),
+        ("scheme: https", "/x", 302, "https://a.example/x"),
+        ("scheme: https, port: 8443, statusCode: 307", "/x", 307, "https://a.example:8443/x"),
+        ("hostname: b.example, port: 80, statusCode: 308", "/x", 308, "http://b.example/x"),
+        ("hostname: b.example, scheme: http, statusCode: 303", "/x", 303, "http://b.example/x"),
+        (
+            "path: {type: ReplaceFullPath, replaceFullPath: /new}, statusCode: 301",
+            "/x/y?q=1",
+            301,
+            "http://a.example:PORT/new?q=1",
+        ),
+        (
+            "path: {type: ReplacePrefixMatch, replacePrefixMatch: /new}",
+            "/x/y",
+            302,
+            "http://a.example:PORT/new/y",
+        ),
+        (
+            "path: {type: ReplacePrefixMatch, replacePrefixMatch: /}",
+            "/x/y",
+            302,
+            "http://a.example:PORT/y",
+        ),
+    ],
+)
+async def test_redirects_say_where(filters: str, path: str, status: int, location: str) -> None:
+    """Without a port, the scheme's own counts, else the listener's; usual ports are not said."""
+    port = free_port()
+    rules = f"""
+- matches: [{{path: {{value: /x}}}}]
+  filters: [{{type: RequestRedirect, requestRedirect: {{{filters}}}}}]
+"""
+    async with serving(gateway(http(port)), route("go", rules)):
+        asked = f"a.example:{port}" if "PORT" in location else "a.example"
+        reply = await get(port, asked, path)
+
+    assert (reply.status, reply.headers["location"]) == (
+        status,
+        location.replace("PORT", str(port)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("rewrite", "path", "seen"),
+    [
+        ("hostname: inner.example", "/x?q=1", ("inner.example", "/x?q=1")),
+        ("path: {type: ReplaceFullPath, replaceFullPath: /n}", "/x/y?q=1", (_HOST, "/n?q=1")),
+        (
+            "path: {type: ReplacePrefixMatch, replacePrefixMatch: /n/}",
+            "/x/y",
+            ("a.example", "/n/y"),
+        ),
+        ("path: {type: ReplacePrefixMatch, replacePrefixMatch: ''}", "/x", (_HOST, "/")),
+    ],
+)
+async def test_backends_see_what_was_rewritten(
+    rewrite: str, path: str, seen: tuple[str, str]
+) -> None:
+    """Another host, another path, another prefix; the query stays."""
+    port = free_port()
+    rules = f"""
+- matches: [{{path: {{value: /x}}}}]
+  filters: [{{type: URLRewrite, urlRewrite: {{{rewrite}}}}}]
+  backendRefs: [{{name: web, port: 80}}]
+"""
+    async with backend("web") as web:
+        async with serving(gateway(http(port)), route("web", rules), service("web", web)):
+            assert (await ask(port, path)).status == 200
+
+        head = web.requests[0]
+        assert (headers_of(head)["host"], head.split(" ", 2)[1]) == seen
+
+
+async def test_copies_go_to_every_mirror_and_answers_to_nobody() -> None:
+    """The client hears the backend alone."""
+    port = free_port()
+    rules = """
+- filters:
+  - {type: RequestMirror, requestMirror: {backendRef: {name: one, port: 80}}}
+  - {type: RequestMirror, requestMirror: {backendRef: {name: two, port: 80}, percent: 100}}
+  - {type: RequestMirror, requestMirror: {backendRef: {name: none, port: 80}, percent: 0}}
+  backendRefs: [{name: web, port: 80}]
+"""
+    async with (
+        backend("web") as web,
+        backend("one") as one,
+        backend("two") as two,
+        backend("none") as none,
+    ):
+        services = (service(each.name, each) for each in (web, one, two, none))
+        async with serving(gateway(http(port)), route("web", rules), *services):
+            assert (await ask(port, "/x")).body == "web"
+
+            async def copied() -> bool:
+                return bool(one.requests and two.requests)
+
+            await until(copied, 30)
+            assert none.requests == []
+
+
+async def test_the_share_of_a_missing_backend_is_answered_500() -> None:
+    """And all of it where nothing else is left, or no weight."""
+    port = free_port()
+    rules = """
+- matches: [{path: {value: /half}}]
+  backendRefs: [{name: web, port: 80}, {name: absent, port: 80}]
+- matches: [{path: {value: /all}}]
+  backendRefs: [{name: absent, port: 80}]
+- matches: [{path: {value: /zero}}]
+  backendRefs: [{name: web, port: 80, weight: 0}]
+- matches: [{path: {value: /foreign}}]
+  backendRefs: [{name: web, namespace: other, port: 80}]
+"""
+    async with (
+        backend("web") as web,
+        serving(gateway(http(port)), route("web", rules), service("web", web)),
+    ):
+        statuses = {(await ask(port, "/half")).status for _ in range(60)}
+        assert statuses == {200, 500}
+        for path in ("/all", "/zero", "/foreign"):
+            assert (await ask(port, path)).status == 500
+
+
+async def test_a_service_without_endpoints_is_answered_503() -> None:
+    """It is there, and nobody is ready: HTTPRouteRule.BackendRefs tells the two apart."""
+    port = free_port()
+    lonely = service("web", 1).partition("---")[0]
+    async with serving(
+        gateway(http(port)), route("web", "- backendRefs: [{name: web, port: 80}]"), lonely
+    ):
+        assert (await ask(port, "/")).status == 503
+
+
+async def test_timeouts_end_a_request_and_an_attempt() -> None:
+    """504, from whichever ends first."""
+    port = free_port()
+    rules = """
+- matches: [{path: {value: /request}}]
+  timeouts: {request: 200ms}
+  backendRefs: [{name: web, port: 80}]
+- matches: [{path: {value: /attempt}}]
+  timeouts: {backendRequest: 200ms}
+  retry: {attempts: 0}
+  backendRefs: [{name: web, port: 80}]
+- matches: [{path: {value: /patient}}]
+  timeouts: {request: 0s}
+  backendRefs: [{name: web, port: 80}]
+"""
+    async with (
+        backend("web", delay_s=1.0) as web,
+        serving(gateway(http(port)), route("web", rules), service("web", web)),
+    ):
+        assert (await ask(port, "/request")).status == 504
+        assert (await ask(port, "/attempt")).status == 504
+        assert (await ask(port, "/patient")).status == 200
+
+
+@pytest.mark.parametrize("fault", ["code", "silence", "broken"])
+async def test_a_request_is_tried_again(fault: str) -> None:
+    """After a code that is named, an attempt that takes too long, a connection that breaks off."""
+    port, asked = free_port(), 0
+    rules = """
+- timeouts: {backendRequest: 500ms}
+  retry: {codes: [503], attempts: 3, backoff: 10ms}
+  backendRefs: [{name: web, port: 80}]
+"""
+
+    async def moody(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        await reader.readuntil(b"\r\n\r\n")
+        asked += 1
+        if asked <= 2:
+            if fault == "silence":
+                await asyncio.sleep(30)
+            if fault == "code":
+                writer.write(b"HTTP/1.1 503 X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            return
+        writer.write(b"HTTP/1.1 200 X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+
+    async with (
+        tcp_server(moody) as moody_port,
+        serving(gateway(http(port)), route("web", rules), service("web", moody_port)),
+    ):
+        assert (await ask(port, "/")).status == 200
+    assert asked == 3
+
+
+async def test_h2c_is_spoken_to_a_service_that_says_so() -> None:
+    """AppProtocol kubernetes.io/h2c (KEP-3726)."""
+    port = free_port()
+    async with h2_backend() as (backend_port, seen):
+        said = service("web", backend_port, app_protocol="kubernetes.io/h2c")
+        rules = "- backendRefs: [{name: web, port: 80}]"
+        async with serving(gateway(http(port)), route("web", rules), said):
+            assert (await ask(port, "/x")).status == 200
+    assert [request[":path"] for request in seen] == ["/x"]

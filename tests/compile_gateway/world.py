@@ -1,0 +1,109 @@
+"""What the tests of Gateway API share: objects from short YAML, and an Envoy that serves them."""
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import msgspec
+
+from onehop.cluster import ClusterObject
+from onehop.compile.compiler import Compiler
+from onehop.compile.options import AddressPool, Options
+from onehop.model.address import IpAddr
+from onehop.model.listener import Listener, Vip
+from onehop.source.manifests_decode import Fault, decode_document
+from onehop.source.manifests_text import parse_text
+from tests.driver_envoy.world import ADDRESS, Backend, World, envoy
+
+VIP: Final = IpAddr("127.0.0.3")
+OPTIONS: Final = Options(
+    address_pools=(AddressPool(name="local", ranges=((VIP, VIP),)),),
+    allows_loopback=True,
+)
+
+CLASS: Final = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: onehop}
+spec: {controllerName: onehop.dev/gateway-controller}
+"""
+
+
+def objects(text: str) -> Iterator[ClusterObject]:
+    """Yield the objects of a few YAML documents."""
+    documents = parse_text(text, is_json=False)
+    assert isinstance(documents, list), documents
+    for document in documents:
+        for found in decode_document(document):
+            assert not isinstance(found, Fault), found
+            yield found
+
+
+def gateway(*listeners: str) -> str:
+    """Return a Gateway with these listeners."""
+    lines = "".join(f"  - {{{listener}}}\n" for listener in listeners)
+    return f"""
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: public, namespace: shop}}
+spec:
+  gatewayClassName: onehop
+  listeners:
+{lines}"""
+
+
+def route(name: str, rules: str, *, hostnames: str = "", parent: str = "name: public") -> str:
+    """Return an HTTPRoute; `rules` is a list in YAML."""
+    indented = "".join(f"  {line}\n" for line in rules.strip("\n").splitlines())
+    return f"""
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: {name}, namespace: shop}}
+spec:
+  parentRefs: [{{{parent}}}]
+  hostnames: [{hostnames}]
+  rules:
+{indented}"""
+
+
+def service(name: str, backend: Backend | int, *, app_protocol: str = "") -> str:
+    """Return a Service, and the slice that leads to a backend or a port."""
+    port = backend if isinstance(backend, int) else backend.port
+    protocol = f", appProtocol: {app_protocol}" if app_protocol else ""
+    return f"""
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: shop}}
+spec: {{ports: [{{name: http, port: 80{protocol}}}]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: {name}-1, namespace: shop, labels: {{kubernetes.io/service-name: {name}}}}}
+addressType: IPv4
+ports: [{{name: http, port: {port}}}]
+endpoints: [{{addresses: ['{ADDRESS}']}}]
+"""
+
+
+def compiled(*texts: str, options: Options = OPTIONS) -> Compiler:
+    """Return a compiler that has settled a class of ours and these objects."""
+    compiler = Compiler(options)
+    for item in objects("\n---\n".join((CLASS, *texts))):
+        compiler.put(item)
+    compiler.settle()
+    return compiler
+
+
+@asynccontextmanager
+async def serving(*texts: str) -> AsyncGenerator[World]:
+    """Run an Envoy that serves what these objects ask for, on the address of this test run.
+
+    There the backends are as well, and a VIP of ours cannot be a backend.
+    """
+    rows = [
+        msgspec.structs.replace(row, address=ADDRESS) if isinstance(row, Vip | Listener) else row
+        for row in compiled(*texts).model().rows()
+    ]
+    async with envoy() as world:
+        await world.serve(*rows)
+        yield world
