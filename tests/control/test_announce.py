@@ -70,6 +70,35 @@ def test_an_address_without_endpoints_is_withdrawn() -> None:
     assert answerable(nothing, lambda _address: True) == frozenset()
 
 
+def test_a_gateways_address_answers_for_its_own_hosts_alone() -> None:
+    """Hosts of Ingresses are no reason to announce a Gateway's address, nor the other way round."""
+    gateway, router = ObjectRef("Gateway", "shop", "public"), RouterId("gateway/shop/public:80")
+    address, pool = IpAddr("203.0.113.3"), PoolId("shop/api:80")
+    route = Route(
+        id="r",
+        owner=None,
+        match=PathMatch(PathKind.PREFIX, "/"),
+        action=Forward(pools=(PoolShare(pool),)),
+    )
+    rows: tuple[Row, ...] = (
+        Vip(address=address, owners=(gateway,)),
+        Listener(
+            id=ListenerId("gateway"),
+            owner=gateway,
+            address=address,
+            port=80,
+            handler=ForwardHttp(router=router),
+        ),
+        VirtualHost(id=HostId("g"), router=router, hostname="a.test", routes=(route,)),
+    )
+
+    only_web = served(*rows, members(WEB_POOL, "10.0.0.1"), members(pool))
+    only_api = served(*rows, members(WEB_POOL), members(pool, "10.0.0.2"))
+
+    assert answerable(only_web, lambda _address: True) == {SHARED}
+    assert answerable(only_api, lambda _address: True) == {address}
+
+
 def test_an_address_that_is_not_bound_is_not_announced() -> None:
     """Clients would meet a host that drops their packets."""
     both = served(members(WEB_POOL, "10.0.0.1"), members(QUEUE_POOL, "10.0.0.2"))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from onehop.control.served import Served
 from onehop.model.address import IpAddr
-from onehop.model.ident import ObjectRef, PoolId
+from onehop.model.ident import PoolId
 from onehop.model.listener import ForwardHttp
 from onehop.model.route import Forward
 
@@ -16,35 +16,29 @@ from onehop.model.route import Forward
 def answerable(served: Served, is_bound: Callable[[IpAddr], bool]) -> frozenset[IpAddr]:
     """Return the VIPs that are bound here and lead to at least one endpoint.
 
-    The shared VIP of Ingresses counts as long as any of its hosts has an endpoint: a client cannot
-    be sent to another host for one name and not for another. Its cost grows with the VIPs, and with
-    the hosts if nearly all of them are empty.
+    One with HTTP counts as long as any of its hosts has an endpoint: a client cannot be sent to
+    another machine for one name and not for another. Its cost grows with the VIPs, and with their
+    hosts if nearly all of them are empty.
     """
     return frozenset(
         address
-        for address, owners in served.vips().items()
-        if is_bound(address) and _leads_anywhere(served, address, owners)
+        for address in served.vips()
+        if is_bound(address)
+        and any(
+            (members := served.endpoints(pool)) and members.endpoints
+            for pool in _pools_behind(served, address)
+        )
     )
 
 
-def _leads_anywhere(served: Served, address: IpAddr, owners: tuple[ObjectRef, ...]) -> bool:
-    pools = _pools_of_owners(served, address, owners) if owners else _pools_of_hosts(served)
-    return any((members := served.endpoints(pool)) and members.endpoints for pool in pools)
-
-
-def _pools_of_owners(
-    served: Served, address: IpAddr, owners: tuple[ObjectRef, ...]
-) -> Iterator[PoolId]:
-    for owner in owners:
-        for name in served.listeners_of(owner):
-            row = served.listener(name)
-            if row is None or row.address != address or isinstance(row.handler, ForwardHttp):
-                continue
-            yield row.handler.pool
-
-
-def _pools_of_hosts(served: Served) -> Iterator[PoolId]:
-    for host in served.hosts():
-        for route in host.routes:
-            if isinstance(route.action, Forward):
-                yield from (share.pool for share in route.action.pools)
+def _pools_behind(served: Served, address: IpAddr) -> Iterator[PoolId]:
+    for listener in served.listeners_at(address):
+        if not isinstance(listener.handler, ForwardHttp):
+            yield listener.handler.pool
+            continue
+        yield from listener.handler.pools
+        for router in listener.handler.routers:
+            for host in served.hosts_of(router):
+                for route in host.routes:
+                    if isinstance(route.action, Forward):
+                        yield from route.action.targets

@@ -1,15 +1,19 @@
 """What the data plane has been asked to serve: the newest rows, by key."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from typing import TypeVar
 
 from onehop.model.address import IpAddr
 from onehop.model.certificate import Certificate, is_challenge
 from onehop.model.endpoint import Path, PoolEndpoints
-from onehop.model.ident import CertificateId, ListenerId, ObjectRef
+from onehop.model.ident import CertificateId, ListenerId, ObjectRef, RouterId
 from onehop.model.listener import Listener, Vip
 from onehop.model.model import Change, Model, Row, RowKey, Table, key_of, model_of
 from onehop.model.route import VirtualHost
+
+G = TypeVar("G", bound=Hashable)
+M = TypeVar("M", bound=Hashable)
 
 
 class Served:
@@ -18,6 +22,8 @@ class Served:
     def __init__(self) -> None:
         self._rows: dict[RowKey, Row] = {}
         self._listeners_of: dict[ObjectRef, set[ListenerId]] = {}
+        self._listeners_at: dict[IpAddr, set[ListenerId]] = {}
+        self._hosts_of: dict[RouterId, set[RowKey]] = {}
         self._vips: dict[IpAddr, tuple[ObjectRef, ...]] = {}
         self._certificates: dict[CertificateId, Certificate] = {}
         self.counts: Counter[Table] = Counter()
@@ -60,6 +66,20 @@ class Served:
         """Return the listeners that are served for one object."""
         return frozenset(self._listeners_of.get(owner, ()))
 
+    def listeners_at(self, address: IpAddr) -> Iterator[Listener]:
+        """Yield the listeners of an address, in no particular order."""
+        for name in self._listeners_at.get(address, ()):
+            row = self.listener(name)
+            if row is not None:
+                yield row
+
+    def hosts_of(self, router: RouterId) -> Iterator[VirtualHost]:
+        """Yield the virtual hosts of a router, in no particular order."""
+        for key in self._hosts_of.get(router, ()):
+            row = self._rows.get(key)
+            if isinstance(row, VirtualHost):
+                yield row
+
     def take(self, change: Change) -> None:
         """Become what the change makes of this."""
         for row in change.upserts:
@@ -72,8 +92,14 @@ class Served:
             if isinstance(old, PoolEndpoints):
                 self.paths.subtract(endpoint.path for endpoint in old.endpoints)
             self._rows[key] = row
-            if isinstance(row, Listener) and row.owner is not None:
-                self._listeners_of.setdefault(row.owner, set()).add(row.id)
+            if isinstance(row, Listener):
+                if isinstance(old, Listener) and old.address != row.address:
+                    _discard(self._listeners_at, old.address, old.id)
+                self._listeners_at.setdefault(row.address, set()).add(row.id)
+                if row.owner is not None:
+                    self._listeners_of.setdefault(row.owner, set()).add(row.id)
+            elif isinstance(row, VirtualHost):
+                self._hosts_of.setdefault(row.router, set()).add(key)
             elif isinstance(row, Vip):
                 self._vips[row.address] = row.owners
             elif isinstance(row, Certificate) and not is_challenge(row.id):
@@ -87,11 +113,12 @@ class Served:
     def _forget(self, row: Row) -> None:
         if isinstance(row, PoolEndpoints):
             self.paths.subtract(endpoint.path for endpoint in row.endpoints)
-        if isinstance(row, Listener) and row.owner is not None:
-            names = self._listeners_of[row.owner]
-            names.discard(row.id)
-            if not names:
-                del self._listeners_of[row.owner]
+        if isinstance(row, Listener):
+            _discard(self._listeners_at, row.address, row.id)
+            if row.owner is not None:
+                _discard(self._listeners_of, row.owner, row.id)
+        elif isinstance(row, VirtualHost):
+            _discard(self._hosts_of, row.router, key_of(row))
         elif isinstance(row, Vip):
             del self._vips[row.address]
         elif isinstance(row, Certificate):
@@ -108,3 +135,10 @@ class Served:
     def model(self) -> Model:
         """Return the whole; its cost grows with the cluster."""
         return model_of(self._rows.values())
+
+
+def _discard(groups: dict[G, set[M]], group: G, member: M) -> None:
+    members = groups.get(group, set())
+    members.discard(member)
+    if not members:
+        groups.pop(group, None)
