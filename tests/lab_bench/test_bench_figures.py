@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onehop.lab.bench.figure import ratio, spread, turn
+from onehop.lab.bench.plane import HAPROXY, KERNEL
 from onehop.lab.bench.result import make_cell
 from onehop.lab.bench.way import DIRECT, LOADS, NONE, TWO_TIERS, WAYS
 from tests.lab_bench.known import CPU, result, sample
@@ -87,3 +88,16 @@ def test_failures_are_added_up() -> None:
     rounds = {way: (sample(CPU[way]), sample(CPU[way], failed=3)) for way in WAYS}
 
     assert make_cell(TWO_TIERS, LOADS[0], rounds, packets=1.0).failed == 3
+
+
+def test_data_planes_are_compared_way_by_way() -> None:
+    """With the first one, in the same round; the kernel's has no proxies to compare."""
+    cell = result(HAPROXY).cell(DIRECT, LOADS[0])
+    kernel = result(KERNEL).cell(DIRECT, KERNEL.loads[0])
+
+    assert cell.against_first is not None
+    assert cell.against_first.median == pytest.approx(2)
+    assert kernel.against_first is kernel.per_proxy_s is None
+    assert kernel.whole_against_first is not None
+    assert kernel.whole_against_first.median == pytest.approx(0.16 / 0.07)
+    assert result().cell(DIRECT, LOADS[0]).whole_against_first is None

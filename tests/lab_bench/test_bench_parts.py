@@ -2,13 +2,15 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 
 from onehop.base.errors import ConfigError
-from onehop.cli.lab_bench import effort
+from onehop.cli.lab_bench import effort, file_of
 from onehop.lab.bench.cpu import Cpu, Seats, seats, spent_s
 from onehop.lab.bench.load import Seen, answers
+from onehop.lab.bench.plane import ENVOY, HAPROXY, KERNEL, planes_of
 from onehop.lab.bench.run import QUICK, Effort
 
 _SPENT_S = 0.02
@@ -65,3 +67,28 @@ def test_too_little_is_refused(rounds: int | None, seconds: float | None) -> Non
     """By name, before anything is started."""
     with pytest.raises(ConfigError, match="at least"):
         effort(rounds, seconds, quick=False)
+
+
+def test_data_planes_are_asked_for_by_name() -> None:
+    """Each is measured once, the first one is what the others are held against."""
+    assert planes_of(("haproxy", "envoy", "haproxy")) == (HAPROXY, ENVOY)
+
+
+@pytest.mark.parametrize(("name", "why"), [("vtm", "carries no traffic"), ("nginx", "none of")])
+def test_a_data_plane_that_cannot_be_measured_is_refused(name: str, why: str) -> None:
+    """The appliance is a simulator here."""
+    with pytest.raises(ConfigError, match=why):
+        planes_of(("envoy", name))
+
+
+def test_the_kernel_has_a_proxy_beside_it() -> None:
+    """For Ingresses; what it is measured with is layer 4 only."""
+    assert (KERNEL.config["driver"], KERNEL.config["layer4"]) == ("envoy", "kernel")
+    assert all(load.is_tcp for load in KERNEL.loads)
+    assert HAPROXY.config["layer4"] == "proxy"
+
+
+def test_every_data_plane_has_a_drawing_of_its_own() -> None:
+    """One alone has the file that was asked for."""
+    assert file_of(Path("a/ways.svg"), "") == Path("a/ways.svg")
+    assert file_of(Path("a/ways.svg"), "haproxy") == Path("a/ways-haproxy.svg")

@@ -5,6 +5,7 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 
+from onehop.lab.bench.plane import KERNEL, PLANES
 from onehop.lab.bench.plot import svg
 from onehop.lab.bench.report import markdown
 from onehop.lab.bench.result import Result
@@ -17,7 +18,12 @@ _GOLDEN = Path(__file__).parent / "golden"
 
 def test_the_tables_are_as_expected() -> None:
     """How packets went, then a table for each load."""
-    check_golden(_GOLDEN / "ways.md", markdown(result()))
+    check_golden(_GOLDEN / "ways.md", markdown([result()]))
+
+
+def test_data_planes_are_put_side_by_side() -> None:
+    """Each has its tables; then those behind the first one are held against it."""
+    check_golden(_GOLDEN / "planes.md", markdown([result(plane) for plane in PLANES]))
 
 
 def test_the_drawing_is_as_expected() -> None:
@@ -25,9 +31,18 @@ def test_the_drawing_is_as_expected() -> None:
     check_golden(_GOLDEN / "ways.svg", svg(result()))
 
 
+def test_the_drawing_of_the_kernel_has_no_proxy_of_ours() -> None:
+    """Nor the loads that are none of layer 4."""
+    drawing = svg(result(KERNEL))
+
+    assert "onehop's" not in drawing
+    assert f">{LOADS[0].title}<" not in drawing
+    assert drawing.count('class="balancer"') == 0
+
+
 def test_every_table_has_as_many_columns_in_every_row() -> None:
     """Or it would not be a table."""
-    for table in markdown(result()).split("\n\n"):
+    for table in markdown([result(plane) for plane in PLANES]).split("\n\n"):
         rows = [line for line in table.splitlines() if line.startswith("|")]
         assert len({row.count("|") for row in rows}) <= 1
 

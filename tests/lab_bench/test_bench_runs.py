@@ -5,21 +5,26 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import pytest
 
 from onehop.base.errors import ConfigError
 from onehop.driver.envoy.binary import find_envoy
+from onehop.lab.bench.plane import ENVOY, HAPROXY, KERNEL, Plane
 from onehop.lab.bench.proxy import edge, responder
 from onehop.lab.bench.result import Result
 from onehop.lab.bench.run import QUICK, compare
-from onehop.lab.bench.way import BALANCED, LOADS, WAYS
+from onehop.lab.bench.way import BALANCED, WAYS
 from onehop.lab.world.process import inhabitants
 from onehop.lab.world.state import State
 from onehop.lab.world.world import silent
 from tests.e2e.waiting import until
 from tests.lab_world.conftest import remains
+
+_PLANES: Final = (HAPROXY, KERNEL)
+"""A lab begins with Envoy, which is looked at on all ways before it hands over."""
 
 
 @pytest.mark.envoy
@@ -41,17 +46,18 @@ def test_envoy_takes_the_configurations(part: str, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-async def measured(name: str) -> Result:
-    """Run `onehop lab bench` with tiny rounds, and read what it prints."""
+async def measured(name: str) -> tuple[Result, ...]:
+    """Run `onehop lab bench` on these data planes with tiny rounds, and read what it prints."""
     process = await asyncio.create_subprocess_exec(
         Path(sys.executable).with_name("onehop"),
         *("lab", "bench", "--quick", "--rounds", "1", "--seconds", "0.2", "--json"),
         *("--name", name),
+        *(word for plane in _PLANES for word in ("--driver", plane.name)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(240):
             out, err = await process.communicate()
     finally:
         if process.returncode is None:
@@ -59,15 +65,22 @@ async def measured(name: str) -> Result:
             await process.wait()
     assert process.returncode == 0, err.decode()
     assert remains(name) == []
-    return msgspec.json.decode(out, type=Result)
+    return msgspec.json.decode(out, type=tuple[Result, ...])
 
 
 @pytest.mark.root
 @pytest.mark.envoy
 @pytest.mark.slow
-async def test_each_way_is_what_it_says(measured: Result) -> None:
+async def test_each_way_is_what_it_says(measured: tuple[Result, ...]) -> None:
     """By what Pods saw and what passed the nodes: none of it is a matter of speed."""
-    paths = {path.way: path for path in measured.paths}
+    assert [result.plane for result in measured] == [plane.name for plane in _PLANES]
+    for result, plane in zip(measured, _PLANES, strict=True):
+        _check_paths(result)
+        _check_cells(result, plane)
+
+
+def _check_paths(result: Result) -> None:
+    paths = {path.way: path for path in result.paths}
     saw = {way: set(path.saw.values()) for way, path in paths.items()}
     assert saw["two-tiers"] == {"pod-echo-4"}
     assert saw["node"] <= {"node1", "node2", "node3"}
@@ -83,17 +96,20 @@ async def test_each_way_is_what_it_says(measured: Result) -> None:
     assert paths["local"].translations == pytest.approx(1, abs=0.1)
     assert paths["node"].translations == pytest.approx(2, abs=0.1)
 
-    assert measured.failed == 0
-    assert {(cell.way, cell.load) for cell in measured.cells} == {
-        (way.name, load.name) for way in WAYS for load in LOADS
+
+def _check_cells(result: Result, plane: Plane) -> None:
+    assert result.failed == 0
+    assert {(cell.way, cell.load) for cell in result.cells} == {
+        (way.name, load.name) for way in WAYS for load in plane.loads
     }
-    for load in LOADS:
+    for load in plane.loads:
         for way in BALANCED:
-            cell = measured.cell(way, load)
+            cell = result.cell(way, load)
             assert cell.requests > 0
-            assert cell.cost.balancer_us > 0
+            assert (cell.cost.balancer_us == 0) == plane.is_kernel
             # Only behind a second tier is there anything of weight that the second tier does.
-            assert (cell.cost.edge_us > cell.cost.balancer_us / 5) == way.is_two_tiers
+            ends_us = cell.cost.client_us + cell.cost.pods_us
+            assert (cell.cost.edge_us > ends_us / 5) == way.is_two_tiers
 
 
 @pytest.mark.root
@@ -131,6 +147,6 @@ async def test_a_lab_of_somebody_else_is_let_be(name: str) -> None:
     state.make()
 
     with pytest.raises(ConfigError, match=f"onehop lab down --name {name}"):
-        await compare(name, QUICK, say=silent)
+        await compare(name, (ENVOY,), QUICK, say=silent)
 
     assert state.exists()

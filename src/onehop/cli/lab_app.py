@@ -227,9 +227,12 @@ def curl(arguments: list[str], name: NameOption = _DEFAULT) -> None:
 
 
 @lab.command()
-def bench(  # noqa: PLR0913  the flags of a command line
+def bench(  # noqa: PLR0913, PLR0917  the flags of a command line
     rounds: Annotated[int | None, typer.Option(help="of every load on every way; 5")] = None,
     seconds: Annotated[float | None, typer.Option(help="for each load on a way; 0.8")] = None,
+    driver: Annotated[
+        list[str] | None, typer.Option(help="envoy (usual), haproxy or kernel; may be repeated")
+    ] = None,
     svg: Annotated[Path | None, typer.Option(help="a file to draw it in")] = None,
     png: Annotated[Path | None, typer.Option(help="the same as a picture")] = None,
     name: Annotated[str, typer.Option("--name", help="of the lab it runs in")] = "ohbench",
@@ -237,8 +240,13 @@ def bench(  # noqa: PLR0913  the flags of a command line
     quick: Annotated[bool, typer.Option("--quick", help="less of it, in 40 seconds")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of Markdown")] = False,
 ) -> None:
-    """Measure the four ways to a Pod side by side, in a lab of their own; takes two minutes."""
-    from onehop.cli import lab_bench as work
+    """Measure the four ways to a Pod side by side, in a lab of their own; takes two minutes.
 
+    With several data planes, each has its turn in every round, and two minutes more.
+    """
+    from onehop.cli import lab_bench as work
+    from onehop.lab.bench.plane import ENVOY, planes_of
+
+    planes = planes_of(tuple(driver or (ENVOY.name,)))
     effort = work.effort(rounds, seconds, quick=quick)
-    end(work.bench(name, effort, as_json=as_json, svg=svg, png=png))
+    end(work.bench(name, effort, planes, as_json=as_json, svg=svg, png=png))

@@ -10,6 +10,7 @@ import msgspec
 from rich.console import Console
 
 from onehop.base.errors import ConfigError
+from onehop.lab.bench.plane import Plane
 from onehop.lab.bench.plot import svg as draw
 from onehop.lab.bench.png import check_png, write_png
 from onehop.lab.bench.report import markdown
@@ -36,16 +37,23 @@ def effort(rounds: int | None, seconds: float | None, *, quick: bool) -> Effort:
         raise ConfigError(str(err)) from err
 
 
-async def bench(
-    name: str, todo: Effort, *, as_json: bool, svg: Path | None, png: Path | None
+async def bench(  # noqa: PLR0913  the flags of a command line
+    name: str,
+    todo: Effort,
+    planes: tuple[Plane, ...],
+    *,
+    as_json: bool,
+    svg: Path | None,
+    png: Path | None,
 ) -> bool:
     """Compare the ways, and return whether every request was answered.
 
     Args:
         name: of the lab that it is done in.
         todo: how much is done.
+        planes: the data planes that it is done on.
         as_json: whether all of it is printed as JSON, not as Markdown.
-        svg: a file to draw it in.
+        svg: a file to draw it in; of several data planes, each has one of its own (`file_of`).
         png: a file for a picture of that.
     """
     _check_files(svg, png)
@@ -56,18 +64,27 @@ async def bench(
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, sys.exit, _TERMINATED)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    result = await compare(name, todo, say=lambda text: console.print(f"[dim]{text}[/dim]"))
-    sys.stdout.write(_json(result) if as_json else markdown(result))
-    drawing = draw(result)
-    if svg is not None:
-        svg.write_text(drawing, encoding="utf-8")  # noqa: ASYNC240  nobody waits for this loop
-    if png is not None:
-        await write_png(drawing, png)
-    return not result.failed
+    results = await compare(
+        name, planes, todo, say=lambda text: console.print(f"[dim]{text}[/dim]")
+    )
+    sys.stdout.write(_json(results) if as_json else markdown(results))
+    for result in results:
+        plane = result.plane if len(results) > 1 else ""
+        drawing = draw(result)
+        if svg is not None:
+            file_of(svg, plane).write_text(drawing, encoding="utf-8")
+        if png is not None:
+            await write_png(drawing, file_of(png, plane))
+    return not any(result.failed for result in results)
 
 
-def _json(result: Result) -> str:
-    return msgspec.json.format(msgspec.json.encode(result)).decode() + "\n"
+def file_of(file: Path, plane: str) -> Path:
+    """Return where a data plane is drawn: `ways.svg` becomes `ways-haproxy.svg`."""
+    return file.with_stem(f"{file.stem}-{plane}") if plane else file
+
+
+def _json(results: tuple[Result, ...]) -> str:
+    return msgspec.json.format(msgspec.json.encode(results)).decode() + "\n"
 
 
 def _check_files(*files: Path | None) -> None:

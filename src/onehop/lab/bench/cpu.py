@@ -23,7 +23,7 @@ class Cpu(msgspec.Struct, frozen=True, kw_only=True):
     """Processor time in seconds, user and system, by what it was spent on.
 
     Attributes:
-        balancer: onehop's Envoy, all threads.
+        balancer: onehop's proxy, all threads of all of its processes.
         edge: the proxy inside the cluster.
         client: the load generator.
         pods: the Pods' servers.
@@ -60,7 +60,7 @@ class Cpu(msgspec.Struct, frozen=True, kw_only=True):
 class Actors(msgspec.Struct, frozen=True, kw_only=True):
     """Who is looked at, by process id; the client is a child that ends before it is read."""
 
-    balancer: int
+    balancer: tuple[int, ...]
     edge: int
     pods: tuple[int, ...]
     kernel: tuple[int, ...]
@@ -93,7 +93,7 @@ def pin(pid: int, processor: int) -> None:
 def read(actors: Actors) -> Cpu:
     """Return what everybody has spent until now."""
     return Cpu(
-        balancer=spent_s(actors.balancer),
+        balancer=sum(spent_s(pid) for pid in actors.balancer),
         edge=spent_s(actors.edge),
         client=_children_s(),
         pods=sum(spent_s(pid) for pid in actors.pods),

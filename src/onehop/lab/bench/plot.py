@@ -10,8 +10,9 @@ from typing import Final
 from xml.sax.saxutils import escape
 
 from onehop.lab.bench.figure import Spread
+from onehop.lab.bench.plane import ENVOY
 from onehop.lab.bench.result import Cell, Cost, Result
-from onehop.lab.bench.way import DIRECT, LOADS, NONE, TWO_TIERS, WAYS, Load, Way
+from onehop.lab.bench.way import DIRECT, NONE, TWO_TIERS, WAYS, Load, Way
 
 _WIDTH: Final = 1000
 _TOP: Final = 124
@@ -56,17 +57,13 @@ _ABOUT: Final = (
     "For each kind of load, the processor time of a request with two tiers, over NodePorts of all"
     " nodes, over NodePorts of the Pods' nodes, directly to Pods, and without a load balancer."
 )
-_LEGEND: Final = (
-    ("balancer", "onehop's Envoy"),
-    ("edge", "proxy inside the cluster"),
-    ("ends", "client and Pods"),
-)
 
 
 def svg(result: Result) -> str:
     """Return the drawing."""
     block = _HEAD + len(WAYS) * _ROW + _GAP
-    height = _TOP + len(LOADS) * block
+    height = _TOP + len(result.loads) * block
+    title = _title(result)
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}"'
         f' width="{_WIDTH}" height="{height}" role="img" aria-labelledby="title desc"'
@@ -74,23 +71,34 @@ def svg(result: Result) -> str:
     )
     lines = [
         head,
-        f'  <title id="title">{_TITLE}</title>',
+        f'  <title id="title">{title}</title>',
         f'  <desc id="desc">{_ABOUT}</desc>',
         f"  <style>\n{_STYLE}  </style>",
         f'  <rect class="paper" x="0" y="0" width="{_WIDTH}" height="{height}"/>',
     ]
     lines += _header(result)
-    for number, load in enumerate(LOADS):
+    for number, load in enumerate(result.loads):
         lines += _load(result, load, _TOP + number * block)
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
+def _title(result: Result) -> str:
+    return _TITLE if result.plane == ENVOY.name else f"{_TITLE}, by {result.title}"
+
+
+def _legend(result: Result) -> Iterator[tuple[str, str]]:
+    if result.has_proxies:
+        yield "balancer", f"onehop's {result.title}"
+    yield "edge", "proxy inside the cluster"
+    yield "ends", "client and Pods"
+
+
 def _header(result: Result) -> Iterator[str]:
-    yield _text("title", 24, 38, _TITLE)
+    yield _text("title", 24, 38, _title(result))
     about = f"{result.rounds} rounds of {result.seconds:g} s, medians, all on one machine"
     yield _text("small", 24, 60, f"Processor time, in microseconds. {about}.")
     x = 24.0
-    for kind, name in _LEGEND:
+    for kind, name in _legend(result):
         yield _rect(kind, x, 80, 14, 12)
         yield _text("small", x + 20, 91, name)
         x += 50 + 6.2 * len(name)

@@ -2,30 +2,29 @@
 
 import os
 import platform
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from onehop.base.errors import TransientError
-from onehop.driver.envoy.binary import find_envoy
 from onehop.lab.bench import cpu, figure
 from onehop.lab.bench.count import Count, Counters, added
 from onehop.lab.bench.load import Answered, ask, check_load, run_load, wrk_script
-from onehop.lab.bench.result import Machine, Result, Sample, make_cell
+from onehop.lab.bench.plane import Plane, envoy_version, version_here
+from onehop.lab.bench.result import Cell, Machine, Result, Rounds, Sample, make_cell
 from onehop.lab.bench.result import Path as WayPath
-from onehop.lab.bench.stage import Stage, set_up
-from onehop.lab.bench.way import LOADS, WAYS, Load, Way
-from onehop.lab.world.command import run as run_command
+from onehop.lab.bench.stage import Stage, carried_by, set_up
+from onehop.lab.bench.way import WAYS, Load, Way
 from onehop.lab.world.plan import Plan, pod_space
 from onehop.lab.world.world import Say
 
 _COUNT_S: Final = 0.4
 _ASKED: Final = 24
 
-_Counts = Mapping[tuple[Way, Load], tuple[Count, int]]
+_Counts: TypeAlias = Mapping[tuple[Way, Load], tuple[Count, int]]
+_Samples: TypeAlias = Mapping[Load, Mapping[Way, list[Sample]]]
 
 
 class Effort(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,11 +48,14 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
 QUICK: Final = Effort(rounds=2, seconds=0.3)
 
 
-async def compare(name: str, effort: Effort, *, say: Say) -> Result:
-    """Measure all ways in a lab of their own, and return what came out.
+async def compare(
+    name: str, planes: tuple[Plane, ...], effort: Effort, *, say: Say
+) -> tuple[Result, ...]:
+    """Measure all ways in a lab of their own, and return what came out for each data plane.
 
     Args:
         name: of the lab.
+        planes: the data planes; in every round, each of them has its turn.
         effort: how much is done.
         say: is told what is being done.
 
@@ -62,19 +64,34 @@ async def compare(name: str, effort: Effort, *, say: Say) -> Result:
         TransientError: the lab does not come up, or nobody answers.
     """
     check_load()
+    versions = {plane: await version_here(plane) for plane in planes}
     machine = await _machine()
     seating = cpu.seats(sorted(os.sched_getaffinity(0)))
-    async with set_up(name, seating, say=say) as stage:
+    seen: dict[Plane, _Seen] = {}
+    async with set_up(name, seating, say=say) as begun:
+        stage = begun
         with wrk_script() as script:
-            bench = _Bench(stage, script)
-            say("counting packets")
-            counts = await bench.count()
-            saw = {way: await bench.saw(way) for way in WAYS}
-            samples: dict[Load, dict[Way, list[Sample]]] = defaultdict(lambda: defaultdict(list))
+            for plane in planes:
+                say(f"counting packets, {plane.title}")
+                stage = await carried_by(stage, plane)
+                seen[plane] = await _Bench(stage, script).look()
             for number in range(effort.rounds):
-                say(f"round {number + 1} of {effort.rounds}")
-                await bench.round(number, effort.seconds, samples)
-    return _result(machine, effort, counts, samples, saw)
+                for plane in figure.turn(planes, number):
+                    say(f"round {number + 1} of {effort.rounds}, {plane.title}")
+                    stage = await carried_by(stage, plane)
+                    await _Bench(stage, script).round(number, effort.seconds, seen[plane].samples)
+    return tuple(_result(plane, versions[plane], machine, effort, seen) for plane in planes)
+
+
+class _Seen(NamedTuple):
+    """What was seen of a data plane."""
+
+    counts: _Counts
+    saw: Mapping[Way, Mapping[str, str]]
+    samples: _Samples
+
+    def rounds(self, load: Load) -> Rounds:
+        return {way: tuple(self.samples[load][way]) for way in WAYS}
 
 
 class _Bench:
@@ -82,13 +99,19 @@ class _Bench:
         self._stage = stage
         self._script = script
 
+    async def look(self) -> _Seen:
+        """Return what can be told without a clock; samples are still to come."""
+        saw = {way: await self.saw(way) for way in WAYS}
+        samples = {load: {way: list[Sample]() for way in WAYS} for load in self._stage.plane.loads}
+        return _Seen(await self.count(), saw, samples)
+
     async def count(self) -> _Counts:
         """Return the packets and the requests of each load on each way."""
         counters = Counters(self._stage.world)
         found: dict[tuple[Way, Load], tuple[Count, int]] = {}
         try:
             for way in WAYS:
-                for load in LOADS:
+                for load in self._stage.plane.loads:
                     await counters.start(way)
                     answered = await self._load(way, load, _COUNT_S)
                     found[way, load] = (await counters.read(), answered.requests)
@@ -101,16 +124,14 @@ class _Bench:
         names = _names(self._stage.world.plan)
         seen = [
             each.saw
-            for load in LOADS
+            for load in self._stage.plane.loads
             for each in await ask(self._stage.world, self._stage.target(way, load), times=_ASKED)
         ]
         return {address: names.get(address, "unknown") for address in sorted(set(seen))}
 
-    async def round(
-        self, number: int, lasts_s: float, samples: Mapping[Load, Mapping[Way, list[Sample]]]
-    ) -> None:
+    async def round(self, number: int, lasts_s: float, samples: _Samples) -> None:
         """Let every load take every way once, and add what came out."""
-        for load in LOADS:
+        for load in self._stage.plane.loads:
             for way in figure.turn(WAYS, number):
                 before = cpu.read(self._stage.actors)
                 answered = await self._load(way, load, lasts_s)
@@ -132,24 +153,32 @@ class _Bench:
 
 
 def _result(
-    machine: Machine,
-    effort: Effort,
-    counts: _Counts,
-    samples: Mapping[Load, Mapping[Way, list[Sample]]],
-    saw: Mapping[Way, Mapping[str, str]],
+    plane: Plane, version: str, machine: Machine, effort: Effort, seen: Mapping[Plane, _Seen]
 ) -> Result:
-    cells = []
-    for load in LOADS:
-        rounds = {way: tuple(samples[load][way]) for way in WAYS}
+    mine, first = seen[plane], next(iter(seen))
+    cells: list[Cell] = []
+    for load in plane.loads:
+        is_compared = plane != first and load in first.loads
         for way in WAYS:
-            count, requests = counts[way, load]
-            cells.append(make_cell(way, load, rounds, packets=count.wire / requests))
+            count, requests = mine.counts[way, load]
+            cell = make_cell(
+                way,
+                load,
+                mine.rounds(load),
+                packets=count.wire / requests,
+                plane=plane,
+                first=seen[first].rounds(load) if is_compared else None,
+            )
+            cells.append(cell)
     return Result(
         machine=machine,
+        plane=plane.name,
+        version=version,
         rounds=effort.rounds,
         seconds=effort.seconds,
         paths=tuple(
-            _path(way, added(counts[way, load][0] for load in LOADS), saw[way]) for way in WAYS
+            _path(way, added(mine.counts[way, load][0] for load in plane.loads), mine.saw[way])
+            for way in WAYS
         ),
         cells=tuple(cells),
     )
@@ -174,11 +203,10 @@ def _names(plan: Plan) -> Mapping[str, str]:
 
 
 async def _machine() -> Machine:
-    said = await run_command(str(find_envoy()), "--version")
     return Machine(
         processors=len(os.sched_getaffinity(0)),
         kernel=platform.release(),
         python=platform.python_version(),
-        envoy=said.rpartition("version: ")[2].split("/")[1],
+        envoy=await envoy_version(),
         load_average=os.getloadavg()[0],
     )

@@ -6,13 +6,15 @@ from typing import Final
 
 import msgspec
 
-from onehop.base.errors import ConfigError, TransientError
+from onehop.base.errors import ConfigError
 from onehop.driver.envoy.binary import find_envoy
 from onehop.lab.bench.cpu import Actors, Seats, pin, softirq_threads
+from onehop.lab.bench.handover import carriers, hand_over, not_carried
 from onehop.lab.bench.load import Seen, ask
 from onehop.lab.bench.objects import EDGE_LABELS, bench_objects
+from onehop.lab.bench.plane import ENVOY, Plane
 from onehop.lab.bench.proxy import Json, edge, responder
-from onehop.lab.bench.way import LOADS, WAYS, Load, Target, Way, target_of
+from onehop.lab.bench.way import WAYS, Load, Target, Way, target_of
 from onehop.lab.world import Spec, World, down
 from onehop.lab.world.build import wire
 from onehop.lab.world.command import ip
@@ -20,14 +22,13 @@ from onehop.lab.world.link import Wiring
 from onehop.lab.world.machine import check_machine
 from onehop.lab.world.objects import NAMESPACE
 from onehop.lab.world.plan import Plan, Pod, pod_space
-from onehop.lab.world.process import Process, children_of
+from onehop.lab.world.process import Process
 from onehop.lab.world.program import Program
 from onehop.lab.world.state import State
 from onehop.lab.world.waiting import nothing_missing
 from onehop.lab.world.world import Say
 
 NODES: Final = 3
-_ENVOY: Final = "envoy"
 _READY_S: Final = 60.0
 _LOOK_S: Final = 0.2
 _ASKED: Final = 12
@@ -39,12 +40,14 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         pods: that answer; one on each node.
         actors: whose processor time is read.
+        plane: what carries the traffic at the load balancer now.
     """
 
     world: World
     pods: tuple[Pod, ...]
     actors: Actors
     seats: Seats
+    plane: Plane
 
     def target(self, way: Way, load: Load) -> Target:
         """Return where the client sends a load."""
@@ -74,24 +77,34 @@ async def set_up(name: str, seating: Seats, *, say: Say) -> AsyncGenerator[Stage
         await _apply(world, last)
         await _route_to_pods(world.plan)
         await _reuse_ports(world.plan)
-        balancer = _envoy_of(world)
         stage = Stage(
             world=world,
             pods=tuple(pods),
             actors=Actors(
-                balancer=balancer.pid,
+                balancer=(),
                 edge=second_tier.pid,
                 pods=tuple(server.pid for server in servers),
                 kernel=softirq_threads({seating.client, seating.proxies, seating.pods}),
             ),
             seats=seating,
+            plane=ENVOY,  # a lab's own
         )
         say("waiting until every way leads to Pods")
-        await nothing_missing(lambda: _missing(stage), timeout_s=_READY_S, pause_s=_LOOK_S)
-        _seat(stage)
-        yield stage
+        yield await _ready(stage)
     finally:
         await down(name)
+
+
+async def carried_by(stage: Stage, plane: Plane) -> Stage:
+    """Let another data plane carry the traffic, and return once all ways lead to Pods by it.
+
+    Raises:
+        TransientError: one does not; the message says which.
+    """
+    if stage.plane == plane:
+        return stage
+    await hand_over(stage.world, plane)
+    return await _ready(msgspec.structs.replace(stage, plane=plane))
 
 
 def sources(plan: Plan) -> Mapping[str, frozenset[str]]:
@@ -144,22 +157,22 @@ async def _reuse_ports(plan: Plan) -> None:
     await wire(plan, [Wiring(who, ("net/ipv4/tcp_tw_reuse=1",), ()) for who in openers])
 
 
-def _envoy_of(world: World) -> Process:
-    """Return the Envoy of the load balancer."""
-    host = world.plan.lbs[0].name
-    process = world.state.process(host)
-    children = children_of(process) if process is not None else ()
-    for child in children:
-        if child.who == _ENVOY:
-            return child
-    raise TransientError(f"{host} has no Envoy that runs")
+async def _ready(stage: Stage) -> Stage:
+    """Wait until all ways lead to Pods, and seat everybody."""
+    await nothing_missing(lambda: _missing(stage), timeout_s=_READY_S, pause_s=_LOOK_S)
+    balancer = carriers(stage.world, stage.plane)
+    actors = msgspec.structs.replace(stage.actors, balancer=balancer)
+    _seat(actors, stage.seats)
+    return msgspec.structs.replace(stage, actors=actors)
 
 
 async def _missing(stage: Stage) -> str:
     """Say which way does not lead to Pods yet as it shall; "" if all do."""
     allowed = sources(stage.world.plan)
+    if fault := await not_carried(stage.world, stage.plane):
+        return fault
     for way in WAYS:
-        for load in LOADS:
+        for load in stage.plane.loads:
             said = await ask(stage.world, stage.target(way, load), times=_ASKED)
             if fault := _fault(said, allowed[way.name]):
                 return f"{way.title}, {load.title}: {fault}"
@@ -173,9 +186,8 @@ def _fault(said: tuple[Seen, ...], allowed: frozenset[str]) -> str:
     return f"Pods saw {', '.join(wrong)}" if wrong else ""
 
 
-def _seat(stage: Stage) -> None:
-    actors, places = stage.actors, stage.seats
-    for pid in (actors.balancer, actors.edge):
+def _seat(actors: Actors, places: Seats) -> None:
+    for pid in (*actors.balancer, actors.edge):
         pin(pid, places.proxies)
     for pid in actors.pods:
         pin(pid, places.pods)
