@@ -41,4 +41,4 @@ def _pools_behind(served: Served, address: IpAddr) -> Iterator[PoolId]:
             for host in served.hosts_of(router):
                 for route in host.routes:
                     if isinstance(route.action, Forward):
-                        yield from route.action.targets
+                        yield from (share.pool for share in route.action.pools)

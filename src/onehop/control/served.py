@@ -40,10 +40,6 @@ class Served:
         """Return all rows, in no particular order."""
         return tuple(self._rows.values())
 
-    def hosts(self) -> Iterator[VirtualHost]:
-        """Yield the virtual hosts of all routers, in no particular order."""
-        return (row for row in self._rows.values() if isinstance(row, VirtualHost))
-
     def endpoints(self, pool: str) -> PoolEndpoints | None:
         """Return the members of a pool, or None if it is not served."""
         row = self._rows.get(RowKey(Table.ENDPOINTS, pool))
@@ -92,23 +88,26 @@ class Served:
             if isinstance(old, PoolEndpoints):
                 self.paths.subtract(endpoint.path for endpoint in old.endpoints)
             self._rows[key] = row
-            if isinstance(row, Listener):
-                if isinstance(old, Listener) and old.address != row.address:
-                    _discard(self._listeners_at, old.address, old.id)
-                self._listeners_at.setdefault(row.address, set()).add(row.id)
-                if row.owner is not None:
-                    self._listeners_of.setdefault(row.owner, set()).add(row.id)
-            elif isinstance(row, VirtualHost):
-                self._hosts_of.setdefault(row.router, set()).add(key)
-            elif isinstance(row, Vip):
-                self._vips[row.address] = row.owners
-            elif isinstance(row, Certificate) and not is_challenge(row.id):
-                self._certificates[row.id] = row
+            self._note(row, old)
         for key in change.removals:
             gone = self._rows.pop(key, None)
             if gone is not None:
                 self.counts[key.table] -= 1
                 self._forget(gone)
+
+    def _note(self, row: Row, old: Row | None) -> None:
+        if isinstance(row, Listener):
+            if isinstance(old, Listener) and old.address != row.address:
+                _discard(self._listeners_at, old.address, old.id)
+            self._listeners_at.setdefault(row.address, set()).add(row.id)
+            if row.owner is not None:
+                self._listeners_of.setdefault(row.owner, set()).add(row.id)
+        elif isinstance(row, VirtualHost):
+            self._hosts_of.setdefault(row.router, set()).add(key)
+        elif isinstance(row, Vip):
+            self._vips[row.address] = row.owners
+        elif isinstance(row, Certificate) and not is_challenge(row.id):
+            self._certificates[row.id] = row
 
     def _forget(self, row: Row) -> None:
         if isinstance(row, PoolEndpoints):
