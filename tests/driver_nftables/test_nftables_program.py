@@ -1,6 +1,8 @@
 """The whole program with `dataPlane.layer4: kernel`: started, stopped, and started without."""
 
+import asyncio
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,16 @@ def test_connections_outlive_onehop_and_the_table_outlives_nobody(
                 assert (await once(roads))[0] == 8001
                 assert (await once(roads, Transport.UDP))[0] == 8001
                 assert (await first.snapshot()).data_plane["kernel_entrances"] == "2"
+
+                async def is_counted() -> bool:
+                    name = "onehop_kernel_connections_total"
+                    return await first.metric(name, outcome="masqueraded") == 2
+
+                await until(is_counted, "two connections")
+                await asyncio.to_thread(roads.nft, "flush", "ruleset")
+                drifts = partial(first.metric, "onehop_kernel_drifts_total", what="table")
+                await until(drifts, "the drift")
+                await until(lambda: "service4" in roads.nft("list", "ruleset"), "the repair")
                 async with client(roads) as open_one:
                     assert await first.stop() == 0
                     assert (await open_one.ask())[0] == 8001

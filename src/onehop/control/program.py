@@ -46,6 +46,7 @@ from onehop.control.switching import Switching
 from onehop.control.unread import secret_of
 from onehop.control.writeback import ClusterWriteBack, NoWriteBack, WriteBack
 from onehop.driver import Reloads, SharedDriver
+from onehop.driver.driver import Connections, Drifts
 from onehop.driver.moving import Moved
 from onehop.driver.remote import Remote, Reporting
 from onehop.model.certificate import Certificate, is_challenge
@@ -262,6 +263,8 @@ class Program:
             network=self._networking.snapshot(self._served),
             staples=self._stapling.counts(),
             reloads=self._driver.reload_reasons if isinstance(self._driver, Reloads) else {},
+            drifts=self._driver.drifts if isinstance(self._driver, Drifts) else {},
+            connections=(self._driver.connections if isinstance(self._driver, Connections) else {}),
             switches=self._switching.outcomes,
             planes=Counter((self._driver.name, *self._switching.running)),
             remote=self._driver.remote_counts() if isinstance(self._driver, Remote) else None,

@@ -38,6 +38,8 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
         planes: data planes that run, by name: more than one while one takes over.
         switches: from one data plane to another, by what became of them.
         reloads: of the data plane, if it needs any, by the kind of reason.
+        drifts: of the kernel's part, by what others have changed there.
+        connections: of the kernel's part, by what became of them.
         remote: what speaking to the data plane has come to, if it is another machine.
         certificates: the end of each one that is shown, in seconds since the epoch, by Secret.
     """
@@ -56,6 +58,8 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     planes: Counts = {}
     switches: Counts = {}
     reloads: Counts = {}
+    drifts: Counts = {}
+    connections: Counts = {}
     remote: RemoteCounts | None = None
     certificates: Counts = {}
 
@@ -102,6 +106,8 @@ class Scrape(Collector):
         yield _counter(
             "data_plane_reloads", "Reloads that had a reason of a kind", "reason", now.reloads
         )
+        yield _counter("kernel_drifts", "Changes by others, repaired", "what", now.drifts)
+        yield _counter("kernel_connections", "Of layer 4", "outcome", now.connections)
         if now.remote is not None:
             yield from _remote(now.remote)
         yield _by("problems", "Faults in cluster objects", "reason", now.problems)
