@@ -87,7 +87,12 @@ async def stage(behaviour: Behaviour | None = None) -> AsyncGenerator[Stage]:
         password.write_text(f"{cluster.password}\n")
         async with serve_vtm(cluster) as urls:
             options = VtmOptions(
-                urls=urls, owner=OWNER, password_file=password, timeout_s=0.25, grace_s=0.1
+                urls=urls,
+                owner=OWNER,
+                password_file=password,
+                timeout_s=0.25,
+                again_s=0.1,
+                grace_s=0.1,
             )
             yield Stage(cluster, urls, options)
 

@@ -1,7 +1,6 @@
 """Bad days: what is served stays, the state converges, and somebody is told."""
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -294,31 +293,6 @@ async def test_replicas_that_lag_do_not_undo_endpoints() -> None:
             return [row["node"] for row in content["basic"]["nodes_table"]] == ["10.244.0.9:8080"]
 
         await until(is_newest, "the newest is at the second")
-
-
-async def test_a_process_that_is_killed_anywhere_leaves_what_its_successor_mends() -> None:
-    """Whichever write was the last: nothing that is served dangles, and the next one ends it."""
-    web, api = pool("web"), pool("api")
-    rows = (*shop(), api, members(api, 3), host("b.example", route(forward(web, api))))
-    for last in range(8):
-        async with stage(ONE_WAY) as unit:
-            async with unit.driver() as driver:
-                await start(driver, *shop())
-            async with unit.driver(timeout_s=10.0) as driver:
-                unit.first.faults.methods = frozenset(("PUT",))
-                unit.first.faults.next = [Fault.NONE] * last + [Fault.SLOW]
-                going = asyncio.create_task(start(driver, *rows))
-                await until(lambda: not unit.first.faults.next or going.done(), "it hangs")  # noqa: B023
-                going.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await going
-                assert unit.first.errors() == []
-                assert unit.has("virtual_servers", "listener-80")
-            unit.first.faults.next = []
-            async with unit.driver() as successor:
-                assert (await start(successor, *rows)).refused == ()
-                assert unit.first.errors() == []
-                assert unit.nodes(api) == ["10.244.0.3:8080"]
 
 
 async def test_endpoints_wait_for_a_unit_that_is_away() -> None:

@@ -42,7 +42,12 @@ class VtmDriver:
         self._wanted = Wanted(self._names, machines=options.machines)
         self._applying = asyncio.Lock()
         self._hand = Reconciler(options, self._names, self._wanted, self._applying)
-        self._lane = Lane(self._hand.bring, self._hand.endpoints_took, at_once=LANE)
+        self._lane = Lane(
+            self._hand.bring,
+            self._hand.endpoints_took,
+            at_once=LANE,
+            again_s=options.again_s,
+        )
 
     @property
     def may_write(self) -> Callable[[], bool]:

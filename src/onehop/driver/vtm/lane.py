@@ -7,7 +7,6 @@ each write takes what the pool shall be at that moment. Nothing here waits for a
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Final
 
 import structlog
 
@@ -15,8 +14,6 @@ from onehop.base.errors import DriverUnavailable
 from onehop.driver.vtm.content import Kind, ObjectKey
 
 log = structlog.get_logger(__name__)
-
-_AGAIN_S: Final = 1.0
 
 
 class Lane:
@@ -26,6 +23,7 @@ class Lane:
         bring: does so, and returns what is refused.
         took: told how long a pool's endpoints took to be on the unit, in seconds.
         at_once: how many pools may be written at the same time.
+        again_s: when a write that failed is tried again.
     """
 
     def __init__(
@@ -34,9 +32,11 @@ class Lane:
         took: Callable[[float], None],
         *,
         at_once: int,
+        again_s: float,
     ) -> None:
         self._bring = bring
         self._took = took
+        self._again_s = again_s
         self._slots = asyncio.Semaphore(at_once)
         self._waiting: dict[ObjectKey, float] = {}
         self._in_flight: set[ObjectKey] = set()
@@ -70,7 +70,7 @@ class Lane:
                 is_written = await self._write(key)
             if not is_written:
                 self._waiting[key] = since
-                await asyncio.sleep(_AGAIN_S)
+                await asyncio.sleep(self._again_s)
             elif key.kind is Kind.POOL:
                 self._took(time.monotonic() - since)
         self._in_flight.discard(key)

@@ -17,6 +17,8 @@ class VtmOptions(msgspec.Struct, frozen=True, kw_only=True):
         ca_file: what the unit's certificate must chain to; None is what this host trusts.
         machines: the traffic managers that carry the addresses; empty for all of the cluster.
         timeout_s: of one call.
+        again_s: after a call that failed, when the next try is; a password that was refused is not
+            said earlier, either: accounts are locked for too many attempts.
         resync_s: how often all of our objects are read and compared.
         grace_s: how long what nobody points at stays, for requests in flight.
         orphan_grace_s: the same of what an earlier process left.
@@ -31,6 +33,7 @@ class VtmOptions(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: Path | None = None
     machines: tuple[str, ...] = ()
     timeout_s: float = 10.0
+    again_s: float = 2.0
     resync_s: float = 60.0
     grace_s: float = 15.0
     orphan_grace_s: float = 60.0

@@ -25,7 +25,6 @@ from onehop.driver.vtm.wanted import Wanted
 
 log = structlog.get_logger(__name__)
 
-_AGAIN_S: Final = 2.0
 _STAND_BY_S: Final = 1.0
 """How soon is it noticed that this process may write, or may no longer."""
 _REST: Final = 10
@@ -126,7 +125,7 @@ class Reconciler:
 
     def compare_soon(self) -> None:
         """Compare everything in a moment: something could not be written."""
-        self._verify_at = min(self._verify_at, _now() + _AGAIN_S)
+        self._verify_at = min(self._verify_at, _now() + self._options.again_s)
         self._poked.set()
 
     async def run(self) -> None:
@@ -146,9 +145,9 @@ class Reconciler:
             except NotTheWriter:
                 self._stands_by = True
             except DriverUnavailable as err:
-                log.warning("vtm_unavailable", error=str(err), retry_in_s=_AGAIN_S)
-                self._verify_at = _now() + _AGAIN_S
-                await asyncio.sleep(_AGAIN_S)
+                log.warning("vtm_unavailable", error=str(err), retry_in_s=self._options.again_s)
+                self._verify_at = _now() + self._options.again_s
+                await asyncio.sleep(self._options.again_s)
 
     async def _rest_until(self, when: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -179,6 +178,7 @@ class Reconciler:
             self._verify_at = min(self._verify_at, _now() + self._options.timeout_s)
 
     async def _look(self) -> None:
+        await self._read_files()
         profile = await self.unit.connect()
         self._wanted.set_machines(self._options.machines or profile.machines)
         self.findings.compared(await self.unit.read_all())
@@ -268,14 +268,19 @@ class Reconciler:
             self._poked.set()
 
     async def _ensure(self) -> None:
-        if self.rest.is_outdated:  # the password or the CA may be another one by now
-            try:
-                await self.rest.open()
-            except ConfigError as err:
-                raise DriverUnavailable(str(err)) from err
+        await self._read_files()
         if self.unit.profile is None:
             profile = await self.unit.connect()
             self._wanted.set_machines(self._options.machines or profile.machines)
+
+    async def _read_files(self) -> None:
+        """Read the password and the CA again if the unit has others by now."""
+        if not self.rest.is_outdated:
+            return
+        try:
+            await self.rest.open()
+        except ConfigError as err:
+            raise DriverUnavailable(str(err)) from err
 
 
 def _now() -> float:

@@ -31,8 +31,6 @@ LANE: Final = 16
 """Calls at once for endpoints, beside those of a plan and a comparison."""
 
 _CONNECTIONS: Final = MOST + LANE
-_DENIED_S: Final = 2.0
-"""For how long a password that was refused is not said again: accounts get locked for less."""
 
 _NOT_THERE: Final = b"resource.not_found"
 _TEXT: Final = "application/octet-stream"
@@ -60,6 +58,7 @@ class Rest:
         self._member = 0
         self._http: aiohttp.ClientSession | None = None
         self._login = ""
+        self._authority: bytes | None = None
         self._denied: dict[str, tuple[str, float]] = {}
 
     @property
@@ -74,32 +73,39 @@ class Rest:
         return url != self.url
 
     async def open(self) -> None:
-        """Read the password and the CA; open nothing yet.
+        """Read the password and the CA; connections of before are kept if both are the same.
 
         Raises:
             ConfigError: a file cannot be read.
         """
         login = f"{self._options.username}:{_password(self._options.password_file)}"
-        trust = _trust(self._options.ca_file)
-        await self.close()
+        authority = _authority(self._options.ca_file)
         self.is_outdated = False
-        self._login = login
+        if self._http is not None and (login, authority) == (self._login, self._authority):
+            return
+        trust = _trust(self._options.ca_file)
+        self._login, self._authority = login, authority
         headers = {
             "Authorization": f"Basic {base64.b64encode(self._login.encode()).decode()}",  # RFC 7617
             "User-Agent": f"onehop/{__version__}",
         }
-        self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=trust, limit=_CONNECTIONS),
-            headers=headers,
-            timeout=aiohttp.ClientTimeout(total=None),  # ours is around the whole exchange
-            cookie_jar=aiohttp.DummyCookieJar(),
+        before, self._http = (
+            self._http,
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=trust, limit=_CONNECTIONS),
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=None),  # ours is around the whole exchange
+                cookie_jar=aiohttp.DummyCookieJar(),
+            ),
         )
+        if before is not None:
+            await before.close()
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._http is not None:
-            await self._http.close()
-        self._http = None
+        before, self._http = self._http, None
+        if before is not None:
+            await before.close()
 
     async def children(self, path: str) -> tuple[str, ...]:
         """Return the names below a directory.
@@ -251,7 +257,7 @@ class Rest:
         ):
             status, body = response.status, await response.read()
         if status == HTTPStatus.UNAUTHORIZED:
-            self._denied[url] = login, time.monotonic() + _DENIED_S
+            self._denied[url] = login, time.monotonic() + self._options.again_s
             self.is_outdated |= http is self._http
         return status, body
 
@@ -277,6 +283,13 @@ def _password(path: Path) -> str:
         return path.read_text(encoding="utf-8").strip("\r\n")
     except (OSError, UnicodeDecodeError) as err:
         raise ConfigError(f"{path}: the unit's password cannot be read: {err}") from err
+
+
+def _authority(ca_file: Path | None) -> bytes | None:
+    try:
+        return ca_file.read_bytes() if ca_file is not None else None
+    except OSError as err:
+        raise ConfigError(f"{ca_file}: the unit's CA cannot be read: {err}") from err
 
 
 def _trust(ca_file: Path | None) -> ssl.SSLContext:
