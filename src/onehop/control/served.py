@@ -103,7 +103,7 @@ class Served:
             if row.owner is not None:
                 self._listeners_of.setdefault(row.owner, set()).add(row.id)
         elif isinstance(row, VirtualHost):
-            self._hosts_of.setdefault(row.router, set()).add(key)
+            self._hosts_of.setdefault(row.router, set()).add(key_of(row))
         elif isinstance(row, Vip):
             self._vips[row.address] = row.owners
         elif isinstance(row, Certificate) and not is_challenge(row.id):
