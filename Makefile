@@ -27,7 +27,7 @@ check: $(VENV)/.dev ## format, lint, types, import contracts
 
 golden: $(VENV)/.dev ## write the golden files anew; read the diff before you commit it
 	ONEHOP_UPDATE_GOLDEN=1 $(BIN)/pytest -q tests/test_scenarios.py tests/compile/test_manual.py \
-	  tests/explain tests/certificates tests/net/bird/test_bird_render.py tests/driver_vtm tests/driver_haproxy/test_haproxy_stories.py tests/lab_bench/test_bench_report.py
+	  tests/explain tests/certificates tests/net/bird/test_bird_render.py tests/driver_vtm tests/driver_haproxy/test_haproxy_stories.py tests/lab_bench/test_bench_report.py tests/docs/test_data_planes.py
 
 bench: $(VENV)/.dev system ## measure against the floor; JSON in bench/results (BENCH_FLAGS="--only edits --quick")
 	$(BIN)/python -m bench $(BENCH_FLAGS)

@@ -8,6 +8,9 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
+from onehop.control.abilities import DATA_PLANES
+from onehop.control.config import Config, DataPlaneConfig
+from onehop.control.foresight import foreseen
 from onehop.control.refusals import Refusals
 from onehop.driver import Capability, Receipt
 from onehop.driver.asks import asks_of
@@ -145,6 +148,12 @@ class Scene:
         """Look whether the object that asked is told, and what it can do."""
         refusals = Refusals(lambda: self.plane.driver.name)
         refusals.note(Change(self._rows), receipt)
+        driver = self.plane.driver.name
+        if driver in DATA_PLANES:
+            config = Config(data_plane=DataPlaneConfig(driver=driver))
+            before = foreseen(model_of(self._rows), config)
+            assert before
+            assert {*before} <= {*refusals.problems()}  # a unit may find out more
         words = self.plane.shortcomings[self.capability].words
         told = [each for each in refusals.problems() if words in each.message]
         assert told, refusals.problems()

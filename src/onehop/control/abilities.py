@@ -52,7 +52,11 @@ _ANNOTATIONS: Final[Mapping[Capability, str]] = {
 }
 """Where there is one way only to ask for it."""
 
-_ANNOTATED: Final = frozenset(("Ingress", "Service"))
+_ONLY_OF_INGRESSES: Final[Mapping[Capability, str]] = {
+    Capability.PROXY_PROTOCOL_OUT: "proxy-protocol",
+    Capability.SOURCE_PERSISTENCE_TIMEOUT: "persistence-timeout",
+}
+"""A Service has another way as well: `client-address`, `spec.sessionAffinityConfig`."""
 
 
 def shortcomings_of(driver: str) -> Shortcomings:
@@ -70,10 +74,12 @@ def field_of(capability: Capability, subject: ObjectRef) -> str:
     """Return the field by which an object asks for something; empty for one of several."""
     if subject.kind == "Service" and capability is Capability.UDP:
         return "spec.ports"
-    annotation = _ANNOTATIONS.get(capability)
-    if annotation is None or subject.kind not in _ANNOTATED:
+    if subject.kind not in {"Ingress", "Service"}:
         return ""
-    return f"metadata.annotations[onehop.dev/{annotation}]"
+    annotation = _ANNOTATIONS.get(capability)
+    if subject.kind == "Ingress":
+        annotation = annotation or _ONLY_OF_INGRESSES.get(capability)
+    return f"metadata.annotations[onehop.dev/{annotation}]" if annotation else ""
 
 
 def advice_on(capability: Capability) -> str:
@@ -81,8 +87,8 @@ def advice_on(capability: Capability) -> str:
     able = [name for name, lacks in DATA_PLANES.items() if _can(lacks, capability)]
     ways = [f"dataPlane.driver {' or '.join(able)}"] if able else []
     if _can(IN_KERNEL, capability):
-        ways.append("dataPlane.layer4 kernel")
-    return f"leave it out, or ask for {' or '.join(ways)}" if ways else "leave it out"
+        ways.append("for a Service's own ports dataPlane.layer4 kernel")
+    return f"leave it out, or use {', or '.join(ways)}" if ways else "leave it out"
 
 
 def _can(lacks: Shortcomings, capability: Capability) -> bool:

@@ -8,6 +8,7 @@ from onehop.base.errors import TransientError
 from onehop.compile.compiler import Compiled, Compiler
 from onehop.control.config import Config
 from onehop.control.configfile import compile_options, state_directory
+from onehop.control.foresight import foreseen
 from onehop.control.memory import Memory
 from onehop.control.sources import Origin, open_source, source_name
 from onehop.model.problem import Problem
@@ -39,7 +40,7 @@ async def compile_once(config: Config, *, timeout_s: float = 30.0) -> Compiled:
     """Read everything there is once and compile it; nothing is written anywhere.
 
     Addresses given to Services are those that a program with this configuration would give: its
-    memory is read as well.
+    memory is read as well. Among the problems is what the configured data plane would refuse.
 
     Raises:
         ConfigError: see `open_source`.
@@ -47,9 +48,9 @@ async def compile_once(config: Config, *, timeout_s: float = 30.0) -> Compiled:
     """
     compiler = Compiler(compile_options(config))
     problems = await read_once(config, compiler, timeout_s=timeout_s)
-    return Compiled(
-        compiler.model(), tuple(sorted((*problems, *compiler.problems()))), compiler.verdicts()
-    )
+    model = compiler.model()
+    told = (*problems, *compiler.problems(), *foreseen(model, config))
+    return Compiled(model, tuple(sorted(told)), compiler.verdicts())
 
 
 async def read_once(

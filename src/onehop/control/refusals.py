@@ -41,8 +41,8 @@ class Refusals:
         """Return all of them, row by row."""
         told = {*self._problems.items(), *self._late.items()}
         of_rows = (p for _, problems in sorted(told) for p in problems)
-        of_users = sorted(p for told in self._users.values() for ps in told.values() for p in ps)
-        return (*of_rows, *of_users)
+        of_users = (p for told in self._users.values() for ps in told.values() for p in ps)
+        return tuple(_once((*of_rows, *sorted(of_users))))
 
     def problems_of(self, subject: ObjectRef) -> tuple[Problem, ...]:
         """Return those that are about one object."""
@@ -91,3 +91,13 @@ class Refusals:
             told = tuple(told_users(*self._pools[pool], row, lacks))
             self._users.setdefault(key_of(row), {})[pool] = told
             yield told
+
+
+def _once(problems: Iterable[Problem]) -> Iterable[Problem]:
+    """Return each Problem once: the one that names a field, if there is one."""
+    told: dict[tuple[ObjectRef, str], Problem] = {}
+    for problem in problems:
+        known = told.setdefault((problem.subject, problem.message), problem)
+        if problem.field and not known.field:
+            told[problem.subject, problem.message] = problem
+    return told.values()

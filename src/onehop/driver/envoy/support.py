@@ -13,6 +13,9 @@ SHORTCOMINGS: Final[Shortcomings] = {
         " clients stay for as long as the endpoints do"
     ),
     Capability.HEALTH_CHECK_UDP: no(UDP_UNKNOWN),
+    Capability.POOL_CONNECTION_LIMIT: partly(
+        "what comes beyond it waits for a connection, and is not answered 503"
+    ),
     Capability.HTTP3: partly(
         "not for hosts with passthrough, nor for those that ask clients for certificates"
     ),

@@ -1,0 +1,41 @@
+"""What a data plane would refuse, known without one: for `onehop render`, `plan` and `check`."""
+
+from collections.abc import Iterator
+
+from onehop.control.abilities import shortcomings_of
+from onehop.control.config import Config
+from onehop.control.planes import proxy_part, would_refuse
+from onehop.control.refusals import Refusals
+from onehop.driver import Receipt, Refusal
+from onehop.driver.nftables.refuse import refusals as refused_by_kernel
+from onehop.driver.shortfall import served_without
+from onehop.driver.vtm.refuse import refusals as refused_by_vtm
+from onehop.model.model import Change, Model, key_of
+from onehop.model.problem import Problem
+
+
+def foreseen(model: Model, config: Config) -> tuple[Problem, ...]:
+    """Return what the objects behind a Model would be told by the configured data plane.
+
+    What only the data plane itself can find out is not among it: Envoy's verdict on a resource, a
+    port that somebody else has, what a unit thinks of an object.
+    """
+    driver = config.data_plane.driver
+    refused = [*(refused_by_vtm(model.rows()) if driver == "vtm" else _by_proxy(model, config))]
+    name = driver
+    if config.data_plane.layer4 == "kernel":
+        refused += refused_by_kernel(model)
+        name += "+nftables"
+    refusals = Refusals(lambda: name)
+    refusals.note(Change(tuple(model.rows())), Receipt(refused=tuple(refused)))
+    return refusals.problems()
+
+
+def _by_proxy(model: Model, config: Config) -> Iterator[Refusal]:
+    why_not, lacks = would_refuse(config), shortcomings_of(config.data_plane.driver)
+    for row in proxy_part(config, model).rows():
+        why = why_not(row)
+        if why is not None:
+            yield Refusal(key_of(row), why)
+        else:
+            yield from served_without((row,), lacks)
