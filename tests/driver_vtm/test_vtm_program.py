@@ -9,17 +9,22 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
 from onehop.base.errors import ConfigError
+from onehop.control import pipeline
 from onehop.control.config import Config
 from onehop.control.configfile import parse_config
 from onehop.control.planes import data_plane_version, make_driver, render_data_plane
 from onehop.control.program import Program, open_program
+from onehop.lab.vtm.behaviour import ONE_WAY
 from onehop.lab.vtm.functions import Request, UsePool
 from onehop.lab.vtm.trafficscript import run_request_rule
+from onehop.model.ident import ObjectRef
 from onehop.model.model import Model
+from onehop.model.problem import Problem, Reason
 from tests.driver_vtm.stage import Stage, stage, until
 
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
@@ -75,6 +80,50 @@ async def test_an_ingress_becomes_objects_of_the_unit(tmp_path: Path) -> None:
 
         async with _running(made):
             assert unit.cluster.writes == []
+
+
+async def test_what_is_amiss_is_in_status_and_metrics(tmp_path: Path) -> None:
+    """A unit that goes away, endpoints it refuses: problems, conditions' source, and counters."""
+    shutil.copytree(SHOP, tmp_path / "objects")
+    async with stage() as unit, _running(_for(unit, tmp_path)) as program:
+        told = program.render_metrics().decode()
+        assert "onehop_unit_is_connected 1.0" in told
+        assert 'onehop_unit_calls_total{outcome="written"}' in told
+        assert 'onehop_unit_endpoint_lag_seconds_bucket{le="+Inf"} 0.0' in told
+        for member in unit.cluster.members:
+            member.faults.refuse |= {
+                f"pools/{name}" for kind, name in unit.first.objects if kind == "pools"
+            }
+        slices = tmp_path / "objects" / "shop.yaml"
+        slices.write_text(slices.read_text().replace("127.0.11.", "127.0.21."))
+
+        def reasons() -> dict[Reason, Problem]:
+            return {problem.reason: problem for problem in program.problems()}
+
+        await until(lambda: Reason.DATA_PLANE_REFUSED in reasons(), "a pool is refused")
+        refused = reasons()[Reason.DATA_PLANE_REFUSED]
+        assert refused.subject == ObjectRef("Service", "shop", "web")
+
+        for member in unit.cluster.members:
+            member.faults.is_down = True
+        slices.write_text(slices.read_text().replace("127.0.21.", "127.0.31."))
+        await until(lambda: Reason.DATA_PLANE_UNAVAILABLE in reasons(), "it is told")
+        assert program.snapshot().data_plane["connected"] == "no"
+        assert "onehop_unit_is_connected 0.0" in program.render_metrics().decode()
+
+
+async def test_a_first_apply_is_not_cut_while_it_gets_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes several times what a data plane may stand still, and ends at the first try."""
+    monkeypatch.setattr(pipeline, "APPLY_TIMEOUT_S", 1.0)
+    shutil.copytree(SHOP, tmp_path / "objects")
+    slow = msgspec.structs.replace(ONE_WAY, call_s=0.4)
+    async with stage(slow) as unit, _running(_for(unit, tmp_path)) as program:
+        told = program.render_metrics().decode()
+        assert 'onehop_applies_total{outcome="done"} 1.0' in told
+        assert 'outcome="failed"' not in told
+        assert unit.first.errors() == []
 
 
 async def test_what_would_be_written_is_shown_without_a_unit() -> None:
