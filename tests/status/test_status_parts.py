@@ -79,6 +79,22 @@ async def test_a_name_put_off_comes_when_it_is_due_and_the_sooner_of_two_times_c
     assert len(queue) == 2  # both in work, and nothing left over
 
 
+async def test_names_that_go_first_wait_for_no_others() -> None:
+    """A Gateway's address is not behind a thousand routes, whether put now or put off before."""
+    clock = Clock()
+    queue = WorkQueue(clock, lambda ref: ref == OTHER)
+    queue.put_after(OTHER, 10.0)
+    queue.put(WEB)
+    clock.now_s += 20.0
+
+    assert await queue.take() == OTHER
+    queue.done(OTHER)
+    queue.put(OTHER)
+    queue.put_after(OTHER, 5.0)
+    assert len(queue) == 2
+    assert [await queue.take(), await queue.take()] == [OTHER, WEB]
+
+
 async def test_who_waits_for_a_name_is_woken_by_it() -> None:
     """Also while an earlier name is put off for long."""
     queue = WorkQueue(Clock())

@@ -16,10 +16,17 @@ class WorkQueue:
 
     Args:
         clock: seconds, monotonic.
+        goes_first: whether a name is taken before all that do not.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        goes_first: Callable[[ObjectRef], bool] = lambda _: False,
+    ) -> None:
         self._clock = clock
+        self._goes_first = goes_first
+        self._first: dict[ObjectRef, None] = {}
         self._ready: dict[ObjectRef, None] = {}
         self._later: list[tuple[float, ObjectRef]] = []
         self._due: dict[ObjectRef, float] = {}
@@ -28,7 +35,7 @@ class WorkQueue:
         self._wake = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._ready.keys() | self._due.keys() | self._busy)
+        return len(self._first.keys() | self._ready.keys() | self._due.keys() | self._busy)
 
     def put(self, ref: ObjectRef) -> None:
         """Line up; one that is being worked on comes again after that."""
@@ -36,13 +43,15 @@ class WorkQueue:
         if ref in self._busy:
             self._again.add(ref)
             return
-        self._ready[ref] = None
+        line = self._first if self._goes_first(ref) else self._ready
+        line[ref] = None
         self._wake.set()
 
     def put_after(self, ref: ObjectRef, delay_s: float) -> None:
         """Line up after a while, or sooner if it is already to come sooner."""
         due = self._clock() + delay_s
-        if ref in self._ready or self._due.get(ref, due + 1.0) <= due:
+        is_in_line = ref in self._first or ref in self._ready
+        if is_in_line or self._due.get(ref, due + 1.0) <= due:
             return
         self._due[ref] = due
         heapq.heappush(self._later, (due, ref))
@@ -53,10 +62,12 @@ class WorkQueue:
         while True:
             self._wake.clear()
             next_s = self._promote()
-            for ref in self._ready:
-                del self._ready[ref]
-                self._busy.add(ref)
-                return ref
+            for line in (self._first, self._ready):
+                if line:
+                    ref = next(iter(line))
+                    del line[ref]
+                    self._busy.add(ref)
+                    return ref
             try:
                 async with asyncio.timeout(next_s):
                     await self._wake.wait()

@@ -2,15 +2,20 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import structlog
 
 from onehop.base.errors import KubeConflict, KubeNotFound, RejectedError, TransientError
+from onehop.cluster import Kind
 from onehop.model.ident import ObjectRef
 from onehop.status.channel import NotLeading, WriterPorts
 from onehop.status.limits import Limits
 from onehop.status.queue import WorkQueue
 from onehop.status.rights import Denied
+
+_GO_FIRST: Final = frozenset({Kind.GATEWAY_CLASS, Kind.GATEWAY, Kind.LISTENER_SET})
+"""What thousands of others hang on, and wait for: a Gateway's address comes before its routes."""
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +40,7 @@ class Worker:
         ports: WriterPorts,
         limits: Limits,
     ) -> None:
-        self.queue = WorkQueue(ports.clock)
+        self.queue = WorkQueue(ports.clock, lambda ref: ref.kind in _GO_FIRST)
         self._handle = handle
         self._doing = doing
         self._slots = asyncio.Semaphore(concurrency)
