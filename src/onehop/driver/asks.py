@@ -4,7 +4,7 @@ What every data plane does for every row is not asked for. A default is a wish l
 it has an effect, and none where it says "as you like".
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final, assert_never
 
 import msgspec
@@ -81,12 +81,12 @@ def asks_of(row: Row) -> Iterator[Ask]:
 
 
 def _listener(listener: Listener) -> Iterator[Ask]:
-    wishes = {
-        Capability.SOURCE_RANGES: bool(listener.sources),
-        Capability.CONNECTION_LIMIT: listener.max_connections is not None,
-        Capability.PROXY_PROTOCOL_IN: listener.accepts_proxy_protocol,
-    }
-    for capability in _wished(wishes):
+    wishes = (
+        (Capability.SOURCE_RANGES, bool(listener.sources)),
+        (Capability.CONNECTION_LIMIT, listener.max_connections is not None),
+        (Capability.PROXY_PROTOCOL_IN, listener.accepts_proxy_protocol),
+    )
+    for capability in _wished(*wishes):
         yield Ask(capability, listener.owner)
     match listener.handler:
         case ForwardHttp() as http:
@@ -101,15 +101,15 @@ def _listener(listener: Listener) -> Iterator[Ask]:
 
 
 def _http(http: ForwardHttp, owner: ObjectRef | None) -> Iterator[Ask]:
-    wishes = {
-        Capability.HTTP: True,
-        Capability.TLS: http.tls,
-        Capability.TLS_MODERN: http.tls and http.tls_policy is TlsPolicy.MODERN,
-        Capability.TRUSTED_PROXIES: http.trusted_hops > 0,
-        Capability.TLS_ALPN_CHALLENGE: bool(http.challenges),
-        Capability.HTTP3: http.http3,
-    }
-    for capability in _wished(wishes):
+    wishes = (
+        (Capability.HTTP, True),
+        (Capability.TLS, http.tls),
+        (Capability.TLS_MODERN, http.tls and http.tls_policy is TlsPolicy.MODERN),
+        (Capability.TRUSTED_PROXIES, http.trusted_hops > 0),
+        (Capability.TLS_ALPN_CHALLENGE, bool(http.challenges)),
+        (Capability.HTTP3, http.http3),
+    )
+    for capability in _wished(*wishes):
         yield Ask(capability, owner)
     for check in http.client_checks:
         needs, may = Capability.CLIENT_CERTIFICATES, Capability.OPTIONAL_CLIENT_CERTIFICATES
@@ -132,11 +132,9 @@ def _host(host: VirtualHost) -> Iterator[Ask]:
 def _route(route: Route) -> Iterator[Capability]:
     request, response = route.request_headers, route.response_headers
     yield from _wished(
-        {
-            Capability.HTTP_ROUTES: bool(route.specials),
-            Capability.REQUEST_HEADERS: bool(request.set or request.add or request.remove),
-            Capability.RESPONSE_HEADERS: bool(response.set or response.add or response.remove),
-        }
+        (Capability.HTTP_ROUTES, bool(route.specials)),
+        (Capability.REQUEST_HEADERS, bool(request.set or request.add or request.remove)),
+        (Capability.RESPONSE_HEADERS, bool(response.set or response.add or response.remove)),
     )
     yield from _guard(route.guard)
     match route.action:
@@ -153,43 +151,37 @@ def _route(route: Route) -> Iterator[Capability]:
 def _guard(guard: Guard) -> Iterator[Capability]:
     limit = guard.rate_limit
     yield from _wished(
-        {
-            Capability.CLIENT_NETWORKS: bool(guard.allow or guard.deny),
-            Capability.RATE_LIMIT: limit is not None,
-            Capability.RATE_LIMIT_BURST: limit is not None and limit.burst > 0,
-            Capability.BODY_LIMIT: guard.body_limit_bytes is not None,
-        }
+        (Capability.CLIENT_NETWORKS, bool(guard.allow or guard.deny)),
+        (Capability.RATE_LIMIT, limit is not None),
+        (Capability.RATE_LIMIT_BURST, limit is not None and limit.burst > 0),
+        (Capability.BODY_LIMIT, guard.body_limit_bytes is not None),
     )
 
 
 def _forward(forward: Forward) -> Iterator[Capability]:
     retry = forward.retry
     yield from _wished(
-        {
-            Capability.WEIGHTED_POOLS: sum(share.weight > 0 for share in forward.pools) > 1,
-            Capability.REWRITE_PREFIX: forward.rewrite_prefix is not None,
-            Capability.REQUEST_TIMEOUT: forward.timeout_s is not None,
-            Capability.IDLE_TIMEOUT: forward.idle_timeout_s != _IDLE_S[Forward],
-            Capability.RETRIES: retry.attempts != Retry().attempts,
-            Capability.RETRY_CODES: bool(retry.codes),
-            Capability.RETRY_TIMEOUT: retry.per_try_timeout_s is not None,
-        }
+        (Capability.WEIGHTED_POOLS, sum(share.weight > 0 for share in forward.pools) > 1),
+        (Capability.REWRITE_PREFIX, forward.rewrite_prefix is not None),
+        (Capability.REQUEST_TIMEOUT, forward.timeout_s is not None),
+        (Capability.IDLE_TIMEOUT, forward.idle_timeout_s != _IDLE_S[Forward]),
+        (Capability.RETRIES, retry.attempts != Retry().attempts),
+        (Capability.RETRY_CODES, bool(retry.codes)),
+        (Capability.RETRY_TIMEOUT, retry.per_try_timeout_s is not None),
     )
 
 
 def _pool(pool: Pool) -> Iterator[Capability]:
     speaks = {BackendProtocol.H2, BackendProtocol.GRPC}
     yield from _wished(
-        {
-            Capability.UDP: pool.protocol is BackendProtocol.UDP,
-            Capability.HTTP2_BACKENDS: pool.protocol in speaks,
-            Capability.ROUND_ROBIN: pool.balancing is Balancing.ROUND_ROBIN,
-            Capability.HASH: pool.balancing is Balancing.HASH,
-            Capability.CONNECT_TIMEOUT: pool.connect_timeout_s != _PLAIN.connect_timeout_s,
-            Capability.PROXY_PROTOCOL_OUT: pool.proxy_protocol is not None,
-            Capability.POOL_CONNECTION_LIMIT: pool.max_connections is not None,
-            Capability.TRANSPARENT: pool.is_transparent,
-        }
+        (Capability.UDP, pool.protocol is BackendProtocol.UDP),
+        (Capability.HTTP2_BACKENDS, pool.protocol in speaks),
+        (Capability.ROUND_ROBIN, pool.balancing is Balancing.ROUND_ROBIN),
+        (Capability.HASH, pool.balancing is Balancing.HASH),
+        (Capability.CONNECT_TIMEOUT, pool.connect_timeout_s != _PLAIN.connect_timeout_s),
+        (Capability.PROXY_PROTOCOL_OUT, pool.proxy_protocol is not None),
+        (Capability.POOL_CONNECTION_LIMIT, pool.max_connections is not None),
+        (Capability.TRANSPARENT, pool.is_transparent),
     )
     yield from _persistence(pool.persistence)
     if pool.tls is not None:
@@ -218,11 +210,9 @@ def _persistence(persistence: Persistence | None) -> Iterator[Capability]:
 
 def _backend_tls(tls: BackendTls) -> Iterator[Capability]:
     yield from _wished(
-        {
-            Capability.BACKEND_TLS: True,
-            Capability.BACKEND_TLS_CA: tls.ca_pem is not None,
-            Capability.BACKEND_TLS_NAME: tls.server_name is not None,
-        }
+        (Capability.BACKEND_TLS, True),
+        (Capability.BACKEND_TLS_CA, tls.ca_pem is not None),
+        (Capability.BACKEND_TLS_NAME, tls.server_name is not None),
     )
 
 
@@ -231,24 +221,20 @@ def _health_check(check: HealthCheck, *, is_udp: bool) -> Iterator[Capability]:
         yield Capability.HEALTH_CHECK_UDP
         return
     yield from _wished(
-        {
-            Capability.HEALTH_CHECK_TCP: check.http_path is None,
-            Capability.HEALTH_CHECK_HTTP: check.http_path is not None,
-            Capability.HEALTH_CHECK_PORT: check.port is not None,
-            Capability.HEALTH_CHECK_RECOVERY: check.healthy_threshold > 1,
-        }
+        (Capability.HEALTH_CHECK_TCP, check.http_path is None),
+        (Capability.HEALTH_CHECK_HTTP, check.http_path is not None),
+        (Capability.HEALTH_CHECK_PORT, check.port is not None),
+        (Capability.HEALTH_CHECK_RECOVERY, check.healthy_threshold > 1),
     )
 
 
 def _members(members: PoolEndpoints) -> Iterator[Capability]:
     endpoints = members.endpoints
     yield from _wished(
-        {
-            Capability.WEIGHTED_ENDPOINTS: len({each.weight for each in endpoints}) > 1,
-            Capability.DRAINING: any(each.readiness is Readiness.DRAINING for each in endpoints),
-        }
+        (Capability.WEIGHTED_ENDPOINTS, len({each.weight for each in endpoints}) > 1),
+        (Capability.DRAINING, any(each.readiness is Readiness.DRAINING for each in endpoints)),
     )
 
 
-def _wished(wishes: Mapping[Capability, bool]) -> Iterator[Capability]:
-    return (capability for capability, is_wished in wishes.items() if is_wished)
+def _wished(*wishes: tuple[Capability, bool]) -> Iterator[Capability]:
+    return (capability for capability, is_wished in wishes if is_wished)
