@@ -158,15 +158,20 @@ def test_an_address_that_is_shown_stays_while_a_change_is_on_its_way() -> None:
 
 
 def test_conditions_of_others_stay_and_ours_that_are_over_go() -> None:
-    """A type with a prefix is a policy's; one without is the specification's, and so ours."""
-    policy = condition("policy.example/Affected")
+    """What a policy adds is the policy's, with or without a prefix."""
+    policy, other = condition("policy.example/Affected"), condition("Affected")
     over = condition("OverlappingTLSConfig")
-    before = GatewayStatus(conditions=(over, policy, condition("Accepted")))
+    before = GatewayStatus(conditions=(over, policy, condition("Accepted"), other))
 
     status = status_of(gateway_report(gateway_verdict()), before)
 
-    assert [each.type for each in status.conditions] == [policy.type, "Accepted", "Programmed"]
-    assert policy in status.conditions
+    assert [each.type for each in status.conditions] == [
+        policy.type,
+        "Accepted",
+        other.type,
+        "Programmed",
+    ]
+    assert {policy, other} <= set(status.conditions)
 
 
 def test_no_more_conditions_than_the_crd_allows() -> None:

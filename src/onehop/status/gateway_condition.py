@@ -1,8 +1,8 @@
 """Conditions of Gateway API's objects, by the rules of the specification.
 
-Types without a prefix belong to Gateway API, and so to the controller of the class: ours are set,
-and one that we have nothing to say of any more goes. Types with a prefix
-(`example.com/PolicyAffected`) are other people's and stay (GEP-713, "Status").
+Of the types that a controller says, ours are set, and one that we have nothing to say of any more
+goes. All other types are somebody else's (`example.com/PolicyAffected`, GEP-713) and stay as they
+are: conformance test GatewayPreserveForeignConditions.
 """
 
 from collections.abc import Iterable
@@ -12,6 +12,18 @@ from onehop.cluster.gateway_verdict import Saying
 from onehop.cluster.service import Condition
 from onehop.status.condition import LONGEST_MESSAGE
 
+_OURS: Final = frozenset(
+    {
+        "Accepted",
+        "Conflicted",
+        "InsecureFrontendValidationMode",
+        "OverlappingTLSConfig",
+        "PartiallyInvalid",
+        "Programmed",
+        "ResolvedRefs",
+        "SupportedVersion",
+    }
+)
 MOST_CONDITIONS: Final = 8
 """`+kubebuilder:validation:MaxItems=8` on every list of conditions of Gateway API."""
 
@@ -42,8 +54,8 @@ def conditions_of(
 
 
 def is_foreign(condition: Condition) -> bool:
-    """Tell whether a condition is of a type that Gateway API does not define."""
-    return "/" in condition.type
+    """Tell whether a condition is of a type that we never say."""
+    return condition.type not in _OURS
 
 
 def _stated(saying: Saying, live: Condition | None, generation: int, now: str) -> Condition:
