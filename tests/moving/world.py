@@ -37,8 +37,18 @@ class Planes:
         self._numbers = itertools.count(1)
 
     def make(self, name: str) -> Movable:
-        """Return one that does not run yet, with two threads: two sockets at each place."""
+        """Return one that does not run yet, with two threads: Envoy has two sockets a place.
+
+        `broken` is a HAProxy that ends as soon as it is started.
+        """
         place = self._folder / f"{name}-{next(self._numbers)}"
+        if name == "broken":
+            program = self._folder / "broken"
+            program.write_text("#!/bin/sh\necho HAProxy version 2.8.0\n")
+            program.chmod(0o755)
+            return HaproxyDriver(
+                HaproxyOptions(state_dir=place, binary=str(program), start_timeout_s=1.0)
+            )
         if name == "haproxy":
             return HaproxyDriver(HaproxyOptions(state_dir=place, threads=2, stop_grace_s=0.0))
         return EnvoyDriver(EnvoyOptions(state_dir=place, concurrency=2, stop_grace_s=0.0))
