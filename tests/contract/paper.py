@@ -49,6 +49,7 @@ class Verdict(msgspec.Struct, frozen=True):
         path: as the endpoint sees it.
         seen: headers that the endpoint sees, names in lower case.
         headers: of the answer.
+        body: of an answer of our own.
     """
 
     status: int
@@ -56,6 +57,7 @@ class Verdict(msgspec.Struct, frozen=True):
     path: str = ""
     seen: Mapping[str, str] = {}
     headers: Mapping[str, str] = {}
+    body: str = ""
 
 
 def answer_on_paper(rows: Iterable[Row], asked: Question) -> Verdict:
@@ -111,8 +113,8 @@ def _taken(route: Route, asked: Question, client: str, name: str) -> Verdict:
     if refused is not None:
         return Verdict(refused)
     match route.action:
-        case Respond(status=status):
-            return Verdict(status)
+        case Respond(status=status, body=body):
+            return Verdict(status, body=body)
         case Redirect() as redirect:
             scheme = redirect.scheme or "http"
             is_said = redirect.port not in {None, _DEFAULT_PORTS[scheme]}

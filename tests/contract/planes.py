@@ -113,7 +113,7 @@ def _by_rules(cluster: VtmCluster) -> Oracle:
         outcome = run_request_rule(rule, request)
         if isinstance(outcome, Answer):
             headers = {name.lower(): value for name, value in outcome.headers}
-            return Verdict(outcome.status, headers=headers)
+            return Verdict(outcome.status, headers=headers, body=outcome.body)
         assert isinstance(outcome, UsePool)
         (pool,) = (p for p in known if isinstance(p, Pool) and names.name(p.id) == outcome.pool)
         headers = {}
