@@ -15,9 +15,12 @@ from onehop.driver import Receipt, Refusal, SharedDriver
 from onehop.driver.vtm import VtmDriver, VtmOptions
 from onehop.lab.vtm import VtmCluster, serve_vtm
 from onehop.lab.vtm.behaviour import ONE_WAY, THE_OTHER_WAY, Behaviour, Fault
+from onehop.model.address import IpAddr
+from onehop.model.endpoint import Endpoint, PoolEndpoints
 from onehop.model.ident import ObjectRef
 from onehop.model.listener import ForwardHttp, TlsPolicy
 from onehop.model.model import Change, Model, change_between, key_of, model_of
+from onehop.model.pool import CookiePersistence, HealthCheck
 from onehop.model.problem import Severity
 from onehop.plan import make_plan
 from tests.driver_vtm.stage import (
@@ -263,6 +266,60 @@ async def test_an_old_unit_is_not_sent_what_it_does_not_know() -> None:
 
             assert [refusal.key.id for refusal in receipt.refused] == [modern.id]
             assert driver.describe()["rest_version"] == "6.0"
+
+
+@pytest.mark.parametrize("version", ["6.0", "6.1", "6.2", "7.0", "7.1", "8.0", "8.1", "8.2", "8.3"])
+@pytest.mark.parametrize("tells_metadata", [True, False])
+async def test_every_version_that_we_speak_is_spoken(version: str, *, tells_metadata: bool) -> None:
+    """All is taken by a unit that speaks no other, and a second start writes nothing."""
+    only = msgspec.structs.replace(ONE_WAY, versions=(version,), tells_metadata=tells_metadata)
+    kept = pool("kept", persistence=CookiePersistence(name="onehop"), health_check=HealthCheck())
+    www = certificate("www")
+    rows = (
+        *shop(),
+        *(kept, members(kept, 4), www, server_name("*", www)),
+        listener(443, ForwardHttp(router=HTTPS, tls=True)),
+        host("k.example", route(forward(kept)), router=HTTPS),
+    )
+    async with stage(only) as unit:
+        async with unit.driver() as driver:
+            assert (await start(driver, *rows)).refused == ()
+            assert driver.describe()["rest_version"] == version
+        unit.cluster.writes.clear()
+        async with unit.driver() as driver:
+            assert (await start(driver, *rows)).refused == ()
+        assert unit.cluster.writes == []
+
+
+async def test_an_object_that_is_too_large_is_refused_alone() -> None:
+    """413, by whoever is in front of the unit: the next try would be no smaller."""
+    small = msgspec.structs.replace(ONE_WAY, largest_body=20_000)
+    huge = pool("huge")
+    crowd = PoolEndpoints(
+        huge.id,
+        tuple(
+            Endpoint(address=IpAddr(f"10.244.{number >> 8}.{number & 255}"), port=8080)
+            for number in range(1000)
+        ),
+    )
+    async with stage(small) as unit, unit.driver(timeout_s=10.0) as driver:
+        receipt = await start(driver, *shop(), huge, crowd)
+
+        assert [refusal.key.id for refusal in receipt.refused] == [huge.id]
+        assert "413" in receipt.refused[0].reason
+        assert unit.has("virtual_servers", "listener-80")
+
+
+async def test_nodes_by_ipv6_mean_the_same_however_they_are_spelled(unit: Stage) -> None:
+    """A unit that writes an address out in full is not written to again."""
+    six = pool("six")
+    node = Endpoint(address=IpAddr("2001:db8::1"), port=8080)
+    async with unit.driver() as driver:
+        await start(driver, six, PoolEndpoints(six.id, (node,)))
+        unit.cluster.writes.clear()
+    async with unit.driver() as driver:
+        await start(driver, six, PoolEndpoints(six.id, (node,)))
+    assert unit.cluster.writes == []
 
 
 async def test_a_unit_too_old_or_too_new_is_refused() -> None:

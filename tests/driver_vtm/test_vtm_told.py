@@ -304,3 +304,18 @@ async def test_a_large_removal_does_not_hold_up_an_edit(unit: Stage) -> None:
 
         await until(lambda: len(unit.first.objects) == 5, "all are deleted")
         assert unit.has("pools", pool("late").id)
+
+
+async def test_what_the_unit_complains_of_is_told_in_its_words(unit: Stage) -> None:
+    """It may take a rule that it cannot read, and say so in its state only; others' are theirs."""
+    async with unit.driver(resync_s=0.1) as driver:
+        await start(driver, *shop())
+        ours = f"rules/{NAMES.name('listener-80')}: line 3: unexpected token"
+        unit.first.faults.complaints = [ours, "pools/theirs: no nodes"]
+
+        await until(lambda: _reasons(driver) == [Reason.DATA_PLANE_COMPLAINS], "it is told")
+
+        assert ours in driver.problems()[0].message
+        assert "theirs" not in driver.problems()[0].message
+        unit.first.faults.complaints = []
+        await until(lambda: driver.problems() == (), "nothing is amiss")

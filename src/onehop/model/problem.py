@@ -36,6 +36,7 @@ class Reason(StrEnum):
     CERTIFICATE_PENDING = "CertificatePending"
     CERTIFICATE_NOT_ISSUED = "CertificateNotIssued"
     CONFLICT = "Conflict"
+    DATA_PLANE_COMPLAINS = "DataPlaneComplains"
     DATA_PLANE_EDITED = "DataPlaneEdited"
     DATA_PLANE_LEFTOVERS = "DataPlaneLeftovers"
     DATA_PLANE_REFUSED = "DataPlaneRefused"

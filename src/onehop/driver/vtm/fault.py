@@ -14,6 +14,9 @@ from onehop.base.errors import DriverUnavailable, RejectedError
 from onehop.model.problem import quoted
 
 _LONGEST: Final = 400
+_TOO_LARGE: Final = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_URI_TOO_LONG)
+"""About the object, whoever says it and however: it would be too large the next time, too."""
+
 _NOT_ITS_FAULT: Final = (
     HTTPStatus.UNAUTHORIZED,
     HTTPStatus.FORBIDDEN,
@@ -25,13 +28,15 @@ _NOT_ITS_FAULT: Final = (
 def fault_of(doing: str, status: int, body: bytes) -> DriverUnavailable | RejectedError:
     """Return what an answer of 3xx, 4xx or 5xx means.
 
-    Only a 4xx with the unit's own JSON is about the object. Missing rights, haste, and what a
-    proxy says are about neither this object nor another, and worth another try.
+    Only a 4xx with the unit's own JSON is about the object, or one that finds it too large.
+    Missing rights, haste, and what a proxy says are about neither this object nor another, and
+    worth another try.
     """
     said = _decoded(body)
     if said is None:
         excerpt = quoted(body[:_LONGEST].decode("utf-8", "replace"))
-        return DriverUnavailable(f"{doing}: {status}, and not in JSON: {excerpt}")
+        kind = RejectedError if status in _TOO_LARGE else DriverUnavailable
+        return kind(f"{doing}: {status}, and not in JSON: {excerpt}")
     message = f"{doing}: {status}: {_in_words(said)}"
     is_about_object = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
     if is_about_object and status not in _NOT_ITS_FAULT:

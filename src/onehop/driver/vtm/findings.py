@@ -29,9 +29,10 @@ class Findings:
 
     Args:
         rows_behind: which rows an object is made from, the likeliest to be at fault first.
+        prefix: what the names of our objects begin with.
     """
 
-    def __init__(self, rows_behind: Callable[[ObjectKey], Sequence[RowKey]]) -> None:
+    def __init__(self, rows_behind: Callable[[ObjectKey], Sequence[RowKey]], prefix: str) -> None:
         self.refused: dict[ObjectKey, str] = {}
         """In the unit's words."""
         self.drifted = 0
@@ -42,7 +43,9 @@ class Findings:
         """Why no member could be spoken to when that was tried last; empty if one could."""
         self.on_news: Callable[[], None] = lambda: None
         self._rows_behind = rows_behind
+        self._prefix = prefix
         self._drifts: tuple[Drift, ...] = ()
+        self._complaints: tuple[str, ...] = ()
         self._told: object = ()
 
     def settled(self, keys: Sequence[ObjectKey], refused: Mapping[ObjectKey, str]) -> None:
@@ -57,6 +60,17 @@ class Findings:
         self._drifts = drifts
         for drift in drifts:
             log.warning("vtm_drift", object=str(drift.key), fields=drift.fields or "gone")
+
+    def complained(self, complaints: Sequence[str]) -> None:
+        """Take in what the unit finds wrong with its configuration; others' objects are theirs.
+
+        A unit may take a rule that it cannot read, and say so nowhere else.
+        """
+        ours = tuple(sorted(text for text in complaints if self._prefix in text))
+        for text in ours:
+            if text not in self._complaints:
+                log.error("vtm_complains", said=text)
+        self._complaints = ours
 
     def refusals(self) -> tuple[Refusal, ...]:
         """Return the rows that are not on the unit as they shall be, sorted."""
@@ -89,6 +103,12 @@ class Findings:
                 Reason.DATA_PLANE_EDITED,
                 f"somebody changed {len(self._drifts)} of our objects by hand; they are as they "
                 f"shall be again: {_named([_said(each) for each in self._drifts])}",
+            )
+        if self._complaints:
+            yield _problem(
+                Reason.DATA_PLANE_COMPLAINS,
+                f"the unit reports faults of our objects: {_named(self._complaints)}",
+                Severity.ERROR,
             )
         if self.withheld:
             yield _problem(

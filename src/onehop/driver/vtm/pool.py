@@ -53,6 +53,10 @@ def render_pool(
             "passive_monitoring": True,
             "persistence_class": name if persistence is not None else "",
             "transparent": pool.is_transparent,
+            # A member that leaves keeps the connections it has, as long as they last: it may be a
+            # NodePort of a living node, and the Pod behind it a living one.
+            "node_delete_behavior": "drain",
+            "node_drain_to_delete_timeout": 0,
         },
         "connection": {
             "max_connect_time": max(1, ceil(pool.connect_timeout_s)),

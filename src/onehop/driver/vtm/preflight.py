@@ -41,6 +41,7 @@ NEEDED: Final[Mapping[Kind, frozenset[str]]] = {
     Kind.POOL: frozenset(
         (
             *("note", "monitors", "nodes_table", "passive_monitoring", "persistence_class"),
+            *("node_delete_behavior", "node_drain_to_delete_timeout"),
             *("transparent", "max_connect_time", "max_reply_time", "algorithm"),
             *("enable", "strict_verify"),
         )

@@ -49,7 +49,7 @@ class Reconciler:
         self.rest = Rest(options)
         self.unit = Unit(self.rest, names, wanted.objects.get, replication_s=options.replication_s)
         self.retired = Retired()
-        self.findings = Findings(wanted.rows_behind)
+        self.findings = Findings(wanted.rows_behind, names.prefix)
         self.knows_all = False
         """Set once a whole plan was made: before, what nobody wants may only not be known yet."""
         self._options = options
@@ -171,6 +171,8 @@ class Reconciler:
             self._judge_orphans()
         for key, reason in refused.items():
             log.error("vtm_refused", object=str(key), reason=reason)
+        with contextlib.suppress(RejectedError, DriverUnavailable):  # a matter of rights, perhaps
+            self.findings.complained(await self.rest.complaints())
         self.findings.tell()
         self._verify_at = max(self._verify_at, _now() + _REST * (_now() - began))
         if self._is_new_here:  # what the last writer had under way has landed by then

@@ -151,6 +151,13 @@ class Rest:
         """DELETE; one that is gone already is gone. It raises as `write` does."""
         await self._timed("DELETE", key)
 
+    async def complaints(self) -> tuple[str, ...]:
+        """Return what the unit finds wrong with its configuration, in its own words."""
+        answer = await self._json("GET", f"/api/tm/{self.version}/status/local_tm/state")
+        state = answer.get("state")
+        errors = state.get("errors") if isinstance(state, dict) else None
+        return tuple(map(str, errors)) if isinstance(errors, list) else ()
+
     async def statistics(self, group: str, row: str) -> Mapping[str, Any]:
         """Return the counters of one row of a group of the statistics."""
         below = f"/api/tm/{self.version}/status/local_tm/statistics"

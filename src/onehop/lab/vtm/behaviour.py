@@ -40,12 +40,14 @@ class Faults(msgspec.Struct):
     Attributes:
         next: for so many calls from here on, each taken off the front; only of `methods`.
         refuse: objects that no PUT changes, as `pools/NAME`, answered 400.
+        complaints: what the unit finds wrong besides what it does find.
         is_down: no connection is taken.
     """
 
     next: list[Fault] = []
     methods: frozenset[str] = frozenset(("GET", "PUT", "DELETE"))
     refuse: set[str] = set()
+    complaints: list[str] = []
     is_down: bool = False
 
 
@@ -65,6 +67,8 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
         tells_error_info: a refused object is told field by field; otherwise as a whole.
         trims_texts: line ends at the end of a rule's text are not kept.
         expands_ipv6: nodes by IPv6 come back with all eight groups.
+        counts_node_first: rows of a node's counters are called after the node, and then the pool.
+        largest_body: of a request, in bytes; a larger one is answered 413 in HTML.
         loses_unreplicated: what a member that dies has not passed on yet is lost.
         replication_s: until a write is seen at the other members.
         call_s: what each call takes.
@@ -82,6 +86,8 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     tells_error_info: bool = True
     trims_texts: bool = False
     expands_ipv6: bool = False
+    counts_node_first: bool = False
+    largest_body: int = 20_000_000
     loses_unreplicated: bool = True
     replication_s: float = 0.0
     call_s: float = 0.0
@@ -101,6 +107,8 @@ THE_OTHER_WAY = Behaviour(
     tells_error_info=False,
     trims_texts=True,
     expands_ipv6=True,
+    counts_node_first=True,
+    largest_body=200_000,
     loses_unreplicated=False,
 )
 """Every switch in its other position."""

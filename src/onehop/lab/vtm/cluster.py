@@ -155,7 +155,7 @@ class Member:
         for (collection, name), content in sorted(self.objects.items()):
             if collection == "rules" and isinstance(content, str):
                 found += self._script_errors(name, content)
-        return found
+        return found + self.faults.complaints
 
     def metadata(self, collection: str, version: str) -> dict[str, Any]:
         """Return the description of a collection's fields."""

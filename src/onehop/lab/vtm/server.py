@@ -22,7 +22,7 @@ from onehop.lab.vtm.store import Place, is_text
 
 _HTML: Final = "<html><body><h1>503 Service Unavailable</h1></body></html>"
 _TEXT: Final = "application/octet-stream"
-_LARGEST: Final = 20_000_000
+_TOO_LARGE: Final = "<html><body><h1>413 Request Entity Too Large</h1></body></html>"
 
 
 @asynccontextmanager
@@ -53,7 +53,7 @@ async def serve_vtm(
 async def _serving(
     cluster: VtmCluster, member: Member, port: int, trust: ssl.SSLContext | None
 ) -> AsyncGenerator[str]:
-    app = web.Application(client_max_size=_LARGEST)
+    app = web.Application(client_max_size=2 * cluster.behaviour.largest_body)
     app.router.add_route("*", "/{path:.*}", _Handler(cluster, member).handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
@@ -100,6 +100,8 @@ class _Handler:
         if not _knows(request.headers.get("Authorization", ""), self._cluster.password):
             return _denied()
         await asyncio.sleep(self._cluster.behaviour.call_s)
+        if (request.content_length or 0) > self._cluster.behaviour.largest_body:
+            return web.Response(status=413, text=_TOO_LARGE, content_type="text/html")
         self._member.settle()
         try:
             return await self._answer(request, is_halved=is_halved)
@@ -201,8 +203,9 @@ class _Handler:
                 raise not_found(path)
 
     def _node_rows(self) -> list[str]:
+        is_first = self._cluster.behaviour.counts_node_first
         return [
-            f"{name}-{row['node'].replace(':', '-')}"
+            f"{row['node']}-{name}" if is_first else f"{name}-{row['node'].replace(':', '-')}"
             for (collection, name), content in self._member.objects.items()
             if collection == "pools" and not isinstance(content, str)
             for row in content["basic"]["nodes_table"]
