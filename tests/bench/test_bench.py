@@ -11,7 +11,7 @@ from bench.__main__ import ROWS
 from bench.row import Result, Target, quantile
 
 _ROOT = Path(__file__).parents[2]
-_TIMEOUT_S = 300.0
+_TIMEOUT_S = 480.0
 
 
 def test_every_row_has_a_name_of_its_own() -> None:
@@ -34,6 +34,7 @@ def test_targets_know_their_direction() -> None:
 
 @pytest.mark.root
 @pytest.mark.envoy
+@pytest.mark.haproxy
 @pytest.mark.slow
 def test_a_tiny_run_of_every_row_writes_its_figures(tmp_path: Path) -> None:
     """A quick run ends well, prints results as JSON lines, and writes the same into its folder."""
