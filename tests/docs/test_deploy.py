@@ -1,6 +1,7 @@
 """What an operator installs: rights, and a unit."""
 
 import configparser
+import itertools
 import shutil
 import subprocess
 import sys
@@ -48,17 +49,19 @@ def _granted(objects: list[dict[str, Any]]) -> Iterator[Right]:
 
 
 def _rights(rule: dict[str, list[str]], namespace: str) -> Iterator[Right]:
-    assert rule.keys() == {"apiGroups", "resources", "verbs"}
+    assert rule.keys() - {"resourceNames"} == {"apiGroups", "resources", "verbs"}
+    only = rule.get("resourceNames", [""])
     for group in rule["apiGroups"]:
         for resource in rule["resources"]:
             name, _, subresource = resource.partition("/")
-            for verb in rule["verbs"]:
+            for verb, one in itertools.product(rule["verbs"], only):
                 yield Right(
                     verb=verb,
                     group=group,
                     resource=name,
                     subresource=subresource,
                     namespace=namespace,
+                    name=one,
                 )
 
 

@@ -6,16 +6,17 @@ import msgspec
 import pytest
 
 from onehop.base.errors import KubeForbidden, KubeUnavailable
-from onehop.cluster import GATEWAY_KINDS, Kind, ReferenceGrant
+from onehop.cluster import GATEWAY_KINDS, CustomResourceDefinition, Kind, ReferenceGrant
+from onehop.cluster.definition import BUNDLE_VERSION, GATEWAY_CLASS_DEFINITION
 from onehop.cluster.gateway_ref import GROUP as GATEWAY_GROUP
 from onehop.kube import Client
 from onehop.lab.api import Server, put, read, remove
 from onehop.lab.api.faults import Forbidden
-from onehop.lab.api.kind.gateway_crd import RELEASE_1_3
+from onehop.lab.api.kind.gateway_crd import RELEASE_1_3, RELEASE_1_6
 from onehop.model.ident import ObjectRef
 from onehop.source.custom import CustomKinds
 from tests.cluster_gateway.objects import BY_KIND, EVERYTHING, define
-from tests.source_kubernetes.world import OPTIONS, eventually, running
+from tests.source_kubernetes.world import OPTIONS, World, eventually, running
 
 KINDS = frozenset(GATEWAY_KINDS)
 GATEWAY_API = msgspec.structs.replace(OPTIONS, custom=CustomKinds(discovered=KINDS))
@@ -26,6 +27,13 @@ GRANT = ObjectRef("ReferenceGrant", "apps", "routes")
 def resource(kind: Kind) -> str:
     """Return the name of a kind's resource, as the lab's switches want it."""
     return f"{GATEWAY_KINDS[kind].plural}.{GATEWAY_GROUP}"
+
+
+def release_of(world: World) -> str | None:
+    """Return the release that the definition of classes names, as the sink has it."""
+    definition = world.sink.objects[GATEWAY_CLASS_DEFINITION]
+    assert isinstance(definition, CustomResourceDefinition)
+    return definition.metadata.annotation(BUNDLE_VERSION)
 
 
 async def test_a_cluster_without_gateway_api_is_asked_nothing(
@@ -59,6 +67,24 @@ async def test_kinds_that_arrive_later_are_read_without_a_restart(
         assert all(world.source.counts[kind].is_listed for kind in KINDS)
         remove(server.store, resource(Kind.GATEWAY), EDGE.namespace, EDGE.name)
         await eventually(lambda: world.sink.deleted == [EDGE])
+
+
+async def test_the_definition_of_classes_is_read_with_them(server: Server, tmp_path: Path) -> None:
+    """It says which release a cluster has, and when that becomes another one."""
+    define(server.store)
+    definition = GATEWAY_CLASS_DEFINITION
+    name = "customresourcedefinitions.apiextensions.k8s.io"
+    async with running(server, tmp_path, GATEWAY_API) as world:
+        await eventually(lambda: world.sink.completed == 1)
+        assert release_of(world) == RELEASE_1_6.version
+        changed = read(server.store, name, "", definition.name)
+        changed["metadata"]["annotations"] = {}
+        put(server.store, changed)
+        await eventually(lambda: release_of(world) is None)
+        assert server.requests.count("list", name) > 0
+        assert {ref.name for ref in world.sink.objects if ref.kind == definition.kind} == {
+            definition.name
+        }
 
 
 async def test_what_is_there_from_the_start_is_waited_for(server: Server, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ wire); `source` and `kube` produce them, `compile` reads them, data planes never
 
 from onehop.cluster.calico import BGPConfiguration, BlockAffinity, IPPool
 from onehop.cluster.cilium import CiliumNode
+from onehop.cluster.definition import CustomResourceDefinition
 from onehop.cluster.gateway import Gateway, GatewayClass
 from onehop.cluster.gateway_backendtls import BackendTLSPolicy
 from onehop.cluster.gateway_grant import ReferenceGrant
@@ -28,6 +29,7 @@ __all__ = [
     "BlockAffinity",
     "CiliumNode",
     "ClusterObject",
+    "CustomResourceDefinition",
     "EndpointSlice",
     "GRPCRoute",
     "Gateway",

@@ -8,6 +8,7 @@ import msgspec
 from onehop.cluster import calico, cilium
 from onehop.cluster.calico import BGPConfiguration, BlockAffinity, IPPool
 from onehop.cluster.cilium import CiliumNode
+from onehop.cluster.definition import CustomResourceDefinition
 from onehop.cluster.gateway import Gateway, GatewayClass
 from onehop.cluster.gateway_backendtls import BackendTLSPolicy
 from onehop.cluster.gateway_grant import ReferenceGrant
@@ -46,6 +47,7 @@ ClusterObject: TypeAlias = (
     | UDPRoute
     | ReferenceGrant
     | BackendTLSPolicy
+    | CustomResourceDefinition
 )
 
 
@@ -73,6 +75,7 @@ class Kind(StrEnum):
     UDP_ROUTE = "UDPRoute"
     REFERENCE_GRANT = "ReferenceGrant"
     BACKEND_TLS_POLICY = "BackendTLSPolicy"
+    DEFINITION = "CustomResourceDefinition"
 
 
 class Resource(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -174,6 +177,12 @@ KINDS: Final[dict[Kind, Resource]] = {
         is_custom=True,
     ),
     **GATEWAY_KINDS,
+    Kind.DEFINITION: Resource(
+        api_version="apiextensions.k8s.io/v1",
+        plural="customresourcedefinitions",
+        struct=CustomResourceDefinition,
+        namespaced=False,
+    ),
 }
 
 _KIND_OF: Final = {resource.struct: kind for kind, resource in KINDS.items()}

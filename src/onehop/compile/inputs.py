@@ -9,6 +9,7 @@ from onehop.cluster import (
     BGPConfiguration,
     BlockAffinity,
     CiliumNode,
+    CustomResourceDefinition,
     EndpointSlice,
     Gateway,
     GatewayClass,
@@ -75,6 +76,7 @@ TCP_ROUTES = Table[ObjectRef, TCPRoute]("tcp-routes")
 UDP_ROUTES = Table[ObjectRef, UDPRoute]("udp-routes")
 REFERENCE_GRANTS = Table[ObjectRef, ReferenceGrant]("reference-grants")
 BACKEND_TLS_POLICIES = Table[ObjectRef, BackendTLSPolicy]("backend-tls-policies")
+DEFINITIONS = Table[ObjectRef, CustomResourceDefinition]("definitions")
 HELD = Table[ObjectRef, Held]("held")
 AREAS = Demanded[Cidr, Area]("areas")
 """What this host's routing table says of the prefixes that Pods are in."""

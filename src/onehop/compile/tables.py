@@ -23,6 +23,7 @@ from onehop.cluster import (
     BGPConfiguration,
     BlockAffinity,
     CiliumNode,
+    CustomResourceDefinition,
     EndpointSlice,
     Gateway,
     GatewayClass,
@@ -76,6 +77,7 @@ from onehop.compile.inputs import (
     BGP_CONFIGURATIONS,
     BLOCK_AFFINITIES,
     CILIUM_NODES,
+    DEFINITIONS,
     GATEWAY_CLASSES,
     GATEWAYS,
     GRPC_ROUTES,
@@ -138,6 +140,7 @@ INPUT_OF: Final[dict[type, Table[ObjectRef, Any]]] = {
     UDPRoute: UDP_ROUTES,
     ReferenceGrant: REFERENCE_GRANTS,
     BackendTLSPolicy: BACKEND_TLS_POLICIES,
+    CustomResourceDefinition: DEFINITIONS,
 }
 INPUT_OF_KIND: Final = {kind.__name__: table for kind, table in INPUT_OF.items()}
 

@@ -11,7 +11,7 @@ from onehop.base.errors import KubeForbidden
 from onehop.cluster import KINDS, Kind
 from onehop.control.finding import Finding
 from onehop.control.sources import GATEWAY_API
-from onehop.kube import Client
+from onehop.kube import Client, Right
 from onehop.status.gateway_rights import gateway_rights
 
 RIGHTS_FILE: Final = "deploy/rbac-gateway.yaml"
@@ -36,12 +36,15 @@ async def gateway_findings(client: Client) -> AsyncGenerator[Finding]:
         return
     yield Finding(check=_CHECK, is_good=True, said=_told(versions))
     missing = [r for r in gateway_rights(versions) if not await client.can_i(r)]
-    names = ", ".join(
-        f"{r.verb} {r.resource}{'/' if r.subresource else ''}{r.subresource}" for r in missing
-    )
+    names = ", ".join(f"{each.verb} {_resource(each)}" for each in missing)
     said = f"missing: {names}" if missing else "all there"
     advice = f"kubectl apply -f {RIGHTS_FILE}" if missing else ""
     yield Finding(check="rights to Gateway API", is_good=not missing, said=said, advice=advice)
+
+
+def _resource(right: Right) -> str:
+    """Return what a right is to, as in a role: `gateways/status`."""
+    return f"{right.resource}/{right.subresource}" if right.subresource else right.resource
 
 
 async def _versions(client: Client) -> dict[Kind, str]:

@@ -17,6 +17,7 @@ import structlog
 
 from onehop.base.errors import RejectedError, TransientError
 from onehop.cluster import KINDS, Kind
+from onehop.cluster.definition import GATEWAY_CLASS_DEFINITION
 from onehop.cluster.kind import ClusterObject, Resource
 from onehop.kube import Collection
 from onehop.model.ident import ObjectRef
@@ -28,6 +29,8 @@ from onehop.source.reflector import Reflector
 from onehop.source.surroundings import Surroundings
 
 LOOK_EVERY_S: Final = 30.0
+COMPANIONS: Final = {Kind.GATEWAY_CLASS: GATEWAY_CLASS_DEFINITION}
+"""What is read with a kind, once that is there: the definition says of which release it is."""
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +43,7 @@ class DiscoveredKinds:
         expected: what an earlier process has seen; a kind of which it has is read at once.
         reflect: makes the reflector of a collection, with what is expected of it.
         settled: told when nothing needs to be waited for of a kind that is not served.
+        beside: makes the reflector of one object, one of `COMPANIONS`.
     """
 
     def __init__(
@@ -49,11 +53,13 @@ class DiscoveredKinds:
         *,
         reflect: Callable[[Collection[ClusterObject], frozenset[Key]], Reflector],
         settled: Callable[[Kind], None],
+        beside: Callable[[ObjectRef], Reflector],
     ) -> None:
         self._kinds = tuple(sorted(kinds))
         self._expected = expected
         self._reflect = reflect
         self._settled = settled
+        self._beside = beside
         self._reflectors: dict[Kind, Reflector] = {}
         self._tasks: dict[Kind, asyncio.Task[None]] = {}
         self.versions: dict[Kind, str] = {}
@@ -120,6 +126,9 @@ class DiscoveredKinds:
     def _start(
         self, group: asyncio.TaskGroup, kind: Kind, version: str, expected: frozenset[Key]
     ) -> None:
+        if kind not in self.versions and kind in COMPANIONS:
+            one = COMPANIONS[kind]
+            group.create_task(self._beside(one).run(), name=f"reflect {one}")
         self.versions[kind] = version
         self._reflectors[kind] = reflector = self._reflect(
             _collection(kind, KINDS[kind], version), expected

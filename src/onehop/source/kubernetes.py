@@ -13,6 +13,7 @@ from onehop.cluster import (
     BGPConfiguration,
     BlockAffinity,
     CiliumNode,
+    CustomResourceDefinition,
     EndpointSlice,
     Gateway,
     GatewayClass,
@@ -36,7 +37,7 @@ from onehop.cluster.kind import ClusterObject
 from onehop.kube import Client, Collection, Selection, collection_of
 from onehop.model.ident import ObjectRef
 from onehop.source.counts import ReflectorCounts
-from onehop.source.discovered import DiscoveredKinds
+from onehop.source.discovered import COMPANIONS, DiscoveredKinds
 from onehop.source.identity import ClusterIdentity
 from onehop.source.ledger import Key
 from onehop.source.patience import KubernetesOptions, ReflectorTimes
@@ -104,7 +105,7 @@ class KubernetesSource:
         self.counts: Mapping[Kind, ReflectorCounts] = {
             Kind(collection_of(struct).kind): ReflectorCounts()
             for struct in (*self._structs, Secret)
-        } | {kind: ReflectorCounts() for kind in options.custom.discovered}
+        } | {kind: ReflectorCounts() for kind in self._discoverable(options)}
         self._client = client
         self._options = options
         self._clock = clock
@@ -112,7 +113,7 @@ class KubernetesSource:
         self._random = random or Random()  # noqa: S311  nothing secret depends on it
         self._unlisted: set[type[ClusterObject]] = {
             *self._structs,
-            *(KINDS[kind].struct for kind in options.custom.discovered),
+            *(KINDS[kind].struct for kind in self._discoverable(options)),
         }
         self._expected: frozenset[ObjectRef] = frozenset()
         self._discovered: DiscoveredKinds | None = None
@@ -143,7 +144,8 @@ class KubernetesSource:
                 self._options.custom.discovered,
                 self._expected,
                 reflect=self._discovered_reflector,
-                settled=lambda kind: self._settle(KINDS[kind].struct),
+                settled=self._not_there,
+                beside=self._definition_reflector,
             )
             group.create_task(
                 self._discovered.run(group, self._around, self._options.times), name="discovery"
@@ -197,6 +199,19 @@ class KubernetesSource:
     ) -> Reflector:
         return self._whole_reflector(collection, expected, is_optional=True)
 
+    def _definition_reflector(self, ref: ObjectRef) -> Reflector:
+        collection: Collection[ClusterObject] = collection_of(CustomResourceDefinition)
+        return self._reflector(
+            Scope(
+                collection=collection,
+                selection=Selection(name=ref.name),
+                subject=ref,
+                absent=ref,
+            ),
+            self._options.secrets,
+            partial(self._listed, CustomResourceDefinition),
+        )
+
     def _whole_reflector(
         self,
         collection: Collection[ClusterObject],
@@ -246,6 +261,17 @@ class KubernetesSource:
     def _listed(self, struct: type[ClusterObject]) -> None:
         self.counts[Kind(collection_of(struct).kind)].is_listed = True
         self._settle(struct)
+
+    @staticmethod
+    def _discoverable(options: KubernetesOptions) -> frozenset[Kind]:
+        """Return the kinds that are read where they are there, and those of their companions."""
+        kinds = options.custom.discovered
+        return kinds | {Kind(COMPANIONS[kind].kind) for kind in kinds & COMPANIONS.keys()}
+
+    def _not_there(self, kind: Kind) -> None:
+        self._settle(KINDS[kind].struct)
+        if kind in COMPANIONS:
+            self._settle(KINDS[Kind(COMPANIONS[kind].kind)].struct)
 
     def _settle(self, struct: type[ClusterObject]) -> None:
         """Wait no longer for a kind: it has been listed, or it is not there."""

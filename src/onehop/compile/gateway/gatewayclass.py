@@ -5,6 +5,7 @@ from typing import Final
 from onehop.cluster import GatewayClass
 from onehop.cluster.gateway_verdict import GatewayClassVerdict, Saying, Truth
 from onehop.compile.backend import options_of
+from onehop.compile.gateway.bundle import supported_version
 from onehop.compile.inputs import GATEWAY_CLASSES
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.ident import ObjectRef
@@ -66,15 +67,16 @@ def _verdict(reader: Reader, ref: ObjectRef) -> Cell[GatewayClassVerdict]:
     found = reader.need(GATEWAY_CLASSES, ref)
     if not _is_ours(reader, found):
         return Cell(None)
+    version = filter(None, (supported_version(reader),))
     if found.spec.parameters_ref is not None:
         message = "parametersRef is not supported; what it could say stands in onehop.yaml"
         problem = Problem(
             subject=ref, field="spec.parametersRef", reason=Reason.UNSUPPORTED, message=message
         )
         saying = Saying("Accepted", Truth.FALSE, "InvalidParameters", message)
-        return Cell(GatewayClassVerdict(ref=ref, sayings=(saying,)), (problem,))
+        return Cell(GatewayClassVerdict(ref=ref, sayings=(saying, *version)), (problem,))
     saying = Saying("Accepted", Truth.TRUE, "Accepted", "Gateways of this class are served")
-    return Cell(GatewayClassVerdict(ref=ref, sayings=(saying,), features=FEATURES))
+    return Cell(GatewayClassVerdict(ref=ref, sayings=(saying, *version), features=FEATURES))
 
 
 _REFS: Final = Index[ObjectRef, GatewayClass, ObjectRef](
