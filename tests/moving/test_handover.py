@@ -18,7 +18,8 @@ from tests.driver_envoy.world import ADDRESS, free_port
 _LISTENER = """
 import socket, sys
 address, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-sockets = [socket.socket() for _ in range(count)]
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
+sockets = [socket.socket(family) for _ in range(count)]
 for each in sockets:
     each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     each.bind((address, port))
@@ -29,9 +30,9 @@ sys.stdin.read()
 
 
 @contextlib.contextmanager
-def listener(port: int, count: int = 1) -> Generator[int]:
+def listener(port: int, count: int = 1, *, address: str = ADDRESS) -> Generator[int]:
     """Have a process listen that never accepts; yield its id."""
-    command = (sys.executable, "-c", _LISTENER, ADDRESS, str(port), str(count))
+    command = (sys.executable, "-c", _LISTENER, address, str(port), str(count))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"listening\n"
@@ -41,11 +42,11 @@ def listener(port: int, count: int = 1) -> Generator[int]:
             process.kill()
 
 
-def connections(port: int, count: int = 20) -> contextlib.ExitStack:
-    """Open connections; they are open until the stack is closed."""
+def connections(port: int, *, address: str = ADDRESS) -> contextlib.ExitStack:
+    """Open twenty connections; they are open until the stack is closed."""
     stack = contextlib.ExitStack()
-    for _ in range(count):
-        stack.enter_context(socket.create_connection((ADDRESS, port), 10))
+    for _ in range(20):
+        stack.enter_context(socket.create_connection((address, port), 10))
     return stack
 
 
@@ -57,24 +58,26 @@ def forbid(_pids: Iterable[int], _inodes: Collection[int]) -> dict[int, socket.s
 def queued(port: int) -> dict[int, int]:
     """Return how many connections wait at each socket of a port, by inode: `ss` reads the same."""
     found: dict[int, int] = {}
-    for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if fields[3] == "0A" and int(fields[1].partition(":")[2], 16) == port:
-            found[int(fields[9])] = int(fields[4].partition(":")[2], 16)
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].partition(":")[2], 16) == port:
+                found[int(fields[9])] = int(fields[4].partition(":")[2], 16)
     return found
 
 
-async def test_new_connections_stay_and_then_turn_all_at_once() -> None:
+@pytest.mark.parametrize("address", [ADDRESS, "::1"])
+async def test_new_connections_stay_and_then_turn_all_at_once(address: str) -> None:
     """Of two processes with two sockets each, one gets them all; then the other one does."""
     port = free_port()
-    with listener(port, 2) as old, Handover(handshake_s=0.0) as passing:
+    with listener(port, 2, address=address) as old, Handover() as passing:
         await passing.pin(old)
         first = queued(port)
-        with listener(port, 2) as new:
-            with connections(port):
+        with listener(port, 2, address=address) as new:
+            with connections(port, address=address):
                 before = queued(port)
             await passing.turn(new)
-            with connections(port):
+            with connections(port, address=address):
                 after = queued(port)
     assert sum(before[each] for each in first) == 20
     assert sum(after.values()) == 40
