@@ -11,7 +11,7 @@ from onehop.cluster.gateway import SupportedFeature
 from onehop.cluster.gateway_http import HttpRouteMatch, PathMatch
 from onehop.cluster.gateway_ref import BackendRef
 from onehop.lab.api import Refused
-from onehop.lab.api.kind.gateway_crd import RELEASE_1_3, RELEASE_1_6, gateway_definitions
+from onehop.lab.api.kind.gateway_crd import RELEASE_1_6, gateway_definitions
 from tests.cluster_gateway.objects import (
     BY_KIND,
     EVERYTHING,
@@ -56,10 +56,13 @@ def test_every_kind_of_the_release_has_a_struct_and_an_example() -> None:
         for kind, each in GATEWAY_KINDS.items()
         if each.older
     } == {
-        Kind.TLS_ROUTE: ("v1", *RELEASE_1_3.served["TLSRoute"]),
-        Kind.TCP_ROUTE: ("v1", *RELEASE_1_3.served["TCPRoute"]),
-        Kind.UDP_ROUTE: ("v1", *RELEASE_1_3.served["UDPRoute"]),
-        Kind.REFERENCE_GRANT: RELEASE_1_6.served["ReferenceGrant"],
+        Kind.GATEWAY_CLASS: ("v1", "v1beta1"),
+        Kind.GATEWAY: ("v1", "v1beta1"),
+        Kind.HTTP_ROUTE: ("v1", "v1beta1"),
+        Kind.TLS_ROUTE: ("v1", "v1alpha3", "v1alpha2"),
+        Kind.TCP_ROUTE: ("v1", "v1alpha2"),
+        Kind.UDP_ROUTE: ("v1", "v1alpha2"),
+        Kind.REFERENCE_GRANT: ("v1", "v1beta1"),
     }
 
 

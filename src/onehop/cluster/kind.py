@@ -118,10 +118,10 @@ def _gateway(
 
 
 GATEWAY_KINDS: Final[dict[Kind, Resource]] = {
-    Kind.GATEWAY_CLASS: _gateway(GatewayClass, "gatewayclasses", namespaced=False),
-    Kind.GATEWAY: _gateway(Gateway, "gateways"),
+    Kind.GATEWAY_CLASS: _gateway(GatewayClass, "gatewayclasses", "v1beta1", namespaced=False),
+    Kind.GATEWAY: _gateway(Gateway, "gateways", "v1beta1"),
     Kind.LISTENER_SET: _gateway(ListenerSet, "listenersets"),
-    Kind.HTTP_ROUTE: _gateway(HTTPRoute, "httproutes"),
+    Kind.HTTP_ROUTE: _gateway(HTTPRoute, "httproutes", "v1beta1"),
     Kind.GRPC_ROUTE: _gateway(GRPCRoute, "grpcroutes"),
     Kind.TLS_ROUTE: _gateway(TLSRoute, "tlsroutes", "v1alpha3", "v1alpha2"),
     Kind.TCP_ROUTE: _gateway(TCPRoute, "tcproutes", "v1alpha2"),

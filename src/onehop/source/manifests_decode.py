@@ -117,7 +117,7 @@ def _decode_object(path: tuple[PathStep, ...], raw: object) -> Iterator[ClusterO
     if _is_foreign(version, resource):
         return
     ref = _identity(path, kind, resource, raw)
-    if version != resource.api_version:
+    if version not in (resource.api_version, *resource.older):
         message = f"apiVersion {version!r} is not served; write {resource.api_version!r}"
         raise _Rejected(Fault(path=(*path, "apiVersion"), message=message, ref=ref))
     for misspelt in misspelt_keys(raw, resource.struct):

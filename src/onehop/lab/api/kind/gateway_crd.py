@@ -42,10 +42,10 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
 RELEASE_1_6: Final = Bundle(
     version="v1.6.1",
     served={
-        "GatewayClass": ("v1",),
-        "Gateway": ("v1",),
+        "GatewayClass": ("v1beta1", "v1"),
+        "Gateway": ("v1beta1", "v1"),
         "ListenerSet": ("v1",),
-        "HTTPRoute": ("v1",),
+        "HTTPRoute": ("v1beta1", "v1"),
         "GRPCRoute": ("v1",),
         "TLSRoute": ("v1",),
         "TCPRoute": ("v1",),
@@ -57,11 +57,11 @@ RELEASE_1_6: Final = Bundle(
 RELEASE_1_3: Final = Bundle(
     version="v1.3.0",
     served={
-        "GatewayClass": ("v1",),
-        "Gateway": ("v1",),
-        "HTTPRoute": ("v1",),
+        "GatewayClass": ("v1beta1", "v1"),
+        "Gateway": ("v1beta1", "v1"),
+        "HTTPRoute": ("v1beta1", "v1"),
         "GRPCRoute": ("v1",),
-        "TLSRoute": ("v1alpha3", "v1alpha2"),
+        "TLSRoute": ("v1alpha2", "v1alpha3"),
         "TCPRoute": ("v1alpha2",),
         "UDPRoute": ("v1alpha2",),
         "ReferenceGrant": ("v1beta1",),
