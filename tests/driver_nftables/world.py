@@ -39,8 +39,11 @@ def forwarding() -> Generator[Crossroads]:
 
 
 @contextlib.asynccontextmanager
-async def pod(roads: Crossroads, *ports: int, version: int = 4) -> AsyncGenerator[None]:
+async def pod(
+    roads: Crossroads, *ports: int, version: int = 4, address: IpAddr | None = None
+) -> AsyncGenerator[None]:
     """Have each port of the Pod say, by TCP and UDP, which it is and whom it sees."""
+    host = address or POD[version]
     open_: set[asyncio.StreamWriter] = set()
 
     async def tell(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -62,10 +65,10 @@ async def pod(roads: Crossroads, *ports: int, version: int = 4) -> AsyncGenerato
 
     async with contextlib.AsyncExitStack() as stack:
         for port in ports:
-            stream = roads.pod.do(partial(bound, POD[version], socket.SOCK_STREAM, port))
+            stream = roads.pod.do(partial(bound, host, socket.SOCK_STREAM, port))
             server = await asyncio.start_server(tell, sock=stream)
             stack.callback(server.close)
-            datagram = roads.pod.do(partial(bound, POD[version], socket.SOCK_DGRAM, port))
+            datagram = roads.pod.do(partial(bound, host, socket.SOCK_DGRAM, port))
             transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
                 Tell, sock=datagram
             )
@@ -173,6 +176,22 @@ class Client:
             await loop.sock_sendall(self._socket, b"?")
             port, seen = (await loop.sock_recv(self._socket, 100)).decode().split()
             return int(port), seen
+
+    async def moves_to(self, port: int | None) -> None:
+        """Ask until a port of the Pod answers, or with None until the client is told that none is.
+
+        What is under way when a flow is moved is lost.
+        """
+        answered: int | None = 0
+        async with asyncio.timeout(3 * DEADLINE_S):
+            while answered != port:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.5):
+                        try:
+                            answered, _ = await self.ask()
+                        except ConnectionRefusedError:
+                            answered = None
+                await asyncio.sleep(0.02)
 
     def close(self) -> None:
         """Close it."""

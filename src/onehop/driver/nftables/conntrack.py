@@ -94,10 +94,12 @@ def _questions(version: int, entrances: Iterable[Entrance]) -> Iterator[bytes]:
         yield _question(wire.nested(_PROTOCOL, number), _BY_PROTOCOL)
         return
     for entrance in entrances:
-        to = wire.attribute(_DESTINATION[version], packed(entrance.address))
         port = wire.attribute(_DESTINATION_PORT, _PORT.pack(entrance.port))
-        protocol = wire.nested(_PROTOCOL, number + port)
-        yield _question(wire.nested(_IP, to) + protocol, _BY_DESTINATION | _BY_PROTOCOL | _BY_PORT)
+        asked, flags = wire.nested(_PROTOCOL, number + port), _BY_PROTOCOL | _BY_PORT
+        if version == 4:  # noqa: PLR2004  of IPv6, Linux 6.18 passes over what fits an address
+            to = wire.attribute(_DESTINATION[version], packed(entrance.address))
+            asked, flags = wire.nested(_IP, to) + asked, flags | _BY_DESTINATION
+        yield _question(asked, flags)
 
 
 def _question(asked: bytes, flags: int) -> bytes:
