@@ -1,5 +1,6 @@
 """What the guide lists is all there is, and is so."""
 
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from onehop.control.acmeconfig import (
 from onehop.control.config import Config, NeighborConfig, PoolConfig
 from onehop.control.overview import NetworkSnapshot
 from onehop.control.scrape import Gauges, Scrape
+from onehop.driver.remote import RemoteCounts
 from onehop.model.problem import Reason
 from onehop.status import WriterMetrics
 from onehop.telemetry.metrics import Metrics
@@ -83,6 +85,16 @@ def test_the_guide_lists_every_metric() -> None:
         problems={},
         loop_lag_s=0.0,
         network=NetworkSnapshot(endpoints={}, bird="2"),
+        remote=RemoteCounts(
+            is_connected=False,
+            calls={},
+            writes=0,
+            lag={inf: 0},
+            lag_s=0.0,
+            drifted=0,
+            refused=0,
+            withheld=0,
+        ),
     )
     registry = Metrics(version="0", driver="envoy").registry
     families = [*registry.collect(), *Scrape(lambda: zero, {}, WriterMetrics()).collect()]
