@@ -12,8 +12,10 @@ import msgspec
 from onehop.cluster import KINDS, ClusterObject, Kind
 from onehop.kube import Access, connect
 from onehop.lab.api import PatchType, Server, Store, WriteOptions, put, read, serve
+from onehop.lab.api.kind.gateway_crd import RELEASE_1_6, Bundle
 from onehop.model.ident import ObjectRef
 from onehop.status import Limits, Report, StatusWriter, WriterPorts
+from onehop.status.channel import newest_version
 from tests.cluster_gateway.objects import BY_KIND, Json, define
 from tests.status.stage import FAST, running, until
 from tests.status_gateway.objects import EDGE, EDGE_PARENT, WEB
@@ -80,7 +82,13 @@ class GatewayStage:
         return self.server.requests.writes(resource=f"{resource}/status")
 
     @asynccontextmanager
-    async def writer(self, folder: Path, limits: Limits = FAST) -> AsyncGenerator[StatusWriter]:
+    async def writer(
+        self,
+        folder: Path,
+        limits: Limits = FAST,
+        *,
+        api_version: Callable[[Kind], str] = newest_version,
+    ) -> AsyncGenerator[StatusWriter]:
         """Run a writer; leaving the context ends it."""
         config = folder / "kubeconfig"
         config.write_text(self.server.kubeconfig())
@@ -92,6 +100,7 @@ class GatewayStage:
                 clock=time.monotonic,
                 now=lambda: datetime.now(UTC),
                 random=lambda: 0.5,
+                api_version=api_version,
             )
             writer = StatusWriter(ports, limits)
             async with running(writer.run()):
@@ -109,10 +118,10 @@ def resource_of(ref: ObjectRef) -> str:
 
 
 @asynccontextmanager
-async def gateway_stage() -> AsyncGenerator[GatewayStage]:
-    """Serve a cluster that has Gateway API and nothing else."""
+async def gateway_stage(bundle: Bundle = RELEASE_1_6) -> AsyncGenerator[GatewayStage]:
+    """Serve a cluster that has a release of Gateway API and nothing else."""
     store = Store()
-    define(store)
+    define(store, bundle)
     async with serve(store) as server:
         yield GatewayStage(server)
 

@@ -7,8 +7,10 @@ import msgspec
 import pytest
 
 from onehop.cluster import Kind
+from onehop.cluster.gateway_ref import GROUP
 from onehop.cluster.gateway_verdict import GatewayClassVerdict, ParentsVerdict
 from onehop.lab.api import PatchType, put
+from onehop.lab.api.kind.gateway_crd import RELEASE_1_3
 from onehop.model.ident import ObjectRef
 from onehop.status import Limits, Report
 from onehop.status.gateway_pace import FIRST_S, LONGEST_S, CountPace
@@ -26,7 +28,7 @@ from tests.status_gateway.objects import (
     listener,
     route_report,
 )
-from tests.status_gateway.stage import GatewayStage, every, idle
+from tests.status_gateway.stage import GatewayStage, every, gateway_stage, idle
 
 ROUTES = 1000
 MOST_GATEWAY_WRITES = 20
@@ -74,6 +76,22 @@ async def test_what_kubectl_reads_is_complete(stage: GatewayStage, tmp_path: Pat
     }
     assert stage.read(named)["status"]["supportedFeatures"] == [{"name": "HTTPRoute"}]
     assert writer.metrics.missing_rights == frozenset()
+
+
+async def test_an_older_release_is_written_in_the_version_that_it_serves(tmp_path: Path) -> None:
+    """TLSRoutes of release 1.3 are v1alpha3: there is no v1 to write to, nor to read again from."""
+    tls = ObjectRef("TLSRoute", "shop", "db")
+    older = {Kind.TLS_ROUTE: f"{GROUP}/v1alpha3"}
+    async with gateway_stage(RELEASE_1_3) as stage:
+        put(stage.store, BY_KIND["TLSRoute"] | {"apiVersion": older[Kind.TLS_ROUTE]})
+        stage.watched(tls)
+        async with stage.writer(tmp_path, api_version=older.__getitem__) as writer:
+            stage.report(writer, tls, route_report(EDGE_PARENT))
+            await idle(writer)
+            stage.patch(tls, PatchType.MERGE, {"status": {"parents": []}}, manager="somebody")
+            stage.report(writer, tls, route_report(EDGE_PARENT, generation=2))
+            await until(lambda: stage.parents(tls) == [OURS])
+            await idle(writer)
 
 
 async def test_nothing_is_written_when_nothing_differs(stage: GatewayStage, tmp_path: Path) -> None:

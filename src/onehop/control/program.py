@@ -130,6 +130,7 @@ class Program:
             served=self._served,
             binding=self._binding,
             refusals=self._refusals,
+            api_version=self._origin.api_version,
         )
 
     def _make_issuing(self) -> Issuing:

@@ -1,7 +1,7 @@
 """Which source a configuration means."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
 from typing import Final, assert_never
 
@@ -20,6 +20,7 @@ from onehop.source.custom import CustomKinds
 from onehop.source.kubernetes import KubernetesSource
 from onehop.source.manifests import ManifestSource
 from onehop.source.patience import KubernetesOptions
+from onehop.status.channel import newest_version
 
 GATEWAY_API: Final = frozenset(
     {Kind.GATEWAY_CLASS, Kind.GATEWAY, Kind.HTTP_ROUTE, Kind.REFERENCE_GRANT}
@@ -33,21 +34,25 @@ class Origin:
     Attributes:
         reflectors: what a cluster's reflectors count, by kind; empty for a folder.
         secrets: where a folder's own Secrets are kept; None for a cluster, which keeps them itself.
+        api_version: the version in which a cluster serves a kind.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what a source may have besides, by name
         self,
         name: str,
         source: Source,
+        *,
         client: Client | None = None,
         reflectors: Mapping[Kind, ReflectorCounts] | None = None,
         secrets: FolderSecrets | None = None,
+        api_version: Callable[[Kind], str] = newest_version,
     ) -> None:
         self.name = name
         self.source = source
         self.client = client
         self.reflectors = reflectors or {}
         self.secrets = secrets
+        self.api_version = api_version
 
 
 def custom_kinds(config: Config) -> CustomKinds:
@@ -102,7 +107,13 @@ async def open_source(config: Config) -> AsyncGenerator[Origin]:
     async with connect(access) as client:
         custom = msgspec.structs.replace(custom_kinds(config), discovered=GATEWAY_API)
         source = KubernetesSource(client, KubernetesOptions(custom=custom))
-        yield Origin(source_name(config), source, client, source.counts)
+        yield Origin(
+            source_name(config),
+            source,
+            client=client,
+            reflectors=source.counts,
+            api_version=lambda kind: source.versions.get(kind, newest_version(kind)),
+        )
 
 
 def _existing(folder: Path) -> Path:

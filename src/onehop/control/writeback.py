@@ -26,6 +26,7 @@ from onehop.model.listener import ForwardHttp
 from onehop.model.model import RowKey, Table
 from onehop.model.problem import Problem
 from onehop.status import Report, StatusWriter, WriterMetrics, WriterPorts
+from onehop.status.channel import newest_version
 
 LEASE_NAME: Final = "onehop"
 
@@ -130,6 +131,7 @@ class ClusterWriteBack:
         served: Served,
         binding: Binding,
         refusals: Refusals,
+        api_version: Callable[[Kind], str] = newest_version,
     ) -> None:
         self._compiler = compiler
         self._served = served
@@ -159,6 +161,7 @@ class ClusterWriteBack:
                 now=lambda: datetime.now(UTC),
                 random=random.random,
                 instance=host,
+                api_version=api_version,
             )
         )
 

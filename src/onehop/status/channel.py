@@ -16,7 +16,7 @@ from onehop.base.errors import (
     RejectedError,
     TransientError,
 )
-from onehop.cluster.kind import ClusterObject
+from onehop.cluster.kind import KINDS, ClusterObject, Kind
 from onehop.kube import Change, Client, Collection, Right
 from onehop.model.ident import ObjectRef
 from onehop.status.bucket import TokenBucket
@@ -35,6 +35,11 @@ class NotLeading(OnehopError):  # noqa: N818  named like the condition an operat
     """Nothing was sent: another process may be the one that writes."""
 
 
+def newest_version(kind: Kind) -> str:
+    """Return the newest `apiVersion` that we know of a kind."""
+    return KINDS[kind].api_version
+
+
 class WriterPorts(msgspec.Struct, frozen=True, kw_only=True):
     """What writing back needs of the world.
 
@@ -46,6 +51,7 @@ class WriterPorts(msgspec.Struct, frozen=True, kw_only=True):
         now: the time of day in UTC.
         random: a number in [0, 1).
         instance: this host's name, for events.
+        api_version: in which version the cluster serves a kind: Gateway API may be an older one.
     """
 
     client: Client
@@ -55,6 +61,7 @@ class WriterPorts(msgspec.Struct, frozen=True, kw_only=True):
     now: Callable[[], datetime]
     random: Callable[[], float]
     instance: str = ""
+    api_version: Callable[[Kind], str] = newest_version
 
 
 class Channel:

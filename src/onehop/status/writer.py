@@ -12,6 +12,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final, assert_never
 
+import msgspec
+
 from onehop.base.errors import KubeConflict, KubeNotFound
 from onehop.cluster.kind import KINDS, ClusterObject, Kind
 from onehop.kube import Collection, collection_of
@@ -229,17 +231,22 @@ class StatusWriter:
     async def _write(self, write: ObjectWrite, resource_version: str) -> ClusterObject:
         change = change_of(write, resource_version)
         return await self._channel.patch(
-            _kind_of(write), _collection_of(write.ref), write.ref, change
+            _kind_of(write), self._collection_of(write.ref), write.ref, change
         )
 
     async def _look_again(self, ref: ObjectRef, entry: _Entry) -> None:
         """Read the object itself, for the watch is late; one that is gone is forgotten."""
         copy = self._ports.object(ref)
-        live = await self._channel.find(_collection_of(ref), ref.namespace, ref.name)
+        live = await self._channel.find(self._collection_of(ref), ref.namespace, ref.name)
         if live is not None:
             entry.seen.answered(copy, live)
         elif self._entries.get(ref) is entry:
             self._forget(ref)
+
+    def _collection_of(self, ref: ObjectRef) -> Collection[ClusterObject]:
+        kind = Kind(ref.kind)
+        newest: Collection[ClusterObject] = collection_of(KINDS[kind].struct)
+        return msgspec.structs.replace(newest, api_version=self._ports.api_version(kind))
 
 
 def _kind_of(write: ObjectWrite) -> WriteKind:
@@ -250,7 +257,3 @@ def _kind_of(write: ObjectWrite) -> WriteKind:
             return WriteKind.STATUS
         case _:
             assert_never(write)
-
-
-def _collection_of(ref: ObjectRef) -> Collection[ClusterObject]:
-    return collection_of(KINDS[Kind(ref.kind)].struct)

@@ -31,7 +31,7 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         version: as in the annotation `gateway.networking.k8s.io/bundle-version`.
-        served: the versions of each kind, the stored one last.
+        served: the versions of each kind, the newest one first.
     """
 
     version: str
@@ -42,10 +42,10 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
 RELEASE_1_6: Final = Bundle(
     version="v1.6.1",
     served={
-        "GatewayClass": ("v1beta1", "v1"),
-        "Gateway": ("v1beta1", "v1"),
+        "GatewayClass": ("v1", "v1beta1"),
+        "Gateway": ("v1", "v1beta1"),
         "ListenerSet": ("v1",),
-        "HTTPRoute": ("v1beta1", "v1"),
+        "HTTPRoute": ("v1", "v1beta1"),
         "GRPCRoute": ("v1",),
         "TLSRoute": ("v1",),
         "TCPRoute": ("v1",),
@@ -57,11 +57,11 @@ RELEASE_1_6: Final = Bundle(
 RELEASE_1_3: Final = Bundle(
     version="v1.3.0",
     served={
-        "GatewayClass": ("v1beta1", "v1"),
-        "Gateway": ("v1beta1", "v1"),
-        "HTTPRoute": ("v1beta1", "v1"),
+        "GatewayClass": ("v1", "v1beta1"),
+        "Gateway": ("v1", "v1beta1"),
+        "HTTPRoute": ("v1", "v1beta1"),
         "GRPCRoute": ("v1",),
-        "TLSRoute": ("v1alpha2", "v1alpha3"),
+        "TLSRoute": ("v1alpha3", "v1alpha2"),
         "TCPRoute": ("v1alpha2",),
         "UDPRoute": ("v1alpha2",),
         "ReferenceGrant": ("v1beta1",),
@@ -109,7 +109,7 @@ def _definition(bundle: Bundle, kind: str, versions: tuple[str, ...]) -> Json:
                 {
                     "name": version,
                     "served": True,
-                    "storage": version == versions[-1],
+                    "storage": version == versions[0],
                     "schema": {"openAPIV3Schema": schema()},
                     "subresources": {} if kind == "ReferenceGrant" else {"status": {}},
                     "additionalPrinterColumns": _columns(kind),
