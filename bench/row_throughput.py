@@ -48,7 +48,7 @@ def measure(world: World, quick: bool) -> Figures:  # noqa: FBT001  a row's sign
         backend.write_text(json.dumps(backend_config()))
         with (
             running(_envoy(backend, 1), world.log("backend")),
-            running(_by_hand(world.size.driver), world.log("hand")) as written,
+            running(_by_hand(world.size.driver), world.log("hand"), has_session=True) as written,
         ):
             until(_is_answered_by_backend, 20, "the backend behind the product")
             until(lambda: status_of(HAND_VIP, shop.host(0)) == 200, 20, "the one made by hand")

@@ -105,7 +105,12 @@ def main() -> None:
     config = configure(folder, vip, services, endpoints)
     command = ("setpriv", "--pdeathsig", "KILL", "--", binary, "-db", "-f", str(config))
     floor = Floor(folder / "runtime.sock", endpoints)
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as child:
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,  # as the product's has: Linux shares processors between sessions
+    ) as child:
         for line in sys.stdin:
             order = json.loads(line)
             now = time.monotonic()
