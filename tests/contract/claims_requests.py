@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from typing import Any
 
 from onehop.driver import Capability
 from onehop.model.address import Cidr
@@ -13,6 +12,7 @@ from onehop.model.route import (
     Forward,
     Guard,
     HeaderEdit,
+    Mirror,
     PoolShare,
     RateLimit,
     Redirect,
@@ -249,11 +249,82 @@ async def _has_seen(bad: Backend) -> None:
     await until(has, 20)
 
 
-@proves(Capability.HTTP_ROUTES)
-async def methods_and_headers_choose_the_route(scene: Scene) -> None:
-    when: dict[str, Any] = {"when": Conditions(method="POST", headers=(("x-beta", "yes"),))}
-    await scene.serve(*served(scene, route(forward(OTHER), **when), route(forward(WEB))))
+@proves(Capability.MATCHES)
+async def methods_headers_and_queries_choose_the_route(scene: Scene) -> None:
+    posts = Conditions(method="POST", headers=(("x-beta", "yes"),), queries=(("v", "2"),))
+    routes = (route(forward(OTHER), when=posts), route(forward(WEB)))
+    await scene.serve(*served(scene, *routes))
     scene.traffic()
     beta = {"x-beta": "yes"}
-    for method, headers, by in (("POST", beta, "two"), ("GET", beta, "one"), ("POST", {}, "one")):
-        assert (await scene.ask(method=method, headers=headers)).by == by
+    for method, headers, path, by in (
+        ("POST", beta, "/?v=2", "two"),
+        ("GET", beta, "/?v=2", "one"),
+        ("POST", {}, "/?v=2", "one"),
+        ("POST", beta, "/?v=1", "one"),
+    ):
+        assert (await scene.ask(path=path, method=method, headers=headers)).by == by
+
+
+@proves(Capability.REDIRECT_ELSEWHERE)
+async def a_redirect_leads_to_another_host_and_path(scene: Scene) -> None:
+    whole = route(Redirect(code=302, host="b.example", path="/new"), prefix("/whole"))
+    part = route(Redirect(code=302, host="b.example", prefix="/new"), prefix("/part"))
+    await scene.serve(*served(scene, whole, part))
+    scene.traffic()
+    for path, location in (("/whole/x", "/new"), ("/part/x", "/new/x")):
+        got = await scene.ask(path=path)
+        assert (got.status, got.headers["location"]) == (302, f"http://b.example{location}")
+
+
+@proves(Capability.REWRITE_PATH)
+async def the_whole_path_is_replaced(scene: Scene) -> None:
+    await scene.serve(*served(scene, route(forward(WEB, rewrite_path="/new"))))
+    scene.traffic()
+    assert (await scene.ask(path="/a/b?q=1")).path == "/new?q=1"
+
+
+@proves(Capability.REWRITE_HOST)
+async def the_endpoint_sees_another_host(scene: Scene) -> None:
+    await scene.serve(*served(scene, route(forward(WEB, rewrite_host="inner.example"))))
+    scene.traffic()
+    assert (await scene.ask()).seen["host"] == "inner.example"
+
+
+@proves(Capability.MIRRORS)
+async def another_pool_gets_copies(scene: Scene) -> None:
+    await scene.serve(*served(scene, route(forward(WEB, mirrors=(Mirror(OTHER.id),)))))
+    scene.traffic()
+    assert (await scene.ask(path="/copied")).by == "one"
+
+    async def is_copied() -> bool:
+        return any(" /copied " in head for head in scene.two.requests)
+
+    await until(is_copied, 20)
+
+
+@proves(Capability.MISSING_BACKENDS)
+async def the_share_of_a_missing_backend_is_answered_500(scene: Scene) -> None:
+    await scene.serve(*served(scene, route(forward(WEB, missing=1))))
+    scene.traffic()
+    assert {(await scene.ask()).status for _ in range(40)} == {200, 500}
+
+
+@proves(Capability.BACKEND_HEADERS)
+async def headers_differ_by_backend(scene: Scene) -> None:
+    edited = PoolShare(WEB.id, 1, HeaderEdit(set=(("x-way", "one"),)))
+    shares = Forward(pools=(edited, PoolShare(OTHER.id, 1)))
+    await scene.serve(*served(scene, route(shares)))
+    scene.traffic()
+    got = [await scene.ask() for _ in range(40)]
+    assert {(each.by, each.seen.get("x-way")) for each in got} == {("one", "one"), ("two", None)}
+
+
+@proves(Capability.RETRY_ON_SILENCE)
+async def a_silent_attempt_is_made_again(scene: Scene) -> None:
+    again = Retry(attempts=4, per_try_timeout_s=0.5, on_silence=True)
+    async with backend("slow", delay_s=60) as slow:
+        both = members(WEB, scene.one.endpoint, slow.endpoint)
+        rows = (WEB, both, entrance(scene), host("a.example", route(forward(WEB, retry=again))))
+        await scene.serve(*rows)
+        scene.traffic()
+        assert {(await scene.ask()).by for _ in range(6)} == {"one"}

@@ -33,12 +33,25 @@ from onehop.model.pool import (
     Pool,
     SourceIpPersistence,
 )
-from onehop.model.route import Forward, Guard, Redirect, Respond, Retry, Route, VirtualHost
+from onehop.model.route import (
+    Conditions,
+    Forward,
+    Guard,
+    HeaderEdit,
+    PoolShare,
+    Redirect,
+    Respond,
+    Retry,
+    Route,
+    VirtualHost,
+)
 
 USUAL_COOKIE: Final = "onehop"
 """What the cookie of a pool is called where nobody named it."""
 
 _PLAIN: Final = Pool(id=PoolId(""), service=ObjectRef("", "", ""), port=0)
+_ALWAYS: Final = Conditions()
+_NO_EDIT: Final = HeaderEdit()
 _IDLE_S: Final = {
     ForwardTcp: ForwardTcp(pool=_PLAIN.id).idle_timeout_s,
     ForwardUdp: ForwardUdp(pool=_PLAIN.id).idle_timeout_s,
@@ -132,7 +145,7 @@ def _host(host: VirtualHost) -> Iterator[Ask]:
 def _route(route: Route) -> Iterator[Capability]:
     request, response = route.request_headers, route.response_headers
     yield from _wished(
-        (Capability.HTTP_ROUTES, bool(route.specials)),
+        (Capability.MATCHES, route.when != _ALWAYS),
         (Capability.REQUEST_HEADERS, bool(request.set or request.add or request.remove)),
         (Capability.RESPONSE_HEADERS, bool(response.set or response.add or response.remove)),
     )
@@ -140,8 +153,10 @@ def _route(route: Route) -> Iterator[Capability]:
     match route.action:
         case Forward() as forward:
             yield from _forward(forward)
-        case Redirect():
+        case Redirect() as redirect:
             yield Capability.REDIRECT
+            if (redirect.host, redirect.path, redirect.prefix) != (None, None, None):
+                yield Capability.REDIRECT_ELSEWHERE
         case Respond():
             return
         case _:
@@ -163,12 +178,22 @@ def _forward(forward: Forward) -> Iterator[Capability]:
     yield from _wished(
         (Capability.WEIGHTED_POOLS, sum(share.weight > 0 for share in forward.pools) > 1),
         (Capability.REWRITE_PREFIX, forward.rewrite_prefix is not None),
+        (Capability.REWRITE_PATH, forward.rewrite_path is not None),
+        (Capability.REWRITE_HOST, forward.rewrite_host is not None),
+        (Capability.MIRRORS, bool(forward.mirrors)),
+        (Capability.MISSING_BACKENDS, forward.missing > 0),
+        (Capability.BACKEND_HEADERS, any(map(_edits, forward.pools))),
+        (Capability.RETRY_ON_SILENCE, retry.on_silence or retry.backoff_s is not None),
         (Capability.REQUEST_TIMEOUT, forward.timeout_s is not None),
         (Capability.IDLE_TIMEOUT, forward.idle_timeout_s != _IDLE_S[Forward]),
         (Capability.RETRIES, retry.attempts != Retry().attempts),
         (Capability.RETRY_CODES, bool(retry.codes)),
         (Capability.RETRY_TIMEOUT, retry.per_try_timeout_s is not None),
     )
+
+
+def _edits(share: PoolShare) -> bool:
+    return (share.request_headers, share.response_headers) != (_NO_EDIT, _NO_EDIT)
 
 
 def _pool(pool: Pool) -> Iterator[Capability]:

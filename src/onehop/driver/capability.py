@@ -51,7 +51,14 @@ class Capability(StrEnum):
     RETRIES = "retries"
     RETRY_CODES = "retry-codes"
     RETRY_TIMEOUT = "retry-timeout"
-    HTTP_ROUTES = "http-routes"
+    MATCHES = "matches"
+    REDIRECT_ELSEWHERE = "redirect-elsewhere"
+    REWRITE_PATH = "rewrite-path"
+    REWRITE_HOST = "rewrite-host"
+    MIRRORS = "mirrors"
+    MISSING_BACKENDS = "missing-backends"
+    BACKEND_HEADERS = "backend-headers"
+    RETRY_ON_SILENCE = "retry-on-silence"
     # Endpoints
     WEIGHTED_ENDPOINTS = "weighted-endpoints"
     DRAINING = "draining"
@@ -114,7 +121,14 @@ FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
         Capability.RETRIES: "number of retries",
         Capability.RETRY_CODES: "retries after status codes",
         Capability.RETRY_TIMEOUT: "timeout of one attempt",
-        Capability.HTTP_ROUTES: "of HTTPRoutes: methods, headers, queries, copies, other hosts",
+        Capability.MATCHES: "matching by method, header or query",
+        Capability.REDIRECT_ELSEWHERE: "redirects to another host or path",
+        Capability.REWRITE_PATH: "replacing the whole path",
+        Capability.REWRITE_HOST: "replacing the host",
+        Capability.MIRRORS: "copies of requests",
+        Capability.MISSING_BACKENDS: "500 for the share of a missing backend",
+        Capability.BACKEND_HEADERS: "headers edited for one of several backends",
+        Capability.RETRY_ON_SILENCE: "retries after silence, or after a pause",
     },
     "Endpoints": {
         Capability.WEIGHTED_ENDPOINTS: "weights",
@@ -165,6 +179,18 @@ class Support(msgspec.Struct, frozen=True):
 Shortcomings = Mapping[Capability, Support]
 """What a data plane cannot do, or not in full; whatever is not in it, it can."""
 
+
+NOT_OF_INGRESSES: Final = (
+    Capability.MATCHES,
+    Capability.REDIRECT_ELSEWHERE,
+    Capability.REWRITE_PATH,
+    Capability.REWRITE_HOST,
+    Capability.MIRRORS,
+    Capability.MISSING_BACKENDS,
+    Capability.BACKEND_HEADERS,
+    Capability.RETRY_ON_SILENCE,
+)
+"""What only a route of Gateway API can ask for; see `Route.specials`."""
 
 UDP_UNKNOWN: Final = (
     "nobody can tell by asking whether a UDP port is served: have a TCP port checked"

@@ -2,13 +2,25 @@
 
 from typing import Final
 
-from onehop.driver.capability import UDP_UNKNOWN, Capability, Shortcomings, no, partly
+from onehop.driver.capability import (
+    NOT_OF_INGRESSES,
+    UDP_UNKNOWN,
+    Capability,
+    Shortcomings,
+    no,
+    partly,
+)
 
 _SILENCE: Final = (
     "counts the longest silence before and within an answer: one that trickles goes on"
 )
 
+_ROUTED: Final = no(
+    "the driver of HAProxy routes by host and path, as Ingresses do, and does no more"
+)
+
 SHORTCOMINGS: Final[Shortcomings] = {
+    **dict.fromkeys(NOT_OF_INGRESSES, _ROUTED),
     Capability.UDP: no("HAProxy does not pass on UDP"),
     Capability.OCSP_STAPLE: no(
         "HAProxy is not given the CA's OCSP answer: the certificate is shown without"
@@ -28,9 +40,6 @@ SHORTCOMINGS: Final[Shortcomings] = {
     Capability.SOURCE_PERSISTENCE_TIMEOUT: no(
         "HAProxy hashes the client's address and remembers nobody, so there is nothing to forget:"
         " clients stay for as long as the endpoints do"
-    ),
-    Capability.HTTP_ROUTES: no(
-        "matching and editing beyond hosts, paths and headers is not done by this driver"
     ),
     Capability.HEALTH_CHECK_UDP: no(UDP_UNKNOWN),
     Capability.HEALTH_CHECK_TCP: partly("a new endpoint gets requests until its first check"),

@@ -2,14 +2,24 @@
 
 from typing import Final
 
-from onehop.driver.capability import UDP_UNKNOWN, Capability, Shortcomings, no, partly
+from onehop.driver.capability import (
+    NOT_OF_INGRESSES,
+    UDP_UNKNOWN,
+    Capability,
+    Shortcomings,
+    no,
+    partly,
+)
 
 _ONE_CA_LIST: Final = (
     "vTM has one list of CAs for all pools: it cannot hold this pool to a CA or a name of its own"
 )
 _SECONDS: Final = "whole seconds, rounded up"
 
+_ROUTED: Final = no("the driver of vTM routes by host and path, as Ingresses do, and does no more")
+
 SHORTCOMINGS: Final[Shortcomings] = {
+    **dict.fromkeys(NOT_OF_INGRESSES, _ROUTED),
     Capability.PROXY_PROTOCOL_IN: partly("PROXY headers of version 1 alone"),
     Capability.PROXY_PROTOCOL_OUT: no("vTM sends no PROXY header to nodes"),
     Capability.TRANSPARENT: no("transparent pools are not made by this driver"),
@@ -44,9 +54,6 @@ SHORTCOMINGS: Final[Shortcomings] = {
     Capability.RETRIES: no("vTM retries by its own rules, and requests that are idempotent"),
     Capability.RETRY_CODES: no("vTM retries by its own rules, and requests that are idempotent"),
     Capability.RETRY_TIMEOUT: no("vTM retries by its own rules, and requests that are idempotent"),
-    Capability.HTTP_ROUTES: no(
-        "matching and editing beyond hosts, paths and headers is not done by this driver"
-    ),
     Capability.HASH: partly("by a persistence class, and not together with persistence"),
     Capability.COOKIE_NAME: no("vTM names its session cookie itself"),
     Capability.HTTP_PERSISTENCE_HEADER: no("vTM keeps no session by a response header"),
