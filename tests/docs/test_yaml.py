@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from onehop.cluster import Gateway, Ingress, Secret
+from onehop.cluster.gateway_verdict import GatewayVerdict, ParentsVerdict, Saying, Truth
 from onehop.cluster.kind import ClusterObject
 from onehop.cluster.meta import Meta
 from onehop.compile.compiler import Compiled, Compiler
@@ -130,6 +131,31 @@ def test_the_objects_for_a_real_cluster_compile_without_a_complaint() -> None:
         "web.example.com",
         "shop.example.com",
     }
+
+
+def test_the_objects_of_gateway_api_compile_without_a_complaint() -> None:
+    """All of examples/gateway: each route is accepted, each reference leads somewhere."""
+    compiled = _compile(ROOT / "examples" / "gateway")
+
+    assert compiled.problems == ()
+    assert {saying.status for saying in _sayings(compiled)} == {Truth.TRUE, Truth.FALSE}
+    assert {each.type for each in _sayings(compiled) if each.status is Truth.FALSE} == {
+        "Conflicted"
+    }
+    hosts = {host.id.partition(":")[2] for host in compiled.model.hosts}
+    assert {"80/shop.example.com", "443/shop.example.com"} <= hosts
+
+
+def _sayings(compiled: Compiled) -> Iterator[Saying]:
+    """Yield what is said of Gateways and routes, of their listeners and parents."""
+    for verdict in compiled.verdicts:
+        match verdict:
+            case GatewayVerdict(sayings=sayings, listeners=parts):
+                yield from (*sayings, *(each for part in parts for each in part.sayings))
+            case ParentsVerdict(parents=parents):
+                yield from (each for parent in parents for each in parent.sayings)
+            case _:
+                continue
 
 
 def test_the_sample_shop_compiles_without_a_complaint_under_its_configuration() -> None:
