@@ -91,6 +91,22 @@ async def test_what_is_refused_to_a_host_that_takes_over_is_told(unit: Stage) ->
         assert driver.refused_since()[0].key == RowKey(Table.POOL, WEB.id)
 
 
+async def test_a_host_that_no_longer_writes_has_nothing_to_tell(unit: Stage) -> None:
+    """What the unit refuses then is for the one that writes to tell, and may be mended by it."""
+    may = {"write": True}
+    async with unit.driver() as driver:
+        driver.may_write = lambda: may["write"]
+        await start(driver, *shop())
+        unit.first.faults.refuse.add(WEB_POOL)
+        driver.set_endpoints(members(WEB, 5))
+        await until(lambda: bool(driver.refused_since()), "it is refused")
+
+        may["write"] = False
+
+        await until(lambda: driver.refused_since() == (), "the other one tells")
+        assert driver.remote_counts().refused == 0
+
+
 async def test_what_an_apply_takes_back_is_not_told_twice(unit: Stage) -> None:
     """The Receipt has it, and its row keeps what it had: nothing is amiss on the unit."""
     unit.first.faults.refuse.add(WEB_POOL)

@@ -54,6 +54,12 @@ class Findings:
             self.refused.pop(key, None)
         self.refused |= refused
 
+    def stood_by(self) -> None:
+        """Forget all: another host writes, and what is amiss is for that one to tell."""
+        self.refused.clear()
+        self.withheld, self._drifts, self._complaints = (), (), ()
+        self.tell()
+
     def compared(self, drifts: tuple[Drift, ...]) -> None:
         """Take in what a comparison has found."""
         self.drifted += len(drifts)

@@ -102,7 +102,7 @@ class Reconciler:
             await self._at_some_member(settle_all)
         except NotTheWriter as err:
             log.warning("vtm_stands_by", reason=str(err))
-            self._stands_by = True
+            self._stand_by()
             return {}
         self.findings.settled(tuple(given), refused)
         return refused
@@ -143,7 +143,7 @@ class Reconciler:
                 async with self._applying:
                     await self._at_some_member(self._sweep)
             except NotTheWriter:
-                self._stands_by = True
+                self._stand_by()
             except DriverUnavailable as err:
                 log.warning("vtm_unavailable", error=str(err), retry_in_s=self._options.again_s)
                 self._verify_at = _now() + self._options.again_s
@@ -230,13 +230,18 @@ class Reconciler:
     def _is_writer(self) -> bool:
         """Tell whether it is for us to write; others may have written until it is."""
         if not self.rest.may_write():
-            self._stands_by = True
+            self._stand_by()
         elif self._stands_by:
             self._stands_by, self._is_new_here = False, True
             self.unit.doubt()
             self._verify_at = _now()
             self._poked.set()
         return not self._stands_by
+
+    def _stand_by(self) -> None:
+        if not self._stands_by:
+            self._stands_by = True
+            self.findings.stood_by()
 
     async def _at_some_member(self, do: Callable[[], Awaitable[None]]) -> None:
         """Do it at the member that is spoken to, or else at each other one.
