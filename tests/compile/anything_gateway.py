@@ -6,12 +6,14 @@ from onehop.cluster import (
     ClusterObject,
     Gateway,
     GatewayClass,
+    GRPCRoute,
     HTTPRoute,
     Namespace,
     ReferenceGrant,
 )
 from onehop.cluster.gateway import GatewayAddress, GatewayClassSpec, GatewaySpec, GatewayStatus
 from onehop.cluster.gateway_filter import (
+    CorsFilter,
     HeaderFilter,
     HeaderValue,
     HttpRouteFilter,
@@ -21,6 +23,13 @@ from onehop.cluster.gateway_filter import (
     RewriteFilter,
 )
 from onehop.cluster.gateway_grant import GrantFrom, GrantTo, ReferenceGrantSpec
+from onehop.cluster.gateway_grpc import (
+    GrpcBackendRef,
+    GrpcMethodMatch,
+    GrpcRouteMatch,
+    GrpcRouteRule,
+    GrpcRouteSpec,
+)
 from onehop.cluster.gateway_http import (
     HttpBackendRef,
     HttpRouteMatch,
@@ -159,7 +168,18 @@ _FILTERS = st.one_of(
         type=st.just("URLRewrite"),
         url_rewrite=st.builds(RewriteFilter, hostname=st.none() | HOSTS, path=_NEW_PATHS),
     ),
-    st.builds(HttpRouteFilter, type=st.sampled_from(("CORS", "ExtensionRef"))),
+    st.builds(
+        HttpRouteFilter,
+        type=st.just("CORS"),
+        cors=st.sampled_from(
+            (
+                None,
+                CorsFilter(allow_origins=("*",), allow_methods=("GET", "*")),
+                CorsFilter(allow_origins=("https://*.x.test:443",), max_age=0),
+            )
+        ),
+    ),
+    st.builds(HttpRouteFilter, type=st.just("ExtensionRef")),
 )
 _MATCHES = st.builds(
     HttpRouteMatch,
@@ -236,7 +256,35 @@ GRANTS = st.builds(
     ),
 )
 
-OBJECTS = CLASSES | GATEWAYS | GATEWAYS | HTTP_ROUTES | HTTP_ROUTES | GRANTS
+_CALLS = st.builds(
+    GrpcRouteRule,
+    matches=st.lists(
+        st.builds(
+            GrpcRouteMatch,
+            method=st.none()
+            | st.builds(
+                GrpcMethodMatch,
+                service=st.sampled_from((None, "a", "a.b", "bad-")),
+                method=st.sampled_from((None, "Get")),
+            ),
+        ),
+        max_size=2,
+    ).map(tuple),
+    backend_refs=st.lists(st.builds(GrpcBackendRef, **_BACKEND_REFS), max_size=2).map(tuple),
+)
+GRPC_ROUTES = st.builds(
+    GRPCRoute,
+    metadata=meta(_NAMES, st.just({})),
+    spec=st.builds(
+        GrpcRouteSpec,
+        parent_refs=st.lists(_PARENTS, max_size=2).map(tuple),
+        hostnames=st.lists(HOSTS.filter(bool), max_size=2).map(tuple),
+        rules=st.lists(_CALLS, max_size=2).map(tuple),
+    ),
+    status=st.sampled_from((RouteStatus(), RouteStatus(), _SAID)),
+)
+
+OBJECTS = GRPC_ROUTES | CLASSES | GATEWAYS | GATEWAYS | HTTP_ROUTES | HTTP_ROUTES | GRANTS
 WORLD: tuple[ClusterObject, ...] = (
     Namespace(metadata=Meta(name="a", labels={"team": "a"})),
     GatewayClass(metadata=Meta(name="ours"), spec=GatewayClassSpec(controller_name=_CONTROLLER)),
@@ -279,6 +327,12 @@ WORLD: tuple[ClusterObject, ...] = (
                             ),
                         ),
                         HttpRouteFilter(
+                            type="CORS",
+                            cors=CorsFilter(
+                                allow_origins=("https://x.test",), allow_headers=("X-A",)
+                            ),
+                        ),
+                        HttpRouteFilter(
                             type="URLRewrite",
                             url_rewrite=RewriteFilter(
                                 hostname="y.test",
@@ -304,6 +358,22 @@ WORLD: tuple[ClusterObject, ...] = (
                             ),
                         ),
                     ),
+                ),
+            ),
+        ),
+    ),
+    GRPCRoute(
+        metadata=Meta(name="calls", namespace="a"),
+        spec=GrpcRouteSpec(
+            parent_refs=(ParentRef(name="public"),),
+            hostnames=("x.test",),
+            rules=(
+                GrpcRouteRule(
+                    matches=(
+                        GrpcRouteMatch(method=GrpcMethodMatch(service="a.b", method="Get")),
+                        GrpcRouteMatch(method=GrpcMethodMatch(method="Go")),
+                    ),
+                    backend_refs=(GrpcBackendRef(name="web", port=80),),
                 ),
             ),
         ),

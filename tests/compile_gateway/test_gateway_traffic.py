@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from tests.compile_gateway.world import gateway, route, service, serving
-from tests.driver_envoy.http2 import h2_backend
+from tests.driver_envoy.http2 import H2Client, H2Reply, h2_backend
 from tests.driver_envoy.world import (
     Reply,
     backend,
@@ -324,3 +324,85 @@ async def test_h2c_is_spoken_to_a_service_that_says_so() -> None:
         async with serving(gateway(http(port)), route("web", rules), said):
             assert (await ask(port, "/x")).status == 200
     assert [request[":path"] for request in seen] == ["/x"]
+
+
+async def test_pages_of_other_origins_are_told_what_they_may_do() -> None:
+    """A preflight is answered here, a method that is asked for included; strangers hear nothing."""
+    port = free_port()
+    rules = """
+- matches: [{path: {value: /}, method: PUT}]
+  filters:
+  - type: CORS
+    cors:
+      allowOrigins: ['https://*.friend.example', 'http://one.example:8080']
+      allowMethods: [PUT, GET]
+      allowHeaders: [X-A]
+      exposeHeaders: [X-B]
+      allowCredentials: true
+      maxAge: 60
+  backendRefs: [{name: web, port: 80}]
+- matches: [{path: {value: /open}}]
+  filters: [{type: CORS, cors: {allowOrigins: ['*'], allowMethods: ['*']}}]
+  backendRefs: [{name: web, port: 80}]
+"""
+
+    async def preflight(path: str, origin: str, method: str = "PUT") -> Reply:
+        asked = {"origin": origin, "access-control-request-method": method}
+        async with connected(port) as client:
+            return await client.ask("a.example", path, method="OPTIONS", headers=asked)
+
+    async with (
+        backend("web") as web,
+        serving(gateway(http(port)), route("web", rules), service("web", web)),
+    ):
+        friend = await preflight("/x", "https://a.b.friend.example")
+        assert friend.status == 200
+        assert friend.headers["access-control-allow-origin"] == "https://a.b.friend.example"
+        assert friend.headers["access-control-allow-methods"] == "PUT, GET"
+        assert friend.headers["access-control-allow-headers"] == "X-A"
+        assert friend.headers["access-control-allow-credentials"] == "true"
+        assert friend.headers["access-control-max-age"] == "60"
+        assert (await preflight("/x", "http://one.example:8080")).status == 200
+        stranger = await preflight("/x", "https://friend.example.evil")
+        assert "access-control-allow-origin" not in stranger.headers
+        anyone = await preflight("/open", "https://evil.example", "PATCH")
+        assert anyone.headers["access-control-allow-methods"] == "PATCH"
+
+        async with connected(port) as client:
+            told = {"origin": "https://a.friend.example"}
+            reply = await client.ask("a.example", "/x", method="PUT", headers=told)
+        assert reply.body == "web"
+        assert reply.headers["access-control-expose-headers"] == "X-B"
+
+
+async def test_calls_go_by_service_and_method() -> None:
+    """By HTTP/2 without TLS on either side; what nobody takes is UNIMPLEMENTED (gRPC status 12)."""
+    port = free_port()
+    rules = """
+- matches: [{method: {service: shop.Basket, method: Add}}]
+  backendRefs: [{name: web, port: 80}]
+- matches: [{method: {method: Login}}]
+  backendRefs: [{name: web, port: 80}]
+- matches: [{method: {service: shop.Order}}]
+  backendRefs: [{name: absent, port: 80}]
+"""
+
+    async def call(path: str) -> H2Reply:
+        headers = {"content-type": "application/grpc", "te": "trailers"}
+        async with connected(port) as connection:
+            client = H2Client(connection.reader, connection.writer)
+            return await client.post("a.example", path, b"\0\0\0\0\0", headers)
+
+    async with (
+        h2_backend() as (backend_port, seen),
+        serving(
+            gateway(http(port)),
+            route("calls", rules, kind="GRPCRoute"),
+            service("web", backend_port),
+        ),
+    ):
+        assert (await call("/shop.Basket/Add")).trailers == {"grpc-status": "0"}
+        assert (await call("/any.Service/Login")).trailers == {"grpc-status": "0"}
+        assert (await call("/shop.Basket/Drop")).headers["grpc-status"] == "12"
+        assert (await call("/shop.Order/Get")).headers["grpc-status"] == "14"  # UNAVAILABLE
+    assert [request[":path"] for request in seen] == ["/shop.Basket/Add", "/any.Service/Login"]

@@ -64,10 +64,10 @@ def test_an_edit_of_a_rule_touches_the_route_and_its_hosts(computed: Counter[str
     assert not outcome.subjects
     assert computed == {
         "attachments": 1,
-        "http-rules": 1,
+        "route-rules": 1,
         "gateway-hosts": 1,
         "accepted-routes": 1,
-        "http-route-verdicts": 1,
+        "route-verdicts": 1,
         "wishes": 1,
     }
 

@@ -52,12 +52,19 @@ spec:
 {lines}"""
 
 
-def route(name: str, rules: str, *, hostnames: str = "", parent: str = "name: public") -> str:
-    """Return an HTTPRoute; `rules` is a list in YAML."""
+def route(
+    name: str,
+    rules: str,
+    *,
+    hostnames: str = "",
+    parent: str = "name: public",
+    kind: str = "HTTPRoute",
+) -> str:
+    """Return a route; `rules` is a list in YAML."""
     indented = "".join(f"  {line}\n" for line in rules.strip("\n").splitlines())
     return f"""
 apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
+kind: {kind}
 metadata: {{name: {name}, namespace: shop}}
 spec:
   parentRefs: [{{{parent}}}]

@@ -256,7 +256,7 @@ class Compiler:
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """Return what shall be written back to all objects of ours."""
-        tables = VERDICTS_OF.values()
+        tables = dict.fromkeys(VERDICTS_OF.values())
         return tuple(v for t in tables for _, v in sorted(self._sheet.values(t).items()))
 
     def held(self) -> tuple[Held, ...]:

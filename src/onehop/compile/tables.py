@@ -61,12 +61,12 @@ from onehop.compile.gateway.gateway import GATEWAY_INTENTS
 from onehop.compile.gateway.gatewayclass import GATEWAY_CLASS_VERDICTS
 from onehop.compile.gateway.host import GATEWAY_HOSTS
 from onehop.compile.gateway.placement import GATEWAY_PLACEMENTS
-from onehop.compile.gateway.route import HTTP_RULES
+from onehop.compile.gateway.route import ROUTE_RULES
 from onehop.compile.gateway.servername import GATEWAY_SERVER_NAMES
 from onehop.compile.gateway.verdict import (
     ACCEPTED_ROUTES,
     GATEWAY_VERDICTS,
-    HTTP_ROUTE_VERDICTS,
+    ROUTE_VERDICTS,
 )
 from onehop.compile.host import DEFAULT, HOSTS
 from onehop.compile.hostowner import CLAIMANTS, HOST_OWNERS
@@ -158,7 +158,7 @@ _GATEWAY_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     GATEWAY_INTENTS,
     GATEWAY_ADDRESS_WISHES,
     ATTACHMENTS,
-    HTTP_RULES,
+    ROUTE_RULES,
     GATEWAY_HOSTS,
 )
 _SERVICE_TABLES: Final[tuple[Table[Any, Any], ...]] = (
@@ -204,7 +204,7 @@ _SHARED_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     GATEWAY_CLASS_VERDICTS,
     ACCEPTED_ROUTES,
     GATEWAY_VERDICTS,
-    HTTP_ROUTE_VERDICTS,
+    ROUTE_VERDICTS,
 )
 TABLES: Final = (*_INPUTS, *_GATEWAY_TABLES, *_SERVICE_TABLES, *_INGRESS_TABLES, *_SHARED_TABLES)
 
@@ -250,7 +250,8 @@ VERDICTS_OF: Final[dict[str, Derived[ObjectRef, Any]]] = {
     "Ingress": INGRESS_VERDICTS,
     "GatewayClass": GATEWAY_CLASS_VERDICTS,
     "Gateway": GATEWAY_VERDICTS,
-    "HTTPRoute": HTTP_ROUTE_VERDICTS,
+    "HTTPRoute": ROUTE_VERDICTS,
+    "GRPCRoute": ROUTE_VERDICTS,
 }
 """What is said of objects, by kind."""
 _BLOCK_LANE: Final = frozenset(table.name for table in _BLOCK_TABLES)

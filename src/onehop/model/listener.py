@@ -86,6 +86,7 @@ class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http
         client_checks: hosts that ask for clients' certificates, sorted by name; needs `tls`.
         challenges: answers to a CA that looks just now, sorted by host; needs `tls`.
         passthroughs: hosts whose TLS does not end here, sorted by name; needs `tls`.
+        cors: whether routes may say what pages of other origins may do (`Route.cors`).
         http3: whether the hosts are served over QUIC as well, on the same port; needs `tls`.
     """
 
@@ -96,6 +97,7 @@ class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http
     client_checks: tuple[ClientCheck, ...] = ()
     challenges: tuple[TlsChallenge, ...] = ()
     passthroughs: tuple[Passthrough, ...] = ()
+    cors: bool = False
     http3: bool = False
 
     def router_for(self, hostname: str) -> RouterId:

@@ -16,6 +16,8 @@ class PathKind(StrEnum):
     EXACT = "exact"
     PREFIX = "prefix"
     """Element by element: `/foo` takes `/foo` and `/foo/bar`, not `/foobar` (Ingress v1)."""
+    METHOD = "method"
+    """The second of two elements: a gRPC method, of whatever service."""
 
 
 class Labels(StrEnum):
@@ -106,7 +108,8 @@ class Forward(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="forward"
 
     Attributes:
         pools: at least one; a share of 0 gets nothing.
-        missing: the share of backends that are not there; their requests are answered 500.
+        missing: the share of backends that are not there.
+        missing_status: what its requests are answered; gRPC makes UNAVAILABLE of 503.
         rewrite_prefix: what the matched part of the path is replaced by; None leaves it.
         rewrite_path: what the whole path is replaced by; None leaves it.
         rewrite_host: the host that the endpoints see; None leaves the client's.
@@ -116,6 +119,7 @@ class Forward(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="forward"
 
     pools: tuple[PoolShare, ...]
     missing: int = 0
+    missing_status: int = 500
     rewrite_prefix: str | None = None
     rewrite_path: str | None = None
     rewrite_host: str | None = None
@@ -165,6 +169,27 @@ class RateLimit(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     burst: int = 0
 
 
+class Cors(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Which pages of other origins may use a route (the Fetch standard, "CORS protocol").
+
+    Preflights of these are answered here; others go on, and are told nothing.
+
+    Attributes:
+        origins: `*` for all, or `scheme://host` with a port unless it is the scheme's own; a host
+            that begins with `*` is any that ends so.
+        methods, headers: `*` alone is whatever the client asks for.
+        exposed: headers of answers that pages may read.
+        max_age_s: for how long a browser may remember the answer to a preflight.
+    """
+
+    origins: tuple[str, ...] = ()
+    credentials: bool = False
+    methods: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    exposed: tuple[str, ...] = ()
+    max_age_s: int = 5
+
+
 class Guard(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Who may use a route, and how much.
 
@@ -198,6 +223,7 @@ class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     hostname: str | None = None
     action: Action
     guard: Guard = Guard()
+    cors: Cors | None = None
     request_headers: HeaderEdit = HeaderEdit()
     response_headers: HeaderEdit = HeaderEdit()
 
@@ -208,8 +234,10 @@ class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 def _specials(route: Route) -> Iterator[str]:
-    if route.when != Conditions():
+    if route.when != Conditions() or route.match.kind is PathKind.METHOD:
         yield "matching by method, header or query"
+    if route.cors is not None:
+        yield "answers to pages of other origins (CORS)"
     match route.action:
         case Forward() as forward:
             yield from _forward_specials(forward)
@@ -224,7 +252,7 @@ def _specials(route: Route) -> Iterator[str]:
 
 def _forward_specials(forward: Forward) -> Iterator[str]:
     if forward.missing:
-        yield "500 for the share of a missing backend"
+        yield "an answer of its own for the share of a missing backend"
     if forward.rewrite_path is not None:
         yield "replacing the whole path"
     if forward.rewrite_host is not None:

@@ -9,15 +9,16 @@ from typing import Final
 
 import msgspec
 
-from onehop.cluster import HTTPRoute
+from onehop.cluster import GRPCRoute, HTTPRoute
 from onehop.cluster.gateway_ref import GROUP, ParentRef
+from onehop.cluster.gateway_status import RouteKind
 from onehop.cluster.gateway_verdict import Saying, Truth
 from onehop.compile.gateway.gateway import GATEWAY_INTENTS, GatewayIntent
 from onehop.compile.gateway.hostname import ANY, intersection, names_over
-from onehop.compile.gateway.listener import HTTP_ROUTE, From, ListenerIntent
+from onehop.compile.gateway.listener import From, ListenerIntent
 from onehop.compile.gateway.place import Place
 from onehop.compile.ingress import is_hostname
-from onehop.compile.inputs import HTTP_ROUTES, NAMESPACES
+from onehop.compile.inputs import GRPC_ROUTES, HTTP_ROUTES, NAMESPACES
 from onehop.compile.router import HostKey
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.ident import ObjectRef
@@ -52,8 +53,8 @@ class Attachments(msgspec.Struct, frozen=True, gc=False):
 
 
 def _compute(reader: Reader, ref: ObjectRef) -> Cell[Attachments]:
-    route = reader.need(HTTP_ROUTES, ref)
-    if route.metadata.deletion_timestamp is not None:
+    route = route_of(reader, ref)
+    if route is None or route.metadata.deletion_timestamp is not None:
         return Cell(None)
     parents = tuple(_parents(reader, ref, route))
     if not parents:
@@ -71,7 +72,14 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[Attachments]:
     return Cell(Attachments(ref, route.metadata.age_key, parents), problems)
 
 
-def _parents(reader: Reader, ref: ObjectRef, route: HTTPRoute) -> Iterator[Attachment]:
+def route_of(reader: Reader, ref: ObjectRef) -> HTTPRoute | GRPCRoute | None:
+    """Return a route of either kind."""
+    if ref.kind == "GRPCRoute":
+        return reader.get(GRPC_ROUTES, ref)
+    return reader.get(HTTP_ROUTES, ref)
+
+
+def _parents(reader: Reader, ref: ObjectRef, route: HTTPRoute | GRPCRoute) -> Iterator[Attachment]:
     names = _hostnames(route)
     for parent in route.spec.parent_refs:
         if (parent.group, parent.kind) != (GROUP, "Gateway"):
@@ -82,7 +90,7 @@ def _parents(reader: Reader, ref: ObjectRef, route: HTTPRoute) -> Iterator[Attac
             yield _attach(reader, ref, parent, gateway, names)
 
 
-def _hostnames(route: HTTPRoute) -> tuple[str, ...]:
+def _hostnames(route: HTTPRoute | GRPCRoute) -> tuple[str, ...]:
     """Return the hosts of a route; all, if it names none. Those that are no names match nothing."""
     named = route.spec.hostnames
     return tuple(dict.fromkeys(filter(is_hostname, named))) if named else (ANY,)
@@ -145,7 +153,7 @@ def _sought(parent: ParentRef) -> str:
 
 def _lets_in(reader: Reader, listener: ListenerIntent, gateway: ObjectRef, ref: ObjectRef) -> bool:
     """Tell whether a listener's allowedRoutes take a route's kind and namespace."""
-    if HTTP_ROUTE not in listener.kinds:
+    if RouteKind(ref.kind) not in listener.kinds:
         return False
     match listener.origin:
         case From.ALL:
@@ -199,8 +207,15 @@ def _taken_in(_ref: ObjectRef, attachments: Attachments) -> set[tuple[ObjectRef,
     return {(each.gateway, name) for each in attachments.parents for name in each.listeners}
 
 
-_REFS: Final = Index[ObjectRef, HTTPRoute, ObjectRef](HTTP_ROUTES, "ref", lambda ref, _: (ref,))
-ATTACHMENTS: Final = Derived[ObjectRef, Attachments]("attachments", _compute, (_REFS,))
+_HTTP_REFS: Final = Index[ObjectRef, HTTPRoute, ObjectRef](
+    HTTP_ROUTES, "ref", lambda ref, _: (ref,)
+)
+_GRPC_REFS: Final = Index[ObjectRef, GRPCRoute, ObjectRef](
+    GRPC_ROUTES, "ref", lambda ref, _: (ref,)
+)
+ATTACHMENTS: Final = Derived[ObjectRef, Attachments](
+    "attachments", _compute, (_HTTP_REFS, _GRPC_REFS)
+)
 ATTACHED_REFS: Final = Index[ObjectRef, Attachments, ObjectRef](
     ATTACHMENTS, "ref", lambda ref, _: (ref,)
 )

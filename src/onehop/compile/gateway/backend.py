@@ -17,6 +17,7 @@ from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Reason, quoted
 
 NO_SHARE: Final = "its share of requests gets 500"
+NO_CALLS: Final = "its share of calls fails with UNAVAILABLE"
 NO_COPIES: Final = "no copies are made"
 
 
@@ -87,6 +88,9 @@ def resolve(  # noqa: PLR0913  what is meant, and what is said if it is not ther
         is_missing = found.reason is Reason.BACKEND_NOT_FOUND
         return Unresolved("BackendNotFound" if is_missing else "InvalidKind", found)
     merged = found.policy(policy)
+    is_said = merged.backend_protocol or found.port.app_protocol
+    if route.kind == "GRPCRoute" and not is_said:  # "infer the protocol from the Route type"
+        merged = msgspec.structs.replace(merged, backend_protocol="grpc")
     ca = ca_ref(merged, namespace)
     ca_pem = ca_pem_of(reader.get(SECRETS, ca)) if ca is not None else None
     if ca is not None and ca_pem is None:

@@ -19,20 +19,14 @@ from onehop.cluster.gateway_filter import (
     RewriteFilter,
 )
 from onehop.compile import value
+from onehop.compile.gateway.cors import read_cors
+from onehop.compile.gateway.unsupported import Unsupported
 from onehop.compile.ingress import is_hostname, is_path
 from onehop.model.problem import quoted
-from onehop.model.route import HeaderEdit, PathKind, Redirect
+from onehop.model.route import Cors, HeaderEdit, PathKind, Redirect
 
 _CODES: Final = (301, 302, 303, 307, 308)
 _PORTS: Final = {"http": 80, "https": 443}
-
-
-class Unsupported(Exception):  # noqa: N818  a way out of nested checks, caught in `rule`
-    """A filter cannot be done; carries the reason of the condition and what is wrong."""
-
-    def __init__(self, message: str, reason: str = "UnsupportedValue") -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 class Rewrite(msgspec.Struct, frozen=True):
@@ -56,6 +50,7 @@ class Filters(msgspec.Struct, frozen=True):
     rewrite: Rewrite | None = None
     redirect: Redirect | None = None
     mirrors: tuple[MirrorFilter, ...] = ()
+    cors: Cors | None = None
 
 
 def read_filters(filters: Sequence[HttpRouteFilter], kinds: Iterable[PathKind]) -> Filters:
@@ -107,6 +102,8 @@ def _with(found: Filters, each: HttpRouteFilter, kinds: tuple[PathKind, ...]) ->
         return msgspec.structs.replace(found, redirect=_redirect(each.request_redirect, kinds))
     if each.type == "URLRewrite" and each.url_rewrite is not None:
         return msgspec.structs.replace(found, rewrite=_rewrite(each.url_rewrite, kinds))
+    if each.type == "CORS" and each.cors is not None:
+        return msgspec.structs.replace(found, cors=read_cors(each.cors))
     raise Unsupported(f"filter {quoted(each.type)} is not served, or says nothing")
 
 

@@ -12,6 +12,7 @@ from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Reason
 
 FEATURES: Final = (
+    "GRPCRoute",
     "Gateway",
     "GatewayAddressEmpty",
     "GatewayHTTPListenerIsolation",
@@ -25,6 +26,7 @@ FEATURES: Final = (
     "HTTPRouteBackendProtocolWebSocket",
     "HTTPRouteBackendRequestHeaderModification",
     "HTTPRouteBackendTimeout",
+    "HTTPRouteCORS",
     "HTTPRouteDestinationPortMatching",
     "HTTPRouteHostRewrite",
     "HTTPRouteMethodMatching",

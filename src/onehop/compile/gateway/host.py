@@ -16,7 +16,7 @@ import msgspec
 from onehop.compile.gateway.attachment import ROUTED_HOSTS, Attachments
 from onehop.compile.gateway.gateway import LISTENER_HOSTS
 from onehop.compile.gateway.place import Place
-from onehop.compile.gateway.route import HTTP_RULES, Entry
+from onehop.compile.gateway.route import ROUTE_RULES, Entry
 from onehop.compile.router import HostKey
 from onehop.compile.sheet import Cell, Derived, Reader
 from onehop.model.ident import HostId
@@ -28,7 +28,7 @@ _USUAL: Final = {False: 80, True: 443}
 def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
     entries: list[tuple[Entry, Place]] = []
     for attachments in reader.unordered(ROUTED_HOSTS, key):
-        rules = reader.need(HTTP_RULES, attachments.ref)
+        rules = reader.need(ROUTE_RULES, attachments.ref)
         place = _place(attachments, key)
         entries += ((entry, place) for entry in rules.entries)
     entries.sort(key=lambda pair: pair[0].order)

@@ -23,7 +23,7 @@ from onehop.compile.value import is_object_name, is_port
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import quoted
 
-HTTP_ROUTE: Final = RouteKind("HTTPRoute")
+_HTTP_KINDS: Final = (RouteKind("HTTPRoute"), RouteKind("GRPCRoute"))
 _CORE_PROTOCOLS: Final = ("HTTP", "HTTPS")
 
 
@@ -155,7 +155,7 @@ def _kinds(listener: GatewayListener) -> tuple[tuple[RouteKind, ...], bool]:
     kinds are specified, the implementation MUST reference the valid Route kinds that have been
     specified."
     """
-    fitting = (HTTP_ROUTE,) if listener.protocol.upper() in _CORE_PROTOCOLS else ()
+    fitting = _HTTP_KINDS if listener.protocol.upper() in _CORE_PROTOCOLS else ()
     named = listener.allowed_routes.kinds
     if not named:
         return fitting, True

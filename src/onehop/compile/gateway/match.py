@@ -36,10 +36,15 @@ class Match(msgspec.Struct, frozen=True):
         "Precedence must be given to the match having: Exact path match; Prefix path match with
         largest number of characters; Method match; Largest number of header matches; Largest number
         of query param matches." Age, name and order in the list come after it.
+
+        Of calls it is "the largest number of characters in a matching service", then "in a matching
+        method" (GRPCRouteRule.Matches): a method alone comes after every service, and before what
+        takes all.
         """
+        is_method = self.path.kind is PathKind.METHOD
         return (
             self.path.kind is not PathKind.EXACT,
-            -len(self.path.value),
+            -3 if is_method else -2 * len(self.path.value),
             self.when.method is None,
             -len(self.when.headers),
             -len(self.when.queries),
@@ -60,16 +65,19 @@ def read_match(wanted: HttpRouteMatch) -> Match | str:
         return path
     if wanted.method is not None and wanted.method not in _METHODS:
         return f"method {quoted(wanted.method)} is none of those that can be matched"
-    headers = _pairs(
-        "header",
-        (msgspec.structs.replace(each, name=each.name.lower()) for each in wanted.headers),
-    )
+    headers = read_headers(wanted.headers)
     if isinstance(headers, str):
         return headers
     queries = _pairs("query parameter", wanted.query_params)
     if isinstance(queries, str):
         return queries
     return Match(path, Conditions(method=wanted.method, headers=headers, queries=queries))
+
+
+def read_headers(wanted: Iterable[ValueMatch]) -> tuple[tuple[str, str], ...] | str:
+    """Return names in lower case and values, or what is wrong with one."""
+    lower = (msgspec.structs.replace(each, name=each.name.lower()) for each in wanted)
+    return _pairs("header", lower)
 
 
 def _path(wanted: WantedPath) -> PathMatch | str:

@@ -43,6 +43,7 @@ def _listeners(
                     tls=is_tls,
                     trusted_hops=options.trusted_hops,
                     tls_policy=options.tls_policy,
+                    cors=True,
                 ),
             )
 

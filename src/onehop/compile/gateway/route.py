@@ -1,19 +1,21 @@
-"""HTTPRoutes: the rules of each, compiled without a look at any other.
+"""HTTPRoutes and GRPCRoutes: the rules of each, compiled without a look at any other.
 
-`apis/v1/httproute_types.go`. Where a route counts is decided beside it, in `attachment`; who comes
-first on a host, in `host`.
+`apis/v1/httproute_types.go`, `grpcroute_types.go`. Where a route counts is decided beside it, in
+`attachment`; who comes first on a host, in `host`.
 """
 
 from collections.abc import Iterator
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, assert_never
 
 import msgspec
 
+from onehop.cluster import GRPCRoute, HTTPRoute
+from onehop.cluster.gateway_http import HttpRouteRule
 from onehop.cluster.gateway_verdict import Saying, Truth
-from onehop.compile.gateway.attachment import ATTACHED_REFS
-from onehop.compile.gateway.match import Match, Rank
+from onehop.compile.gateway.attachment import ATTACHED_REFS, route_of
+from onehop.compile.gateway.call import as_http, read_calls
+from onehop.compile.gateway.match import Match, Rank, read_match
 from onehop.compile.gateway.rule import Ruling, read_rule
-from onehop.compile.inputs import HTTP_ROUTES
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.compile.wish import Wish
 from onehop.model.ident import ObjectRef, PoolId
@@ -36,7 +38,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Rules(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """What an HTTPRoute asks for.
+    """What a route asks for.
 
     Attributes:
         entries: in the order of precedence; none if no rule of it can be done.
@@ -53,10 +55,12 @@ class Rules(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 def _compute(reader: Reader, ref: ObjectRef) -> Cell[Rules]:
-    route = reader.need(HTTP_ROUTES, ref)
+    route = route_of(reader, ref)
+    if route is None:
+        return Cell(None)
     rulings = [
-        read_rule(reader, ref, rule, f"spec.rules[{number}]")
-        for number, rule in enumerate(route.spec.rules)
+        read_rule(reader, ref, rule, matches, f"spec.rules[{number}]")
+        for number, (rule, matches) in enumerate(_rules(route))
     ]
     bad = {number: ruling for number, ruling in enumerate(rulings) if ruling.fault}
     is_hopeless = bool(bad) and len(bad) == len(rulings)
@@ -76,6 +80,21 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[Rules]:
     return Cell(rules, tuple(_problems(ref, rulings)))
 
 
+def _rules(
+    route: HTTPRoute | GRPCRoute,
+) -> Iterator[tuple[HttpRouteRule, list[Match | str]]]:
+    """Yield the rules, and apart from them what they match."""
+    match route:
+        case HTTPRoute():
+            for rule in route.spec.rules:
+                yield rule, [read_match(wanted) for wanted in rule.matches]
+        case GRPCRoute():
+            for calls in route.spec.rules:
+                yield as_http(calls), read_calls(calls)
+        case _:
+            assert_never(route)
+
+
 def _route(ref: ObjectRef, match: Match, ruling: Ruling) -> Route:
     return Route(
         id=f"{ref}:{match}",
@@ -83,6 +102,7 @@ def _route(ref: ObjectRef, match: Match, ruling: Ruling) -> Route:
         match=match.path,
         when=match.when,
         action=ruling.action,
+        cors=ruling.cors,
         request_headers=ruling.request,
         response_headers=ruling.response,
     )
@@ -123,8 +143,8 @@ def _problems(ref: ObjectRef, rulings: list[Ruling]) -> Iterator[Problem]:
             )
 
 
-HTTP_RULES: Final = Derived[ObjectRef, Rules]("http-rules", _compute, (ATTACHED_REFS,))
+ROUTE_RULES: Final = Derived[ObjectRef, Rules]("route-rules", _compute, (ATTACHED_REFS,))
 ROUTE_WISHES: Final = Index[ObjectRef, Rules, PoolId](
-    HTTP_RULES, "pool", lambda _, rules: [wish.pool.id for wish in rules.wishes]
+    ROUTE_RULES, "pool", lambda _, rules: [wish.pool.id for wish in rules.wishes]
 )
-ROUTE_CAS: Final = Index[ObjectRef, Rules, ObjectRef](HTTP_RULES, "ca", lambda _, rules: rules.cas)
+ROUTE_CAS: Final = Index[ObjectRef, Rules, ObjectRef](ROUTE_RULES, "ca", lambda _, rules: rules.cas)

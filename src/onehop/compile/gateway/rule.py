@@ -9,15 +9,18 @@ from onehop.cluster.gateway_filter import MirrorFilter
 from onehop.cluster.gateway_http import HttpRouteRetry, HttpRouteRule
 from onehop.cluster.gateway_persistence import RoutePersistence
 from onehop.cluster.gateway_ref import BackendObjectRef
-from onehop.compile.gateway.backend import NO_COPIES, NO_SHARE, Backend, Unresolved, resolve
-from onehop.compile.gateway.duration import seconds
-from onehop.compile.gateway.filters import (
-    Filters,
-    Unsupported,
-    read_backend_filters,
-    read_filters,
+from onehop.compile.gateway.backend import (
+    NO_CALLS,
+    NO_COPIES,
+    NO_SHARE,
+    Backend,
+    Unresolved,
+    resolve,
 )
-from onehop.compile.gateway.match import Match, read_match
+from onehop.compile.gateway.duration import seconds
+from onehop.compile.gateway.filters import Filters, read_backend_filters, read_filters
+from onehop.compile.gateway.match import Match
+from onehop.compile.gateway.unsupported import Unsupported
 from onehop.compile.policy import Policy
 from onehop.compile.sheet import Reader
 from onehop.compile.value import is_token
@@ -26,6 +29,7 @@ from onehop.model.ident import ObjectRef, PoolId
 from onehop.model.problem import Problem, quoted
 from onehop.model.route import (
     Action,
+    Cors,
     Forward,
     HeaderEdit,
     Mirror,
@@ -34,7 +38,10 @@ from onehop.model.route import (
     Retry,
 )
 
-BROKEN: Final = Respond(status=500, body="this route has no backend\n")
+MISSING: Final = 500
+UNAVAILABLE: Final = 503
+"""gRPC makes UNAVAILABLE of it, which "MUST" be said (GRPCRouteRule.BackendRefs)."""
+BROKEN: Final = Respond(status=MISSING, body="this route has no backend\n")
 INVALID: Final = Respond(status=500, body="this route asks for what cannot be done\n")
 _CODES: Final = range(400, 600)
 _MILLION: Final = 1_000_000
@@ -55,6 +62,7 @@ class Ruling(msgspec.Struct, frozen=True, kw_only=True):
     action: Action
     request: HeaderEdit = HeaderEdit()
     response: HeaderEdit = HeaderEdit()
+    cors: Cors | None = None
     wishes: tuple[Wish, ...] = ()
     cas: tuple[ObjectRef, ...] = ()
     told: tuple[Problem, ...] = ()
@@ -63,9 +71,22 @@ class Ruling(msgspec.Struct, frozen=True, kw_only=True):
     fault_reason: str = ""
 
 
-def read_rule(reader: Reader, route: ObjectRef, rule: HttpRouteRule, field: str) -> Ruling:
-    """Return what comes of a rule; one that cannot be done answers 500 to all it would take."""
-    read = [read_match(wanted) for wanted in rule.matches]
+def read_rule(
+    reader: Reader,
+    route: ObjectRef,
+    rule: HttpRouteRule,
+    read: Sequence[Match | str],
+    field: str,
+) -> Ruling:
+    """Return what comes of a rule; one that cannot be done answers 500 to all it would take.
+
+    Args:
+        reader: of the route's cell.
+        route: whose rule it is.
+        rule: all of it but its matches.
+        read: these, or what is wrong with one of them.
+        field: where the rule stands.
+    """
     matches = [match for match in read if isinstance(match, Match)]
     wrong = next((each for each in read if isinstance(each, str)), None)
     if wrong is not None:
@@ -84,8 +105,9 @@ def read_rule(reader: Reader, route: ObjectRef, rule: HttpRouteRule, field: str)
 
 
 def _redirected(rule: HttpRouteRule, matches: Sequence[Match], filters: Filters) -> Ruling:
-    if filters.mirrors:
-        raise Unsupported("a redirect leaves nothing to copy; remove one", "IncompatibleFilters")
+    if filters.mirrors or filters.cors:
+        message = "a redirect leaves nothing to copy, and no answer to share; remove one"
+        raise Unsupported(message, "IncompatibleFilters")
     if rule.backend_refs:
         raise Unsupported("a redirect leaves nothing for backendRefs; remove one of the two")
     assert filters.redirect is not None  # noqa: S101  the caller asked
@@ -101,6 +123,7 @@ class _Walk:
         self._rule = rule
         self._field = field
         self._policy = _policy(rule.session_persistence)
+        self._is_grpc = route.kind == "GRPCRoute"
         self._wishes: dict[PoolId, Wish] = {}
         self._cas: list[ObjectRef] = []
         self._told: list[Problem] = []
@@ -115,12 +138,14 @@ class _Walk:
         """
         shares, missing = self._shares()
         mirrors = tuple(self._mirrors(filters.mirrors))
-        action: Action = BROKEN
+        status = UNAVAILABLE if self._is_grpc else MISSING
+        action: Action = msgspec.structs.replace(BROKEN, status=status)
         if any(share.weight for share in shares):
             rewrite = filters.rewrite
             action = Forward(
                 pools=shares,
                 missing=missing,
+                missing_status=status if missing else MISSING,
                 rewrite_host=rewrite.host if rewrite else None,
                 rewrite_path=rewrite.path if rewrite else None,
                 rewrite_prefix=rewrite.prefix if rewrite else None,
@@ -133,6 +158,7 @@ class _Walk:
             action=action,
             request=filters.request,
             response=filters.response,
+            cors=filters.cors,
             wishes=tuple(self._wishes.values()),
             cas=tuple(self._cas),
             told=tuple(self._told),
@@ -148,7 +174,8 @@ class _Walk:
         shares: list[PoolShare] = []
         missing = 0
         for number, ref in enumerate(self._rule.backend_refs):
-            pool = self._pool(ref, f"{self._field}.backendRefs[{number}]")
+            field = f"{self._field}.backendRefs[{number}]"
+            pool = self._pool(ref, field, until=NO_CALLS if self._is_grpc else NO_SHARE)
             filters = read_backend_filters(ref.filters)
             if pool is None:
                 missing += max(ref.weight, 0)
@@ -164,7 +191,7 @@ class _Walk:
             if pool is not None:
                 yield Mirror(pool, _per_million(each))
 
-    def _pool(self, ref: BackendObjectRef, field: str, *, until: str = NO_SHARE) -> PoolId | None:
+    def _pool(self, ref: BackendObjectRef, field: str, *, until: str) -> PoolId | None:
         found = resolve(self._reader, self._route, ref, self._policy, field, until=until)
         if found.ca is not None:
             self._cas.append(found.ca)

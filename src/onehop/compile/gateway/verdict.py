@@ -7,7 +7,7 @@ waits for the data plane, and so is left to whoever writes; see `cluster.gateway
 from collections.abc import Iterator
 from typing import Final
 
-from onehop.cluster import HTTPRoute
+from onehop.cluster import GRPCRoute, HTTPRoute
 from onehop.cluster.gateway import GatewayAddress
 from onehop.cluster.gateway_verdict import (
     GatewayVerdict,
@@ -20,13 +20,13 @@ from onehop.cluster.gateway_verdict import (
 from onehop.compile.allocation import Placement
 from onehop.compile.backend import options_of
 from onehop.compile.certificate import CHECKED
-from onehop.compile.gateway.attachment import ATTACHED_REFS, ATTACHMENTS, Attachment
+from onehop.compile.gateway.attachment import ATTACHED_REFS, ATTACHMENTS, Attachment, route_of
 from onehop.compile.gateway.gateway import GATEWAY_INTENT_REFS, GATEWAY_INTENTS, GatewayIntent
 from onehop.compile.gateway.listener import ListenerIntent
 from onehop.compile.gateway.placement import GATEWAY_PLACEMENTS, listener_id
-from onehop.compile.gateway.route import HTTP_RULES, Rules
+from onehop.compile.gateway.route import ROUTE_RULES, Rules
 from onehop.compile.gateway.servername import certificate_for
-from onehop.compile.inputs import HTTP_ROUTES
+from onehop.compile.inputs import GRPC_ROUTES, HTTP_ROUTES
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import quoted
@@ -41,7 +41,7 @@ def _accepted(reader: Reader, ref: ObjectRef) -> Cell[_Listening]:
     true that have been attached to this Listener" (ListenerStatus.AttachedRoutes). It comes out as
     before whatever becomes of the route's rules, so counting costs an edit nothing.
     """
-    attachments, rules = reader.need(ATTACHMENTS, ref), reader.need(HTTP_RULES, ref)
+    attachments, rules = reader.need(ATTACHMENTS, ref), reader.need(ROUTE_RULES, ref)
     if rules.fault is not None:
         return Cell(None)
     taken = {(each.gateway, name) for each in attachments.parents for name in each.listeners}
@@ -141,10 +141,10 @@ def _route(reader: Reader, ref: ObjectRef) -> Cell[ParentsVerdict]:
     controller = options_of(reader).gateway_controller
     attachments = reader.get(ATTACHMENTS, ref)
     if attachments is None:
-        route = reader.get(HTTP_ROUTES, ref)
+        route = route_of(reader, ref)
         stale = route is not None and _has_entry(route, controller)
         return Cell(ParentsVerdict(ref=ref, controller=controller) if stale else None)
-    rules = reader.need(HTTP_RULES, ref)
+    rules = reader.need(ROUTE_RULES, ref)
     parents = tuple(
         ParentVerdict(parent=each.parent, sayings=tuple(_parent(each, rules)))
         for each in attachments.parents
@@ -158,7 +158,7 @@ def _parent(attachment: Attachment, rules: Rules) -> Iterator[Saying]:
     yield from rules.sayings
 
 
-def _has_entry(route: HTTPRoute, controller: str) -> bool:
+def _has_entry(route: HTTPRoute | GRPCRoute, controller: str) -> bool:
     return any(parent.controller_name == controller for parent in route.status.parents)
 
 
@@ -171,9 +171,12 @@ _ROUTES_COUNTED: Final = Index[ObjectRef, _Listening, tuple[ObjectRef, str]](
 GATEWAY_VERDICTS: Final = Derived[ObjectRef, GatewayVerdict](
     "gateway-verdicts", _gateway, (GATEWAY_INTENT_REFS,)
 )
-_STATUS_REFS: Final = Index[ObjectRef, HTTPRoute, ObjectRef](
+_HTTP_SAID: Final = Index[ObjectRef, HTTPRoute, ObjectRef](
     HTTP_ROUTES, "status-ref", lambda ref, route: (ref,) if route.status.parents else ()
 )
-HTTP_ROUTE_VERDICTS: Final = Derived[ObjectRef, ParentsVerdict](
-    "http-route-verdicts", _route, (ATTACHED_REFS, _STATUS_REFS)
+_GRPC_SAID: Final = Index[ObjectRef, GRPCRoute, ObjectRef](
+    GRPC_ROUTES, "status-ref", lambda ref, route: (ref,) if route.status.parents else ()
+)
+ROUTE_VERDICTS: Final = Derived[ObjectRef, ParentsVerdict](
+    "route-verdicts", _route, (ATTACHED_REFS, _HTTP_SAID, _GRPC_SAID)
 )

@@ -8,11 +8,13 @@ otherwise, or where they leave a choice, the reason stands beside it.
 from typing import Any, Final
 
 from onehop.driver.envoy.accesslog import render_access_log
+from onehop.driver.envoy.cors import CORS_FILTER
 from onehop.driver.envoy.guard import BODY_FILTER, RATE_FILTER, RBAC_FILTER
 from onehop.driver.envoy.persistence import SESSION_FILTER
 from onehop.driver.envoy.proto import (
     ADS,
     Buffer,
+    Cors,
     HeaderMutation,
     HttpConnectionManager,
     HttpRbac,
@@ -58,10 +60,10 @@ def render_http(
     manager = HttpConnectionManager(
         stat_prefix=handler.router,
         codec_type="HTTP3" if is_quic else "AUTO",
-        http_filters=_http_filters(with_body_limit=True),
+        http_filters=_http_filters(handler, with_body_limit=True),
         upgrade_configs=[
             # A WebSocket has no body to count: it would wait for ever in the filter that holds it.
-            {"upgrade_type": "websocket", "filters": _http_filters(with_body_limit=False)}
+            {"upgrade_type": "websocket", "filters": _http_filters(handler, with_body_limit=False)}
         ],
         access_log=render_access_log(access_log, is_http=True),
         server_header_transformation="PASS_THROUGH",
@@ -74,9 +76,13 @@ def render_http(
     return extension("envoy.filters.network.http_connection_manager", manager)
 
 
-def _http_filters(*, with_body_limit: bool) -> list[dict[str, Any]]:
-    """Return the filters; all but the last one are off until a route configures them."""
+def _http_filters(handler: ForwardHttp, *, with_body_limit: bool) -> list[dict[str, Any]]:
+    """Return the filters; all but the last one are off until a route configures them.
+
+    CORS comes first: a preflight carries no credentials by which a guard would let it in.
+    """
     optional = [
+        *([extension(CORS_FILTER, Cors())] if handler.cors else ()),
         extension(RBAC_FILTER, HttpRbac()),
         extension(RATE_FILTER, LocalRateLimit(stat_prefix="onehop")),
         extension(SESSION_FILTER, StatefulSession()),

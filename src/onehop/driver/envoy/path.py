@@ -13,6 +13,8 @@ def render_path(match: PathMatch) -> dict[str, Any]:
     """
     if match.kind is PathKind.EXACT:
         return {"path": match.value}
+    if match.kind is PathKind.METHOD:
+        return {"safe_regex": {"regex": f"/[^/]+/{re.escape(match.value)}"}}
     if match.value == "/":
         return {"prefix": "/"}
     return {"path_separated_prefix": match.value}

@@ -20,6 +20,7 @@ from envoy.config.route.v3 import route_pb2 as _route_route
 from envoy.extensions.access_loggers.file.v3 import file_pb2 as _file_file
 from envoy.extensions.access_loggers.stream.v3 import stream_pb2 as _stream
 from envoy.extensions.filters.http.buffer.v3 import buffer_pb2 as _buffer
+from envoy.extensions.filters.http.cors.v3 import cors_pb2 as _cors
 from envoy.extensions.filters.http.local_ratelimit.v3 import (
     local_rate_limit_pb2 as _local_rate_limit,
 )
@@ -87,6 +88,8 @@ FileAccessLog: Any = _file_file.FileAccessLog
 StdoutAccessLog: Any = _stream.StdoutAccessLog
 Buffer: Any = _buffer.Buffer
 BufferPerRoute: Any = _buffer.BufferPerRoute
+Cors: Any = _cors.Cors
+CorsPolicy: Any = _cors.CorsPolicy
 LocalRateLimit: Any = _local_rate_limit.LocalRateLimit
 HttpRbac: Any = _http_rbac.RBAC
 RBACPerRoute: Any = _http_rbac.RBACPerRoute

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, assert_never
 
 from onehop.driver.envoy.cluster import CLIENT_ADDRESS
 from onehop.driver.envoy.conditions import header_matches, query_matches
+from onehop.driver.envoy.cors import preflight_matches, render_cors
 from onehop.driver.envoy.guard import render_body_limit, render_guard
 from onehop.driver.envoy.path import render_path, render_rewrite, render_whole
 from onehop.driver.envoy.persistence import render_persistence
@@ -42,6 +43,8 @@ from onehop.model.route import (
 
 MISSING: Final = PoolId("missing")
 """No pool has this name: they begin with a namespace and a slash."""
+
+_NOT_FOUND: Final = {500: "INTERNAL_SERVER_ERROR", 503: "SERVICE_UNAVAILABLE"}
 
 PersistenceOf: TypeAlias = Callable[[PoolId], Persistence | None]
 """What a pool keeps sessions by; None for a pool that is not there, too."""
@@ -84,18 +87,25 @@ def render_host(host: VirtualHost, persistence_of: PersistenceOf) -> Any:
 def _routes(route: Route, hostname: str, persistence_of: PersistenceOf) -> Iterable[dict[str, Any]]:
     match = render_path(route.match)
     names = _names(hostname, route)
-    filters = render_guard(route.guard)
+    filters = {**render_guard(route.guard), **render_cors(route.cors)}
     for variant in _variants(route, persistence_of):
-        yield {
-            "name": route.id,
-            "match": {
-                **match,
-                "headers": [*names, *header_matches(route.when), *variant.headers],
-                "query_parameters": query_matches(route.when),
-            },
-            "typed_per_filter_config": {**filters, **variant.filters},
-            **variant.action,
-        }
+        for headers in _header_matches(route):
+            yield {
+                "name": route.id,
+                "match": {
+                    **match,
+                    "headers": [*names, *headers, *variant.headers],
+                    "query_parameters": query_matches(route.when),
+                },
+                "typed_per_filter_config": {**filters, **variant.filters},
+                **variant.action,
+            }
+
+
+def _header_matches(route: Route) -> Iterable[list[dict[str, Any]]]:
+    yield header_matches(route.when)
+    if route.cors is not None and route.when.method is not None:
+        yield preflight_matches(route.when)
 
 
 def _names(hostname: str, route: Route) -> list[dict[str, Any]]:
@@ -155,7 +165,7 @@ def _forward(
     """
     shares = [share for share in forward.pools if share.weight > 0]
     if not shares:
-        return {"direct_response": _respond(500 if forward.missing else 503)}, {}
+        return {"direct_response": _respond(forward.missing_status if forward.missing else 503)}, {}
     filters: dict[str, Any] = {}
     action: dict[str, Any] = {
         "timeout": duration(forward.timeout_s or 0),  # 0 is none
@@ -167,7 +177,7 @@ def _forward(
     if forward.mirrors:
         action["request_mirror_policies"] = [_mirror(each) for each in forward.mirrors]
     if forward.missing:
-        action["cluster_not_found_response_code"] = "INTERNAL_SERVER_ERROR"
+        action["cluster_not_found_response_code"] = _NOT_FOUND[forward.missing_status]
         shares = [*shares, PoolShare(MISSING, forward.missing)]
     if shares == [PoolShare(shares[0].pool, shares[0].weight)]:
         action["cluster"] = shares[0].pool
