@@ -1,11 +1,14 @@
 """Gateway API as the owners of a Gateway and of a route see it: statuses on one side, requests."""
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from onehop.status.gateway_pace import LONGEST_S
 from tests.cluster_gateway.objects import define
 from tests.e2e.client import ask
 from tests.e2e.cluster import Cluster
@@ -19,6 +22,7 @@ pytestmark = [pytest.mark.root, pytest.mark.envoy]
 CLASSES: Final = "gatewayclasses.gateway.networking.k8s.io"
 GATEWAYS: Final = "gateways.gateway.networking.k8s.io"
 ROUTES: Final = "httproutes.gateway.networking.k8s.io"
+_MANY: Final = 300
 CONTROLLER: Final = "onehop.dev/gateway-controller"
 THEIRS: Final = {
     "parentRef": {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "theirs"},
@@ -55,6 +59,14 @@ def gateway() -> Json:
     return gateway_object(
         "Gateway", "edge", {"gatewayClassName": "onehop", "listeners": [listener]}
     )
+
+
+def gateway_of_others() -> Json:
+    found = gateway()
+    return found | {
+        "metadata": {"name": "theirs", "namespace": SHOP},
+        "spec": found["spec"] | {"gatewayClassName": "theirs"},
+    }
 
 
 def route(name: str = "web", *parents: str, backend: str = "web") -> Json:
@@ -150,6 +162,46 @@ async def test_a_missing_backend_is_said_at_the_route(cluster: Cluster) -> None:
     assert await until(resolved, "the route has a status") == ("False", "BackendNotFound")
 
 
+@pytest.mark.usefixtures("gateways")
+async def test_routes_of_other_classes_are_left_alone(cluster: Cluster) -> None:
+    """A hundred of them, before and beside one of ours: not one write."""
+    cluster.put(gateway(), gateway_of_others())
+    for number in range(100):
+        cluster.put(route(f"theirs-{number}", "theirs"))
+    cluster.put(route())
+
+    def is_told() -> bool:
+        return bool(cluster.read(ROUTES, "web").get("status", {}).get("parents"))
+
+    await until(is_told, "our route has a status")
+    assert cluster.requests.writes(resource=f"{ROUTES}/status") == 1
+    assert "Programmed" not in {
+        each["type"]
+        for each in cluster.read(GATEWAYS, "theirs")["status"]["conditions"]
+        if each["status"] != "Unknown"
+    }
+
+
+@pytest.mark.usefixtures("gateways")
+async def test_many_routes_cost_their_gateway_few_writes(cluster: Cluster) -> None:
+    """At most twenty, and one for each 0.8 seconds that they take to come."""
+    cluster.put(gateway(), route())
+
+    def attached() -> int:
+        listeners = cluster.read(GATEWAYS, "edge").get("status", {}).get("listeners")
+        return listeners[0]["attachedRoutes"] if listeners else 0
+
+    await until(lambda: attached() == 1, "the first route is counted")
+    before, began = cluster.requests.writes(resource=f"{GATEWAYS}/status"), time.monotonic()
+    for number in range(_MANY):
+        cluster.put(route(f"web-{number}"))
+        await asyncio.sleep(0)
+    await until(lambda: attached() == 1 + _MANY, "all routes are counted", timeout_s=60)
+
+    written = cluster.requests.writes(resource=f"{GATEWAYS}/status") - before
+    assert written <= 20 + (time.monotonic() - began) / LONGEST_S
+
+
 async def test_check_says_which_release_a_cluster_has(
     cluster: Cluster, config: Json, gateways: Onehop
 ) -> None:
@@ -159,5 +211,6 @@ async def test_check_says_which_release_a_cluster_has(
 
     told = await command("check", "--config", str(gateways.config_file))
 
-    assert "Gateway API: Gateway v1, GatewayClass v1, HTTPRoute v1, ReferenceGrant v1" in told.out
+    kinds = "GRPCRoute v1, Gateway v1, GatewayClass v1, HTTPRoute v1, ReferenceGrant v1"
+    assert f"Gateway API: {kinds}" in told.out
     assert "rights to Gateway API: all there" in told.out

@@ -23,7 +23,13 @@ from onehop.source.patience import KubernetesOptions
 from onehop.status.channel import newest_version
 
 GATEWAY_API: Final = frozenset(
-    {Kind.GATEWAY_CLASS, Kind.GATEWAY, Kind.HTTP_ROUTE, Kind.REFERENCE_GRANT}
+    {
+        Kind.GATEWAY_CLASS,
+        Kind.GATEWAY,
+        Kind.HTTP_ROUTE,
+        Kind.GRPC_ROUTE,
+        Kind.REFERENCE_GRANT,
+    }
 )
 """The kinds of Gateway API that are served; the others are not even read."""
 
