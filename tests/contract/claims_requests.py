@@ -9,6 +9,7 @@ from onehop.model.listener import ForwardHttp
 from onehop.model.model import Row
 from onehop.model.route import (
     Conditions,
+    Cors,
     Forward,
     Guard,
     HeaderEdit,
@@ -263,6 +264,21 @@ async def methods_headers_and_queries_choose_the_route(scene: Scene) -> None:
         ("POST", beta, "/?v=1", "one"),
     ):
         assert (await scene.ask(path=path, method=method, headers=headers)).by == by
+
+
+@proves(Capability.CORS)
+async def a_preflight_of_an_admitted_origin_is_answered(scene: Scene) -> None:
+    page = "https://page.example"
+    cors = Cors(origins=(page,), methods=("PUT",), headers=("x-a",))
+    handler = ForwardHttp(router=HTTP, cors=True)
+    rows = served(scene, route(forward(WEB), cors=cors))
+    await scene.serve(*rows[:4], entrance(scene, handler=handler), *rows[5:])
+    scene.traffic()
+    asked = {"origin": page, "access-control-request-method": "PUT"}
+    got = await scene.ask(method="OPTIONS", headers=asked)
+    assert got.headers["access-control-allow-origin"] == page
+    assert "PUT" in got.headers["access-control-allow-methods"]
+    assert got.by == ""
 
 
 @proves(Capability.REDIRECT_ELSEWHERE)

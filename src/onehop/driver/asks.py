@@ -38,6 +38,7 @@ from onehop.model.route import (
     Forward,
     Guard,
     HeaderEdit,
+    PathKind,
     PoolShare,
     Redirect,
     Respond,
@@ -145,7 +146,8 @@ def _host(host: VirtualHost) -> Iterator[Ask]:
 def _route(route: Route) -> Iterator[Capability]:
     request, response = route.request_headers, route.response_headers
     yield from _wished(
-        (Capability.MATCHES, route.when != _ALWAYS),
+        (Capability.MATCHES, route.when != _ALWAYS or route.match.kind is PathKind.METHOD),
+        (Capability.CORS, route.cors is not None),
         (Capability.REQUEST_HEADERS, bool(request.set or request.add or request.remove)),
         (Capability.RESPONSE_HEADERS, bool(response.set or response.add or response.remove)),
     )

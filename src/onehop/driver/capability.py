@@ -52,6 +52,7 @@ class Capability(StrEnum):
     RETRY_CODES = "retry-codes"
     RETRY_TIMEOUT = "retry-timeout"
     MATCHES = "matches"
+    CORS = "cors"
     REDIRECT_ELSEWHERE = "redirect-elsewhere"
     REWRITE_PATH = "rewrite-path"
     REWRITE_HOST = "rewrite-host"
@@ -121,7 +122,8 @@ FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
         Capability.RETRIES: "number of retries",
         Capability.RETRY_CODES: "retries after status codes",
         Capability.RETRY_TIMEOUT: "timeout of one attempt",
-        Capability.MATCHES: "matching by method, header or query",
+        Capability.MATCHES: "matching by method, header or query, gRPC methods",
+        Capability.CORS: "answers to pages of other origins (CORS)",
         Capability.REDIRECT_ELSEWHERE: "redirects to another host or path",
         Capability.REWRITE_PATH: "replacing the whole path",
         Capability.REWRITE_HOST: "replacing the host",
@@ -182,6 +184,7 @@ Shortcomings = Mapping[Capability, Support]
 
 NOT_OF_INGRESSES: Final = (
     Capability.MATCHES,
+    Capability.CORS,
     Capability.REDIRECT_ELSEWHERE,
     Capability.REWRITE_PATH,
     Capability.REWRITE_HOST,
