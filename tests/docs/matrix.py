@@ -49,5 +49,5 @@ def _has_a_proxy(capability: Capability) -> bool:
 
 def _footnotes(notes: dict[str, int]) -> Iterator[str]:
     for words, number in notes.items():
-        is_name = words.startswith("vTM")
+        is_name = words.startswith(("vTM", "onehop"))
         yield f"{number}. {words if is_name else words[0].upper() + words[1:]}."

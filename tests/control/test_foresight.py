@@ -1,0 +1,119 @@
+"""What a data plane would refuse is known before there is one."""
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import pytest
+
+from onehop.control.config import Config
+from onehop.control.configfile import parse_config
+from onehop.control.foresight import foreseen
+from onehop.control.once import compile_once
+from onehop.model.ident import ObjectRef
+from onehop.model.listener import ForwardUdp
+from onehop.model.model import model_of
+from onehop.model.pool import BackendProtocol
+from onehop.model.problem import Problem, Reason, Severity
+from tests.driver_envoy.world import SERVICE, pool, udp_listener
+
+WEB: Final = ObjectRef("Ingress", "shop", "web")
+DNS: Final = ObjectRef("Service", "shop", "dns")
+OBJECTS: Final = """
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: onehop}
+spec: {controller: onehop.dev/ingress}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: web
+  namespace: shop
+  annotations: {onehop.dev/rate-limit: 10/s, onehop.dev/rate-limit-burst: "5"}
+spec:
+  ingressClassName: onehop
+  rules:
+    - host: a.example
+      http:
+        paths:
+          - path: /
+            pathType: Prefix
+            backend: {service: {name: web, port: {number: 80}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: dns, namespace: shop}
+spec:
+  type: LoadBalancer
+  loadBalancerClass: onehop.dev/lb
+  loadBalancerIP: 203.0.113.9
+  ports: [{port: 53, protocol: UDP}]
+"""
+CONFIG: Final = """
+cluster: {{manifests: {folder}/objects}}
+state: {folder}/state
+addresses: {{shared: [203.0.113.5], pools: [{{name: public, cidrs: [203.0.113.0/24]}}]}}
+dataPlane: {{driver: {driver}, layer4: {layer4}}}
+"""
+
+
+def configured(folder: Path, driver: str, layer4: str = "proxy") -> Config:
+    """Return a configuration of the objects above."""
+    (folder / "objects").mkdir(exist_ok=True)
+    (folder / "objects" / "shop.yaml").write_text(OBJECTS)
+    text = CONFIG.format(folder=folder, driver=driver, layer4=layer4)
+    return parse_config(text, name="config")
+
+
+def refused(problems: tuple[Problem, ...]) -> set[tuple[ObjectRef, str, Severity]]:
+    """Return who is told of the data plane, at which field, and how bad it is."""
+    told = (each for each in problems if each.reason is Reason.DATA_PLANE_REFUSED)
+    return {(each.subject, each.field, each.severity) for each in told}
+
+
+BURST: Final = (
+    WEB,
+    "metadata.annotations[onehop.dev/rate-limit-burst]",
+    Severity.WARNING,
+)
+UDP: Final = (DNS, "spec.ports", Severity.ERROR)
+
+
+@pytest.mark.parametrize(
+    ("driver", "layer4", "expected"),
+    [
+        ("envoy", "proxy", set()),
+        ("haproxy", "proxy", {UDP}),
+        ("haproxy", "kernel", set()),
+        ("vtm", "proxy", {BURST}),
+    ],
+)
+async def test_problems_of_the_configured_data_plane_are_told_by_one_look(
+    tmp_path: Path, driver: str, layer4: str, expected: set[tuple[ObjectRef, str, Severity]]
+) -> None:
+    """Which is what render, plan and check take; no data plane runs."""
+    compiled = await compile_once(configured(tmp_path, driver, layer4))
+
+    assert refused(compiled.problems) == expected
+
+
+@pytest.mark.parametrize(
+    ("layer4", "severity"), [("proxy", Severity.ERROR), ("kernel", Severity.WARNING)]
+)
+def test_the_kernel_serves_udp_without_what_it_cannot_do(
+    tmp_path: Path, layer4: str, severity: Severity
+) -> None:
+    """HAProxy alone would not serve it at all."""
+    behind = pool("dns", protocol=BackendProtocol.UDP)
+    handler = ForwardUdp(pool=behind.id, idle_timeout_s=600.0)
+    entrance = msgspec.structs.replace(udp_listener(53, handler), owner=SERVICE)
+
+    told = foreseen(model_of((behind, entrance)), configured(tmp_path, "haproxy", layer4))
+
+    assert {(each.subject, each.severity) for each in told} == {(SERVICE, severity)}
