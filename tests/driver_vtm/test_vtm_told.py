@@ -9,13 +9,15 @@ import pytest
 import structlog
 
 from onehop.control.refusals import Refusals
+from onehop.driver import Receipt
 from onehop.driver.remote import Advancing, Remote, Reporting
 from onehop.driver.vtm import VtmDriver, VtmOptions
 from onehop.lab.vtm import VtmCluster, serve_vtm
 from onehop.lab.vtm.behaviour import ONE_WAY, THE_OTHER_WAY, Fault
 from onehop.model.ident import ObjectRef
-from onehop.model.model import Row, RowKey, Table, key_of
+from onehop.model.model import Change, Row, RowKey, Table, key_of
 from onehop.model.problem import Problem, Reason, Severity
+from onehop.plan import make_plan
 from tests.driver_vtm.stage import (
     NAMES,
     Stage,
@@ -335,3 +337,46 @@ async def test_what_the_unit_complains_of_is_told_in_its_words(unit: Stage) -> N
         assert "theirs" not in driver.problems()[0].message
         unit.first.faults.complaints = []
         await until(lambda: driver.problems() == (), "nothing is amiss")
+
+
+async def test_a_refused_row_is_taken_once_the_unit_does(unit: Stage) -> None:
+    """Without another edit: a comparison tries again, with the endpoints of then, and tells."""
+    api = pool("api", max_connections=5)
+    theirs = {"basic": {"note": "of the web team", "nodes_table": []}}
+    unit.first.put(("pools", NAMES.name(api.id)), "6.0", theirs)
+    refusals = Refusals()
+    async with unit.driver(resync_s=0.1) as driver:
+        rows = (*shop(), api, members(api, 3))
+        refusals.note(Change(rows), await start(driver, *rows))
+        assert refusals.rows() == (key_of(api),)
+        driver.set_endpoints(members(api, 4))
+        taken: list[frozenset[ObjectRef]] = []
+
+        def note() -> None:
+            taken_rows, partly = driver.taken_since()
+            taken.append(refusals.note(Change(taken_rows), Receipt(refused=partly)))
+
+        driver.on_news = note
+        del unit.first.objects["pools", NAMES.name(api.id)]
+
+        await until(lambda: unit.has("pools", api.id), "it is made")
+        await until(lambda: bool(taken), "somebody is told")
+        assert refusals.rows() == ()
+        (problem,) = refusals.problems_of(api.service)
+        assert problem.severity is Severity.WARNING  # of what the driver cannot do, and serves
+        await until(lambda: unit.nodes(api) == ["10.244.0.4:8080"], "with the newest endpoints")
+        assert driver.taken_since() == ((), ())
+
+
+async def test_a_row_that_is_taken_away_is_not_tried_again(unit: Stage) -> None:
+    """Refused, and then removed by a plan: nobody wants it any more."""
+    api = pool("api")
+    refused = f"pools/{NAMES.name(api.id)}"
+    unit.first.faults.refuse.add(refused)
+    async with unit.driver(resync_s=0.1) as driver:
+        await start(driver, *shop(), api)
+        await driver.apply(make_plan(Change((), (key_of(api),))))
+        unit.first.faults.refuse.clear()
+        before = driver.steps
+        await until(lambda: driver.steps > before + 40, "it has compared")
+        assert not unit.has("pools", api.id)

@@ -341,8 +341,11 @@ class Pipeline:
     def data_plane_news(self) -> None:
         """Take in what the data plane has refused, or takes at last, outside of an apply."""
         if isinstance(self._driver, Reporting):
+            rows, partly = self._driver.taken_since()
+            taken = self._refusals.note(Change(rows), Receipt(refused=partly))
             refused = self._driver.refused_since()
-            self._write_back.reported(self._refusals.note_late(refused, self.served.row))
+            late = self._refusals.note_late(refused, self.served.row)
+            self._write_back.reported(taken | late)
 
     def moved(self, moved: Moved) -> None:
         """Take in what another data plane refuses, or takes at last, of what is served."""

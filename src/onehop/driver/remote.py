@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from onehop.driver.driver import Refusal
+from onehop.model.model import Row
 from onehop.model.problem import Problem
 
 
@@ -24,6 +25,13 @@ class Reporting(Protocol):
 
     def refused_since(self) -> tuple[Refusal, ...]:
         """Return the rows that are not served as they were told last, sorted; each is kept at."""
+        ...
+
+    def taken_since(self) -> tuple[tuple[Row, ...], tuple[Refusal, ...]]:
+        """Return rows that a Receipt has refused and that are served now; each is told once.
+
+        With them come those that are served in part.
+        """
         ...
 
     def problems(self) -> tuple[Problem, ...]:

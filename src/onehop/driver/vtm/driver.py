@@ -10,6 +10,7 @@ import structlog
 from onehop.driver.capability import Capability, capabilities_of
 from onehop.driver.driver import EndpointCount, Receipt, Refusal
 from onehop.driver.remote import RemoteCounts
+from onehop.driver.vtm.again import Again
 from onehop.driver.vtm.content import ObjectKey
 from onehop.driver.vtm.counts import count_members
 from onehop.driver.vtm.lane import Lane
@@ -23,7 +24,7 @@ from onehop.driver.vtm.work import Work
 from onehop.model.endpoint import Endpoint, PoolEndpoints
 from onehop.model.ident import PoolId, RouterId
 from onehop.model.listener import ForwardHttp, Listener
-from onehop.model.model import Model, Row, RowKey, Table, model_of
+from onehop.model.model import Model, Row, RowKey, Table, key_of, model_of
 from onehop.model.problem import Problem
 from onehop.plan import Plan, Stage, StageKind
 
@@ -42,6 +43,8 @@ class VtmDriver:
         self._wanted = Wanted(self._names, machines=options.machines)
         self._applying = asyncio.Lock()
         self._hand = Reconciler(options, self._names, self._wanted, self._applying)
+        self._hand.on_compared = self._try_again
+        self._again = Again()
         self._lane = Lane(
             self._hand.bring,
             self._hand.endpoints_took,
@@ -102,12 +105,12 @@ class VtmDriver:
     async def apply(self, plan: Plan) -> Receipt:
         """Make the plan. What does not fit, and what the unit refuses, is in the Receipt."""
         started = time.monotonic()
-        profile = self._hand.unit.profile
-        work = Work(self._wanted, has_tls13=profile is None or profile.has_tls13)
+        work = self._work()
         early = self._early(plan)
         touched = work.put(early)
         async with self._applying:
             for stage in plan.stages:
+                self._again.forget((*map(key_of, stage.put), *stage.remove))
                 touched |= work.put((*self._hosts_of_new_routers(stage, plan), *stage.put))
                 touched |= work.remove(stage.remove)
                 refused = await self._hand.bring(touched)
@@ -116,6 +119,7 @@ class VtmDriver:
                     await self._take_back(work, refused)
                 touched = frozenset()
             self._hand.knows_all = True
+            self._again.add(work.taken_back)
         self._hand.findings.tell()
         for refusal in work.refusals:
             log.warning("vtm_refused_row", row=refusal.key, reason=refusal.reason)
@@ -123,7 +127,8 @@ class VtmDriver:
 
     def set_endpoints(self, members: PoolEndpoints) -> None:
         """Send a pool's endpoints now: one write, without waiting for a plan."""
-        if RowKey(Table.POOL, members.pool) in self._wanted.rows:
+        key = RowKey(Table.POOL, members.pool)
+        if key in self._wanted.rows or key in self._again:
             self._lane.add(self._wanted.put((members,)))
 
     async def send_away(self, *, is_leaving: bool) -> None:
@@ -141,6 +146,10 @@ class VtmDriver:
     def refused_since(self) -> tuple[Refusal, ...]:
         """Return the rows that the unit refused outside of an apply, or refuses still."""
         return self._hand.findings.refusals()
+
+    def taken_since(self) -> tuple[tuple[Row, ...], tuple[Refusal, ...]]:
+        """Return the rows that the unit takes at last, and what they are served without."""
+        return self._again.taken()
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what is amiss with the unit itself."""
@@ -206,6 +215,23 @@ class VtmDriver:
         }
         later = (row for each in plan.stages if each.kind is StageKind.ROUTE for row in each.put)
         return [row for row in later if getattr(row, "router", None) in routers]
+
+    def _work(self) -> Work:
+        profile = self._hand.unit.profile
+        return Work(self._wanted, has_tls13=profile is None or profile.has_tls13)
+
+    async def _try_again(self) -> None:
+        """Try what the unit has refused once more."""
+        if not self._again:
+            return
+        work = self._work()
+        touched = work.put(self._again.rows())
+        refused = await self._hand.bring(touched)
+        self._hand.retire(touched)
+        if refused:
+            await self._take_back(work, refused)
+        if self._again.tried(work.taken_back, work.refusals):
+            self._hand.findings.tell(is_new=True)
 
     async def _take_back(self, work: Work, refused: Mapping[ObjectKey, str]) -> None:
         """Put back what was refused; what is refused once more is compared again later."""

@@ -90,10 +90,10 @@ class Findings:
         """Return what is amiss with the unit itself."""
         return tuple(self._problems())
 
-    def tell(self) -> None:
+    def tell(self, *, is_new: bool = False) -> None:
         """Say that something is new, if something is."""
         now = self.refusals(), self.problems()
-        if now != self._told:
+        if is_new or now != self._told:
             self._told = now
             self.on_news()
 

@@ -50,6 +50,8 @@ class Reconciler:
         self.unit = Unit(self.rest, names, wanted.objects.get, replication_s=options.replication_s)
         self.retired = Retired()
         self.findings = Findings(wanted.rows_behind, names.prefix)
+        self.on_compared: Callable[[], Awaitable[None]] = _nothing
+        """Done after each comparison, while nothing else is written but endpoints."""
         self.knows_all = False
         """Set once a whole plan was made: before, what nobody wants may only not be known yet."""
         self._options = options
@@ -168,6 +170,7 @@ class Reconciler:
         await self._at_some_member(self._look)
         async with self._applying:
             refused = await self.bring(self._wanted.objects)
+            await self.on_compared()
             self._judge_orphans()
         for key, reason in refused.items():
             log.error("vtm_refused", object=str(key), reason=reason)
@@ -288,6 +291,10 @@ class Reconciler:
             await self.rest.open()
         except ConfigError as err:
             raise DriverUnavailable(str(err)) from err
+
+
+async def _nothing() -> None:
+    return
 
 
 def _now() -> float:

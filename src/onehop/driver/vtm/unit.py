@@ -107,6 +107,7 @@ class Unit:
                 listed |= {ObjectKey(kind, n) for n in names if n.startswith(self._names.prefix)}
         except RejectedError as err:
             raise DriverUnavailable(f"reading what is there: {err}") from err
+        self._foreign &= listed
         await abreast(sorted(listed | self.held.keys()), self._read, self._rest.window)
         return tuple(self._drifted(before))
 

@@ -21,8 +21,11 @@ class Work:
         self._wanted = wanted
         self._has_tls13 = has_tls13
         self._before: dict[RowKey, Row | None] = {}
+        self._given: dict[RowKey, Row] = {}
         self._refused: dict[RowKey, str] = {}
         self._partial: set[RowKey] = set()
+        self.taken_back: dict[RowKey, Row] = {}
+        """Rows that the unit has refused, as they were given."""
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
@@ -40,6 +43,7 @@ class Work:
             if key in self._before:
                 continue  # taken in early, as the host of a new listener
             self._before[key] = self._wanted.rows.get(key)
+            self._given[key] = row
             if result.lacks:
                 self._refused[key] = result.lacks
             if result.lacks and result.row is not None:
@@ -64,6 +68,7 @@ class Work:
             blamed |= {row: reason for row in mine if row.table is mine[0].table}
         self._refused |= blamed
         self._partial -= blamed.keys()
+        self.taken_back |= {key: self._given[key] for key in blamed}
         back = [row for key in blamed if (row := self._before[key]) is not None]
         gone = [key for key in blamed if self._before[key] is None]
         return self._wanted.put(back) | self._wanted.remove(gone)
