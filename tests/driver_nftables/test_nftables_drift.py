@@ -104,6 +104,7 @@ MEDDLING: Mapping[str, tuple[str, What]] = {
     "a flush of everything": ("flush ruleset", What.TABLE),
     "the table is deleted": ("delete table inet onehop_l4", What.TABLE),
     "the table is switched off": ("add table inet onehop_l4 { flags dormant; }", What.TABLE),
+    "chains are not found": ("flush map inet onehop_l4 pick4", What.ELEMENT),
     "a map is emptied": ("flush map inet onehop_l4 member4", What.ELEMENT),
     "an element is deleted": (
         f"delete element inet onehop_l4 service4 {{ {ENTRANCE} }}",
@@ -114,11 +115,11 @@ MEDDLING: Mapping[str, tuple[str, What]] = {
         What.ELEMENT,
     ),
     "somebody else is served": (
-        "add element inet onehop_l4 refuse4 { 203.0.113.10 . tcp . 99 : goto refuse }",
+        "add element inet onehop_l4 refused4 { 203.0.113.10 . tcp . 99 }",
         What.ELEMENT,
     ),
     "an element for all": (
-        "add element inet onehop_l4 refuse4 { * : goto refuse }",
+        "add element inet onehop_l4 service4 { * : 1:1 }",
         What.ELEMENT,
     ),
     "rules are emptied": ("flush chain inet onehop_l4 nat-prerouting", What.RULE),

@@ -199,11 +199,13 @@ def test_who_is_remembered_is_forgotten_with_the_listener(roads: Crossroads) -> 
                 assert len(await spread(roads, 5)) == 1
                 listed = roads.nft("list", "ruleset")
                 assert listed.count("map clients4-") == 1
-                assert listed.count("chain draw4-") == 32 + 1
+                assert listed.count("chain sticky4-") == 1
+                assert listed.count("chain draw4-") == 32
 
             await serve(driver)
             listed = roads.nft("list", "ruleset")
             assert "clients4-" not in listed
+            assert "chain sticky4-" not in listed
             assert listed.count("chain draw4-") == 32
 
     roads.balancer.run(main)

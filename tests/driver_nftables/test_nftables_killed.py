@@ -14,7 +14,7 @@ from onehop.driver.nftables import sweep
 from onehop.driver.nftables.element import Elements, Lookup
 from onehop.driver.nftables.netlink import Netlink
 from onehop.driver.nftables.render import elements_of
-from onehop.driver.nftables.ruleset import Draw, fixed_chains, fixed_maps
+from onehop.driver.nftables.ruleset import Draw, Sticky, fixed_chains, fixed_maps
 from onehop.model.listener import Transport
 from onehop.model.model import Row, model_of
 from onehop.model.pool import SourceIpPersistence
@@ -164,9 +164,10 @@ async def kernel() -> State:
 
 def wanted(rows: Iterable[Row]) -> State:
     """Return the same of a table that is made from nothing."""
-    elements, draws = elements_of(model_of(rows))
-    chains = fixed_chains() | USUAL | {draw.chain for draw in draws}
-    return *comparable(elements), chains, fixed_maps() | {each.clients for each in draws} - {""}
+    elements, needed = elements_of(model_of(rows))
+    chains = fixed_chains() | USUAL | {each.chain for each in needed}
+    maps = fixed_maps() | {each.clients for each in needed if isinstance(each, Sticky)}
+    return *comparable(elements), chains, maps
 
 
 def comparable(elements: Elements) -> tuple[Elements, list[bytes]]:

@@ -104,4 +104,4 @@ def test_endpoints_of_the_other_version_of_ip_are_passed_over() -> None:
     web = pool()
     other = Endpoint(address=at(80, 6).address, port=8001)
     only_other = elements_of(model_of((web, members(web, other), listener(web))))[0]
-    assert {place.lookup for place in only_other} == {Lookup.REFUSE}
+    assert {place.lookup for place in only_other} == {Lookup.REFUSED}

@@ -22,7 +22,7 @@ from onehop.driver.nftables.flows import Flows
 from onehop.driver.nftables.forwarding import hindrances
 from onehop.driver.nftables.health import HealthChecks
 from onehop.driver.nftables.rows import Rows
-from onehop.driver.nftables.ruleset import Draw
+from onehop.driver.nftables.ruleset import Sticky
 from onehop.driver.nftables.support import SHORTCOMINGS
 from onehop.driver.nftables.table import KernelTable
 from onehop.driver.nftables.tally import count_members
@@ -62,7 +62,7 @@ class NftablesDriver:
         self._leftover_grace_s = leftover_grace_s
         self._rows = Rows()
         self._served: dict[Entrance, Served] = {}
-        self._unused: dict[Entrance, set[Draw]] = {}
+        self._unused: dict[Entrance, set[Sticky]] = {}
         """Chains of single listeners that nothing leads to any more, or does again."""
         self._flows = Flows()
         self._woken = asyncio.Event()
@@ -240,7 +240,7 @@ class NftablesDriver:
         """Make what is stale anew in this very moment, if nothing has to be waited for."""
         if not self._is_repairing and len(self._rows.stale) <= _AT_ONCE:
             wanted = self._wanted(self._rows.stale)
-            if all(self._table.has(each.draw) for each in wanted.values()):
+            if all(self._table.has(each.chains) for each in wanted.values()):
                 with contextlib.suppress(Refused):
                     self._put(wanted)
                     return
@@ -264,16 +264,16 @@ class NftablesDriver:
     async def _put_all(self) -> None:
         while self._rows.stale:
             wanted = self._wanted(islice(self._rows.stale, _AT_ONCE))
-            missing = {each.draw for each in wanted.values() if each.draw is not None}
-            if all(self._table.has(draw) for draw in missing):
+            needed = frozenset(chain for each in wanted.values() for chain in each.chains)
+            if self._table.has(needed):
                 self._put(wanted)
                 await asyncio.sleep(0)  # so that `set_endpoints` can come between
             else:
-                await self._table.make(missing)  # and look again: it has taken a while
+                await self._table.make(needed)  # and look again: it has taken a while
         while self._unused:
             entrance, unused = self._unused.popitem()
             served = self._served.get(entrance)
-            await self._table.forget(unused, None if served is None else served.draw)
+            await self._table.forget(unused, None if served is None else served.sticky)
 
     async def _repair(self) -> None:
         """Put back what others have changed, whatever it is; connections go on meanwhile."""
@@ -324,8 +324,8 @@ class NftablesDriver:
         for entrance, served in wanted.items():
             self._rows.stale.discard(entrance)
             before = self._served.pop(entrance, None)
-            if before is not None and before.draw is not None and before.draw.clients:
-                self._unused.setdefault(entrance, set()).add(before.draw)
+            if before is not None and before.sticky and before.sticky != served.sticky:
+                self._unused.setdefault(entrance, set()).add(before.sticky)
             if served.elements:
                 self._served[entrance] = served
             if entrance.transport is Transport.UDP:

@@ -23,17 +23,32 @@ class Lookup(StrEnum):
     """The maps and sets of the table that hold what we put, without the version of IP."""
 
     SERVICE = "service"
-    REFUSE = "refuse"
+    STICKY = "sticky"
+    REFUSED = "refused"
+    CHECKED = "checked"
     DRAW = "draw"
     MEMBER = "member"
     SOURCE = "source"
-    LEAVE_TCP = "leave-tcp"
-    LEAVE_UDP = "leave-udp"
+    MASQUERADE_TCP = "masquerade-tcp"
+    MASQUERADE_UDP = "masquerade-udp"
+    KEEP_TCP = "keep-tcp"
+    KEEP_UDP = "keep-udp"
 
 
-VERDICTS: Final = frozenset((Lookup.SERVICE, Lookup.REFUSE, Lookup.LEAVE_TCP, Lookup.LEAVE_UDP))
-"""Their values are names of chains to go to."""
-LEAVE: Final = {Transport.TCP: Lookup.LEAVE_TCP, Transport.UDP: Lookup.LEAVE_UDP}
+NUMBERS: Final = frozenset((Lookup.SERVICE, Lookup.DRAW))
+"""Their values are numbers, for `meta priority`."""
+VERDICTS: Final = frozenset((Lookup.STICKY,))
+"""Their values are names of chains to go to.
+
+When one of these changes, the kernel looks at all elements of all such maps for loops
+(nft_table_validate()). So what changes with endpoints is not among them.
+"""
+_MASQUERADE: Final = {Transport.TCP: Lookup.MASQUERADE_TCP, Transport.UDP: Lookup.MASQUERADE_UDP}
+_KEEP: Final = {Transport.TCP: Lookup.KEEP_TCP, Transport.UDP: Lookup.KEEP_UDP}
+_LEAVE: Final = {
+    lookup: transport for each in (_MASQUERADE, _KEEP) for transport, lookup in each.items()
+}
+"""There the protocol is not in the key."""
 
 
 class Place(NamedTuple):
@@ -76,24 +91,28 @@ class Entrance(NamedTuple):
         protocol = _PROTOCOL.pack(PROTOCOLS[self.transport])
         return packed(self.address) + protocol + _PORT.pack(self.port)
 
-    @property
-    def place_to_leave(self) -> Place:
-        """Where the way out is looked up; there the protocol is not in the key."""
-        return Place(LEAVE[self.transport], self.version, target(self.address, self.port))
+    def place_to_leave(self, *, keeps_source: bool) -> Place:
+        """Return where the way out is looked up."""
+        lookup = (_KEEP if keeps_source else _MASQUERADE)[self.transport]
+        return Place(lookup, self.version, target(self.address, self.port))
 
 
 def entrance_of(place: Place) -> Entrance:
     """Return whose an element is."""
     size = 4 if place.version == 4 else 16  # noqa: PLR2004  of IP
     address = socket.inet_ntop(_FAMILIES[place.version], place.key[:size])
-    if place.lookup in {Lookup.LEAVE_TCP, Lookup.LEAVE_UDP}:
-        transport = Transport.TCP if place.lookup is Lookup.LEAVE_TCP else Transport.UDP
+    if (transport := _LEAVE.get(place.lookup)) is not None:
         (port,) = _PORT.unpack_from(place.key, size)
     else:
         is_tcp = place.key[size] == socket.IPPROTO_TCP
         transport = Transport.TCP if is_tcp else Transport.UDP
         (port,) = _PORT.unpack_from(place.key, size + _PROTOCOL.size)
     return Entrance(IpAddr(address), transport, port)
+
+
+def names_protocol(lookup: Lookup) -> bool:
+    """Tell whether the protocol is in the keys of a map."""
+    return lookup not in _LEAVE
 
 
 def version_of(address: IpAddr | Cidr) -> int:

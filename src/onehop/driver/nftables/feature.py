@@ -5,7 +5,14 @@ from enum import StrEnum
 from typing import Final
 
 from onehop.driver.nftables.nft import RulesRefused, run_nft
-from onehop.driver.nftables.ruleset import TABLE, Draw, render_draws, render_table
+from onehop.driver.nftables.ruleset import (
+    TABLE,
+    Chain,
+    Draw,
+    Sticky,
+    render_chains,
+    render_table,
+)
 from onehop.model.pool import Balancing, Pool, SourceIpPersistence
 
 
@@ -16,8 +23,8 @@ class Feature(StrEnum):
     HASHES = "hashes"
 
 
-_PROBES: Final = {
-    Feature.REMEMBERS: Draw(4, 1, clients="clients4-probe", sticks_s=1),
+_PROBES: Final[Mapping[Feature, Chain]] = {
+    Feature.REMEMBERS: Sticky(4, "clients4-probe", 1),
     Feature.HASHES: Draw(4, 1, is_hash=True),
 }
 _SAID: Final = {
@@ -57,7 +64,7 @@ async def missing_features() -> Mapping[Feature, str]:
 
 
 async def _probe(*features: Feature) -> None:
-    draws = (Draw(4, 1), *(_PROBES[feature] for feature in features))
-    rules = render_table() + render_draws(draws)
+    rules = render_table()
+    rules += render_chains((Draw(4, 1), *(_PROBES[feature] for feature in features)))
     # Under another name: a table that is there may be one of an earlier version.
     await run_nft(rules.replace(f" {TABLE}", f" {TABLE}_probe"), checks_only=True)

@@ -54,7 +54,7 @@ _KINDS: Final[Mapping[int, What]] = {
     **dict.fromkeys((9, 11, 18, 20), What.MAP),
     **dict.fromkeys((12, 14), What.ELEMENT),
 }
-_OURS: Final = frozenset(f"{lookup}{version}" for lookup in Lookup for version in (4, 6))
+_OURS: Final = frozenset(f"{name}{version}" for name in (*Lookup, "pick") for version in (4, 6))
 
 
 class Meddling(msgspec.Struct, frozen=True):

@@ -4,9 +4,17 @@ import socket
 import struct
 from collections.abc import Iterator
 
-from onehop.driver.nftables.element import VERDICTS, Elements, Lookup, Place, to_number
+from onehop.driver.nftables.element import (
+    NUMBERS,
+    VERDICTS,
+    Elements,
+    Lookup,
+    Place,
+    names_protocol,
+    to_number,
+)
 from onehop.driver.nftables.fit import misfit
-from onehop.driver.nftables.ruleset import FAMILY, TABLE, Draw, render_draws, render_table
+from onehop.driver.nftables.ruleset import FAMILY, TABLE, Chain, render_chains, render_table
 from onehop.driver.nftables.wanted import serve
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.listener import ForwardTcp, ForwardUdp
@@ -18,17 +26,17 @@ _PORT = struct.Struct("!H2x")
 
 def render_script(model: Model) -> str:
     """Return the table with every listener of the Model that fits, from nothing."""
-    elements, draws = elements_of(model)
-    parts = (render_table(), render_draws(draws) if draws else "")
+    elements, chains = elements_of(model)
+    parts = (render_table(), render_chains(chains) if chains else "")
     return "".join(parts) + "\n".join(_lines(elements)) + ("\n" if elements else "")
 
 
-def elements_of(model: Model) -> tuple[Elements, tuple[Draw, ...]]:
+def elements_of(model: Model) -> tuple[Elements, frozenset[Chain]]:
     """Return all elements, and the chains that they need."""
     pools = {pool.id: pool for pool in model.pools}
     members = {row.pool: row for row in model.endpoints}
     elements: Elements = {}
-    draws: set[Draw] = set()
+    chains: set[Chain] = set()
     for listener in model.listeners:
         if not isinstance(listener.handler, ForwardTcp | ForwardUdp):
             continue
@@ -37,8 +45,8 @@ def elements_of(model: Model) -> tuple[Elements, tuple[Draw, ...]]:
             continue
         served = serve(listener, pool, members.get(pool.id, PoolEndpoints(pool.id)).endpoints)
         elements |= served.elements
-        draws |= {served.draw} if served.draw is not None else set()
-    return elements, tuple(sorted(draws))
+        chains |= served.chains
+    return elements, frozenset(chains)
 
 
 def _lines(elements: Elements) -> Iterator[str]:
@@ -63,7 +71,7 @@ def _entrance(place: Place, key: bytes) -> tuple[str, bytes]:
     size = _size(place)
     parts = [_address(place, key)]
     rest = key[size:]
-    if place.lookup not in {Lookup.LEAVE_TCP, Lookup.LEAVE_UDP}:
+    if names_protocol(place.lookup):
         parts.append(_PROTOCOL_NAMES[rest[0]])
         rest = rest[4:]
     parts.append(str(_PORT.unpack_from(rest)[0]))
@@ -73,7 +81,7 @@ def _entrance(place: Place, key: bytes) -> tuple[str, bytes]:
 def _value(place: Place, value: bytes) -> str:
     if place.lookup in VERDICTS:
         return f"goto {value.decode()}"
-    if place.lookup is Lookup.DRAW:
+    if place.lookup in NUMBERS:
         return _number(value)
     size = _size(place)
     return f"{_address(place, value)} . {_PORT.unpack_from(value, size)[0]}"

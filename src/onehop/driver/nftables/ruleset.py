@@ -6,21 +6,25 @@ however many listeners there are, and a change is a handful of elements in one t
 
 A connection's first packet passes these; conntrack treats all others as it treated the first.
 
-1. `refuse`, a filter: nobody serves this, or not for this client. It gets a RST or ICMP.
-2. `service` leads to a chain by the number of slots that the listener has. There a slot is drawn
-   at random; `draw` says which member has it, and `member` where that is: `dnat`.
-3. `leave` gives the packet our own address as its source, unless the member answers through us.
+1. `refused` and `checked`, filters: nobody serves this, or not for this client. It gets a RST or
+   ICMP.
+2. `service` says how many slots the listener has, and `pick` leads to the chain for that number.
+   There a slot is drawn at random; `draw` says which member has it. Then `member` says where that
+   is: `dnat`. A listener that remembers its clients has a chain of its own before that (`sticky`).
+3. `masquerade` gives the packet our own address as its source; with `keep` the member answers
+   through us, and sees the client.
 
 nft has no variables for a packet. `meta priority` serves as one between two look-ups: nothing
 has set it for a packet that came from outside (the kernel does later, in ip_forward()), unlike
 `meta mark`, which belongs to the operator. On its way out it is 0 again.
 
-The chains of point 2 depend on a number of slots, which nft wants as a constant; there is one for
-each number in use, made when it is first needed (`Draw`).
+The chains to pick by depend on a number of slots, which nft wants as a constant; there is one for
+each number in use, made when it is first needed (`Draw`). They are found by number, for a map of
+verdicts with an element for each listener would make each change slower, the more there are.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -36,32 +40,60 @@ COUNTERS: Final = ("masqueraded", "source-kept", "refused")
 
 _CLIENTS: Final = 1_000_000
 """How many clients are remembered; one more than that is not, and is drawn anew each time."""
+_HASH: Final = 1 << 31
 _SEED: Final = 0x6F68
 """The same on every host, so that a client that comes by another one finds the same member."""
 
 
 class Draw(msgspec.Struct, frozen=True, order=True):
-    """How a member is chosen.
+    """How a member is picked; a chain that all listeners with so many slots share.
 
     Attributes:
         version: of IP, 4 or 6.
         slots: how many there are to draw from, at least 1.
         is_hash: whether the client's address says which slot, and not chance.
-        clients: the map in which clients are remembered; empty remembers nobody.
-        sticks_s: for how long after the last connection.
     """
 
     version: int
     slots: int
     is_hash: bool = False
-    clients: str = ""
-    sticks_s: int = 0
 
     @property
     def chain(self) -> str:
-        """The name of its chain; one that remembers belongs to one listener."""
-        name = f"{'hash' if self.is_hash else 'draw'}{self.version}-{self.slots}"
-        return f"{name}-{self.sticks_s}s-{self.clients}" if self.clients else name
+        """The name of its chain."""
+        return f"{'hash' if self.is_hash else 'draw'}{self.version}-{self.slots}"
+
+    @property
+    def number(self) -> int:
+        """What leads to it."""
+        return self.slots | (_HASH if self.is_hash else 0)
+
+
+class Sticky(msgspec.Struct, frozen=True, order=True):
+    """The chain of a listener that remembers its clients.
+
+    Attributes:
+        version: of IP, 4 or 6.
+        clients: the map in which they are.
+        sticks_s: for how long after the last connection.
+    """
+
+    version: int
+    clients: str
+    sticks_s: int
+
+    @property
+    def chain(self) -> str:
+        """The name of its chain."""
+        return f"sticky{self.version}-{self.sticks_s}s-{self.clients}"
+
+
+Chain: TypeAlias = Draw | Sticky
+
+
+def draw_of(version: int, number: int) -> Draw:
+    """Return what a number leads to."""
+    return Draw(version, number & ~_HASH, is_hash=bool(number & _HASH))
 
 
 def check_source(version: int) -> str:
@@ -72,7 +104,7 @@ def check_source(version: int) -> str:
 def render_table() -> str:
     """Return what makes the table, or renews the rules of one that is there.
 
-    Elements stay as they are, and so do the chains of draws.
+    Elements stay as they are, but for `pick`; and so do the chains of draws.
     """
     lines = [f"table {FAMILY} {TABLE} {{"]
     lines += [f"  counter {name} {{ }}" for name in COUNTERS]
@@ -83,6 +115,7 @@ def render_table() -> str:
     chains = dict(_chains())
     lines += [f"  chain {name} {{ }}" for name in chains if name not in dict(_BASE_CHAINS)]
     lines.append("}")
+    lines += [f"flush map {FAMILY} {TABLE} pick{version}" for version in (4, 6)]
     lines += [f"flush chain {FAMILY} {TABLE} {name}" for name in chains]
     lines += [
         f"add rule {FAMILY} {TABLE} {name} {rule}"
@@ -92,19 +125,26 @@ def render_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def render_draws(draws: Iterable[Draw]) -> str:
-    """Return what makes the chains of some draws, whether or not they are there."""
+def render_chains(chains: Iterable[Chain]) -> str:
+    """Return what makes chains of draws and of listeners, whether or not they are there."""
     lines: list[str] = []
-    for draw in sorted(draws):
-        where = f"{FAMILY} {TABLE} {draw.chain}"
-        if draw.clients:
+    for chain in sorted(chains, key=lambda each: (isinstance(each, Sticky), each)):
+        where = f"{FAMILY} {TABLE} {chain.chain}"
+        if isinstance(chain, Sticky):
             lines.append(
-                f"add map {FAMILY} {TABLE} {draw.clients} {{"
-                f" type {_address(draw.version)} : classid;"
+                f"add map {FAMILY} {TABLE} {chain.clients} {{"
+                f" type {_address(chain.version)} : classid;"
                 f" size {_CLIENTS}; flags dynamic,timeout; }}"
             )
         lines += [f"add chain {where}", f"flush chain {where}"]
-        lines += [f"add rule {where} {rule}" for rule in _draw_rules(draw)]
+        rules = _sticky_rules(chain) if isinstance(chain, Sticky) else (_draw_rule(chain),)
+        lines += [f"add rule {where} {rule}" for rule in rules]
+        if isinstance(chain, Draw):
+            shown = f"{chain.number >> 16:x}:{chain.number & 0xFFFF:x}"
+            lines.append(
+                f"add element {FAMILY} {TABLE} pick{chain.version}"
+                f" {{ {shown} : jump {chain.chain} }}"
+            )
     return "\n".join(lines) + "\n"
 
 
@@ -147,22 +187,30 @@ def _maps(version: int) -> Iterator[str]:
     entrance = f"{address} . inet_proto . inet_service"
     socket = f"{address} . inet_service"
     # `classid` is what nft calls the type of `meta priority`: 32 bits.
-    yield f"  map service{version} {{ type {entrance} : verdict; }}"
-    yield f"  map refuse{version} {{ type {entrance} : verdict; }}"
+    yield f"  map pick{version} {{ type classid : verdict; }}"
+    yield f"  map service{version} {{ type {entrance} : classid; }}"
+    yield f"  map sticky{version} {{ type {entrance} : verdict; }}"
+    yield f"  set refused{version} {{ type {entrance}; }}"
+    yield f"  set checked{version} {{ type {entrance}; }}"
     yield f"  map draw{version} {{ type {entrance} . classid : classid; }}"
     yield f"  map member{version} {{ type {entrance} . classid : {socket}; counter; }}"
     yield f"  set source{version} {{ type {entrance} . {address}; flags interval; }}"
-    yield f"  map leave-tcp{version} {{ type {socket} : verdict; }}"
-    yield f"  map leave-udp{version} {{ type {socket} : verdict; }}"
+    for how in ("masquerade", "keep"):
+        for protocol in ("tcp", "udp"):
+            yield f"  set {how}-{protocol}{version} {{ type {socket}; }}"
 
 
 def _chains() -> Iterator[tuple[str, tuple[str, ...]]]:
-    looked_up = tuple(f"{_asked(version)} vmap @refuse{version}" for version in (4, 6))
+    looked_up = [f"{_asked(version)} @refused{version} goto {REFUSE}" for version in (4, 6)]
+    looked_up += [
+        f"{_asked(version)} @checked{version} goto {check_source(version)}" for version in (4, 6)
+    ]
     refuse = ("ct state != new return", *looked_up)  # unlike those of nat, these see all packets
     # Of a connection that conntrack has not seen the beginning of, we are not the ones to say
     # where it goes: it may be one to a socket of this host.
     begins = "meta l4proto tcp tcp flags & (fin|syn|rst|ack) != syn return"
-    serve = tuple(f"{_asked(version)} vmap @service{version}" for version in (4, 6))
+    serve = [f"{_asked(version)} vmap @sticky{version}" for version in (4, 6)]
+    serve += [f"{_look_up(version)} goto serve{version}" for version in (4, 6)]
     yield "filter-prerouting", refuse
     yield "filter-output", refuse
     yield "nat-prerouting", (begins, *serve)
@@ -171,12 +219,14 @@ def _chains() -> Iterator[tuple[str, tuple[str, ...]]]:
         "nat-postrouting",
         tuple(
             f"ct status dnat meta l4proto {protocol} ct original {_ip(version)} daddr"
-            f" . ct original proto-dst vmap @leave-{protocol}{version}"
+            f" . ct original proto-dst @{how}-{protocol}{version} goto {chain}"
             for version in (4, 6)
             for protocol in ("tcp", "udp")
+            for how, chain in (("masquerade", MASQUERADE), ("keep", KEEP_SOURCE))
         ),
     )
     for version in (4, 6):
+        yield f"serve{version}", (f"meta priority vmap @pick{version}", _send(version))
         source = f"{_asked(version)} . {_ip(version)} saddr @source{version} return"
         yield check_source(version), (source, f"goto {REFUSE}")
     masqueraded, kept, refused = (f"counter name {name}" for name in COUNTERS)
@@ -188,25 +238,34 @@ def _chains() -> Iterator[tuple[str, tuple[str, ...]]]:
     yield KEEP_SOURCE, (f"meta priority set 0 {kept} {to_self}",)
 
 
-def _draw_rules(draw: Draw) -> Iterator[str]:
-    ip, asked = _ip(draw.version), _asked(draw.version)
-    drawn = f"jhash {ip} saddr mod" if draw.is_hash else "numgen random mod"
+def _draw_rule(draw: Draw) -> str:
+    """Return what leaves the number of a member in the packet."""
+    drawn = f"jhash {_ip(draw.version)} saddr mod" if draw.is_hash else "numgen random mod"
     seed = f" seed {_SEED:#x}" if draw.is_hash else ""
-    choose = (
+    return (
         f"meta priority set {drawn} {draw.slots}{seed}"
-        f" meta priority set {asked} . meta priority map @draw{draw.version}"
+        f" meta priority set {_asked(draw.version)} . meta priority map @draw{draw.version}"
     )
-    send = f"dnat {ip} to {asked} . meta priority map @member{draw.version}"
-    if not draw.clients:
-        yield f"{choose} {send}"
-        return
+
+
+def _sticky_rules(sticky: Sticky) -> Iterator[str]:
+    ip, version = _ip(sticky.version), sticky.version
     # nft 1.0.6 has no registers for a key of two IPv6 addresses: hence a map for each listener.
-    known = f"@{draw.clients}"
-    remember = f"update {known} {{ {ip} saddr timeout {draw.sticks_s}s : meta priority }}"
+    known = f"@{sticky.clients}"
+    remember = f"update {known} {{ {ip} saddr timeout {sticky.sticks_s}s : meta priority }}"
     # A rule ends where a look-up finds nothing: a client is new, or its member has gone.
-    yield f"meta priority set {ip} saddr map {known} {remember} {send}"
+    yield f"meta priority set {ip} saddr map {known} {remember} {_send(version)}"
     yield f"delete {known} {{ {ip} saddr : meta priority }}"
-    yield f"{choose} {remember} {send}"
+    yield f"{_look_up(version)} meta priority vmap @pick{version}"
+    yield f"{remember} {_send(version)}"
+
+
+def _look_up(version: int) -> str:
+    return f"meta priority set {_asked(version)} map @service{version}"
+
+
+def _send(version: int) -> str:
+    return f"dnat {_ip(version)} to {_asked(version)} . meta priority map @member{version}"
 
 
 def _ip(version: int) -> str:

@@ -9,16 +9,26 @@ import structlog
 
 from onehop.base.errors import ConfigError, DriverUnavailable
 from onehop.driver.nftables.channel import Refused
-from onehop.driver.nftables.element import Elements, Entrance, Lookup, Place, entrance_of
+from onehop.driver.nftables.element import (
+    Elements,
+    Entrance,
+    Lookup,
+    Place,
+    entrance_of,
+    to_number,
+)
 from onehop.driver.nftables.hold import Hold
 from onehop.driver.nftables.monitor import Monitor
 from onehop.driver.nftables.netlink import Change, Netlink
 from onehop.driver.nftables.nft import RulesRefused, run_nft
 from onehop.driver.nftables.ruleset import (
+    Chain,
     Draw,
+    Sticky,
+    draw_of,
     fixed_chains,
     fixed_maps,
-    render_draws,
+    render_chains,
     render_forgetting,
     render_removal,
     render_table,
@@ -38,7 +48,7 @@ class KernelTable:
         self.transactions = 0
         """How many changes were made."""
         self._have: dict[Entrance, Elements] = {}
-        self._draws: set[Draw] = set()
+        self._chains: set[Chain] = set()
         self._stray_chains: set[str] = set()
         self._stray_maps: set[str] = set()
         """What is in the table and was not made by this run: by an earlier one, or by others."""
@@ -82,31 +92,32 @@ class KernelTable:
         """Return what serves an entrance now."""
         return self._have.get(entrance, {})
 
-    def has(self, draw: Draw | None) -> bool:
-        """Tell whether a chain is there, so that elements may lead to it."""
-        return draw is None or draw in self._draws
+    def has(self, chains: Iterable[Chain]) -> bool:
+        """Tell whether chains are there, so that elements may lead to them."""
+        return self._chains.issuperset(chains)
 
-    async def make(self, draws: Iterable[Draw]) -> None:
+    async def make(self, chains: Iterable[Chain]) -> None:
         """Make chains."""
-        missing = frozenset(draws) - self._draws
+        missing = frozenset(chains) - self._chains
         if missing:
-            await self._run(render_draws(missing))
-            self._draws |= missing
-            self._stray_chains -= {draw.chain for draw in missing}
-            self._stray_maps -= {draw.clients for draw in missing}
+            await self._run(render_chains(missing))
+            self._chains |= missing
+            self._stray_chains -= {each.chain for each in missing}
+            self._stray_maps -= {each.clients for each in missing if isinstance(each, Sticky)}
 
-    async def forget(self, draws: Iterable[Draw], kept: Draw | None) -> None:
+    async def forget(self, chains: Iterable[Sticky], kept: Sticky | None) -> None:
         """Take away chains of one listener that nothing leads to any more.
 
         Args:
-            draws: those that were used.
+            chains: those that were used.
             kept: what is used now, and may remember clients in the same map.
         """
-        gone = self._draws.intersection(draws) - {kept}
+        gone = self._chains.intersection(chains) - {kept}
         if gone:
-            clients = {draw.clients for draw in gone} - {"" if kept is None else kept.clients}
-            self._draws -= gone
-            await self._run(render_forgetting({draw.chain for draw in gone}, clients))
+            clients = {each.clients for each in gone if isinstance(each, Sticky)}
+            clients -= {"" if kept is None else kept.clients}
+            self._chains -= gone
+            await self._run(render_forgetting({each.chain for each in gone}, clients))
 
     async def tidy(self) -> None:
         """Take away chains and maps of earlier runs, and of others, that nothing leads to."""
@@ -116,7 +127,7 @@ class KernelTable:
             value.decode()
             for elements in self._have.values()
             for place, value in elements.items()
-            if place.lookup is Lookup.SERVICE
+            if place.lookup is Lookup.STICKY
         }
         chains = self._stray_chains - used
         needed = {name for chain in used for name in self._stray_maps if chain.endswith(name)}
@@ -164,33 +175,33 @@ class KernelTable:
 
         A table of another version of ours may not be what the rules need. Then it is replaced.
         """
-        rules = render_table() + render_draws(_USUAL)
         try:
-            await self._run(rules)
-            await self._learn()
+            have = await self._learn()
+            draws = _draws_of(have)
+            await self._run(render_table() + render_chains(draws))
         except (RulesRefused, Refused) as err:
             if isinstance(err, Refused) and not err.is_disagreement:
                 raise DriverUnavailable(f"nf_tables does not list: {err}") from err
-            await self._run(render_removal() + rules)
-            try:
-                await self._learn()
-            except Refused as refused:
-                raise DriverUnavailable(f"nf_tables does not list: {refused}") from refused
+            have, draws = {}, {*_USUAL}
+            await self._run(render_removal() + render_table() + render_chains(draws))
+        self._have, self._chains = have, {*draws}
+        ours = fixed_chains() | {draw.chain for draw in draws}
+        async with self._asking:
+            self._stray_chains = {*(await self._asked().chains() - ours)}
+            self._stray_maps = {*(await self._asked().sets() - fixed_maps())}
 
-    async def _learn(self) -> None:
-        self._draws = {*_USUAL}
+    async def _learn(self) -> dict[Entrance, Elements]:
         have: dict[Entrance, Elements] = {}
         async with self._asking:
             asked = self._asked()
+            if not await asked.is_there():
+                return have
             for lookup in Lookup:
                 for version in (4, 6):
                     found = await asked.elements(lookup, version)
                     for place, value in found.items():
                         have.setdefault(entrance_of(place), {})[place] = value
-            usual = {draw.chain for draw in _USUAL}
-            self._stray_chains = {*(await asked.chains() - fixed_chains() - usual)}
-            self._stray_maps = {*(await asked.sets() - fixed_maps())}
-        self._have = have
+        return have
 
     async def _run(self, script: str) -> None:
         try:
@@ -206,6 +217,16 @@ class KernelTable:
         if self._questions is None:
             raise DriverUnavailable("layer 4 in the kernel is not open")
         return self._questions
+
+
+def _draws_of(have: Mapping[Entrance, Elements]) -> set[Draw]:
+    """Return the usual ones, and those that elements lead to."""
+    return {*_USUAL} | {
+        draw_of(entrance.version, to_number(value))
+        for entrance, elements in have.items()
+        for place, value in elements.items()
+        if place.lookup is Lookup.SERVICE
+    }
 
 
 def _change(have: Elements, want: Elements) -> Change:

@@ -17,7 +17,7 @@ from onehop.driver.nftables.element import (
     to_number,
     version_of,
 )
-from onehop.driver.nftables.ruleset import KEEP_SOURCE, MASQUERADE, REFUSE, Draw, check_source
+from onehop.driver.nftables.ruleset import Chain, Draw, Sticky
 from onehop.driver.nftables.slots import arrange, hashed, shares
 from onehop.model.address import Cidr, IpAddr
 from onehop.model.endpoint import Endpoint, Readiness
@@ -31,13 +31,20 @@ class Served(NamedTuple):
     """What serves one listener.
 
     Attributes:
-        draw: the chain that it needs; None if there is nobody to draw.
+        draw: how a member is picked; None if there is nobody to pick.
+        sticky: the listener's own chain; None if it remembers nobody.
         members: the number of each endpoint that has one, which its counter goes by.
     """
 
     elements: Elements
     draw: Draw | None
     members: Mapping[tuple[IpAddr, int], int]
+    sticky: Sticky | None = None
+
+    @property
+    def chains(self) -> frozenset[Chain]:
+        """Those that elements lead to."""
+        return frozenset(each for each in (self.draw, self.sticky) if each is not None)
 
 
 def entrance_at(listener: Listener) -> Entrance:
@@ -68,25 +75,27 @@ def serve(
     drawn = {numbers[_socket(each)]: each.weight for each in _drawn(near, failed)}
     elements: Elements = {}
     if not drawn:
-        elements[_at(Lookup.REFUSE, entrance)] = REFUSE.encode()
-        return Served(elements, None, {})
+        elements[_at(Lookup.REFUSED, entrance)] = b""
+        return Served(elements, None, {}, _sticky(entrance, pool))
     slots = _slots(entrance, pool, drawn, before or {})
-    draw = _draw(entrance, pool, len(slots))
-    elements[_at(Lookup.SERVICE, entrance)] = draw.chain.encode()
+    draw = Draw(entrance.version, len(slots), is_hash=_is_hashed(pool))
+    elements[_at(Lookup.SERVICE, entrance)] = number(draw.number)
+    sticky = _sticky(entrance, pool)
+    if sticky is not None:
+        elements[_at(Lookup.STICKY, entrance)] = sticky.chain.encode()
     for place, member in enumerate(slots):
         elements[_at(Lookup.DRAW, entrance, number(place))] = number(member)
     # A client that is remembered goes where its member is found: not if that gets nothing new. All
     # others keep their place, and so their counter, while they are not drawn.
-    known = {socket: each for socket, each in numbers.items() if each in drawn or not draw.clients}
+    known = {socket: each for socket, each in numbers.items() if each in drawn or sticky is None}
     for (address, port), member in known.items():
         elements[_at(Lookup.MEMBER, entrance, number(member))] = target(address, port)
-    leave = KEEP_SOURCE if pool.is_transparent else MASQUERADE
-    elements[entrance.place_to_leave] = leave.encode()
+    elements[entrance.place_to_leave(keeps_source=pool.is_transparent)] = b""
     if listener.sources:
-        elements[_at(Lookup.REFUSE, entrance)] = check_source(entrance.version).encode()
+        elements[_at(Lookup.CHECKED, entrance)] = b""
         for prefix in _collapsed(listener.sources, entrance.version):
             elements[Place(Lookup.SOURCE, entrance.version, interval(entrance, prefix))] = b""
-    return Served(elements, draw, known)
+    return Served(elements, draw, known, sticky)
 
 
 def may_serve(
@@ -142,16 +151,12 @@ def _slots(
     return arrange(shares(drawn), [member for _, member in had])
 
 
-def _draw(entrance: Entrance, pool: Pool, slots: int) -> Draw:
-    if isinstance(pool.persistence, SourceIpPersistence):
-        digest = hashlib.sha256(entrance.key + pool.id.encode()).hexdigest()[:12]
-        return Draw(
-            entrance.version,
-            slots,
-            clients=f"clients{entrance.version}-{digest}",
-            sticks_s=pool.persistence.timeout_s,
-        )
-    return Draw(entrance.version, slots, is_hash=_is_hashed(pool))
+def _sticky(entrance: Entrance, pool: Pool) -> Sticky | None:
+    if not isinstance(pool.persistence, SourceIpPersistence):
+        return None
+    digest = hashlib.sha256(entrance.key + pool.id.encode()).hexdigest()[:12]
+    clients = f"clients{entrance.version}-{digest}"
+    return Sticky(entrance.version, clients, pool.persistence.timeout_s)
 
 
 def _is_hashed(pool: Pool) -> bool:
