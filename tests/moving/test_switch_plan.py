@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from onehop.control.switchplan import SwitchPlan, plan_switch
-from onehop.model.listener import ForwardHttp, ForwardUdp
+from onehop.control.switchplan import SwitchPlan, plan_switch, with_moved
+from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp
 from onehop.model.model import Row, model_of
 from onehop.model.pool import BackendProtocol, CookiePersistence, SourceIpPersistence
 from tests.driver_envoy.world import (
@@ -86,6 +86,16 @@ def test_a_row_that_is_refused_whole_is_lost_with_the_reason() -> None:
     assert [(each.said, each.concerned) for each in plan.lost] == [
         ("not served: too long a name", ("pool shop/web:80",))
     ]
+
+
+def test_listeners_that_the_kernel_takes_are_named() -> None:
+    """And which key it is, if the proxy stays."""
+    bytes_ = listener(5432, ForwardTcp(pool=WEB.id))
+    plan = with_moved(planned(bytes_, want="envoy+nftables"), (bytes_,))
+    assert plan.is_whole
+    assert plan.differs[-1].said == "served by the kernel from then on"
+    assert plan.differs[-1].concerned == ("listener listener-5432",)
+    assert plan.way == ("set dataPlane.layer4 to kernel, then run: onehop switch",)
 
 
 @pytest.fixture

@@ -16,9 +16,11 @@ from onehop.control.configfile import check_config, state_directory
 from onehop.control.memory import Memory
 from onehop.control.once import compile_once
 from onehop.control.overview import Snapshot
-from onehop.control.planes import data_plane_version, proxy_part, would_refuse
+from onehop.control.planes import data_plane_version, would_refuse
 from onehop.control.sources import source_name
-from onehop.control.switchplan import Difference, SwitchPlan, plan_switch
+from onehop.control.switchplan import Difference, SwitchPlan, plan_switch, with_moved
+from onehop.driver.nftables import misfit
+from onehop.driver.split import proxy_share
 from onehop.model.model import RowKey, change_between, key_of, model_of
 from onehop.plan import make_plan
 
@@ -58,11 +60,13 @@ async def plan(config: Config, driver: str | None, *, as_json: bool) -> bool:
     """
     compiled = await compile_once(config)
     runs = await _running(config)
-    wanted = driver or config.data_plane.driver
-    have = runs or config.data_plane.driver
-    switch = None
-    if driver is not None or have.partition("+")[0] != wanted:
-        switch = await _plan_switch(config, compiled, have=have, want=wanted)
+    data_plane = msgspec.structs.replace(
+        config.data_plane, driver=driver or config.data_plane.driver
+    )
+    other = msgspec.structs.replace(config, data_plane=data_plane)
+    have, switch = runs or _name(config), None
+    if driver is not None or have != _name(config):
+        switch = await _plan_switch(other, compiled, have=have)
     planned = Planned(
         steps=() if driver is not None else tuple(_steps(config, compiled)),
         problems=tuple(map(str, compiled.problems)),
@@ -83,22 +87,30 @@ async def _running(config: Config) -> str | None:
         return None
 
 
-async def _plan_switch(config: Config, compiled: Compiled, *, have: str, want: str) -> SwitchPlan:
-    other = msgspec.structs.replace(
-        config, data_plane=msgspec.structs.replace(config.data_plane, driver=want)
-    )
+def _name(config: Config) -> str:
+    """Return what the data plane of a configuration is called."""
+    data_plane = config.data_plane
+    has_kernel = data_plane.layer4 == "kernel" and data_plane.driver != "vtm"
+    return data_plane.driver + ("+nftables" if has_kernel else "")
+
+
+async def _plan_switch(config: Config, compiled: Compiled, *, have: str) -> SwitchPlan:
+    """Return what a switch to the data plane of a configuration would mean."""
     obstacles: list[str] = []
-    program = ""
+    program, want = "", _name(config)
     try:
-        check_config(other, name="with this data plane")
+        check_config(config, name="with this data plane")
     except ConfigError as err:
         obstacles.append(str(err))
     try:
-        program = await data_plane_version(other)
+        program = await data_plane_version(config)
     except (OnehopError, OSError) as err:
         obstacles.append(str(err))
-    model = proxy_part(config, compiled.model) if want != "vtm" else compiled.model
-    planned = plan_switch(model, have=have, want=want, refuses=would_refuse(other))
+    by_proxy = proxy_share(compiled.model, misfit)
+    model = by_proxy if "+" in want else compiled.model
+    planned = plan_switch(model, have=have, want=want, refuses=would_refuse(config))
+    kernels = frozenset(compiled.model.listeners) - frozenset(by_proxy.listeners)
+    planned = with_moved(planned, (each for each in compiled.model.listeners if each in kernels))
     return msgspec.structs.replace(planned, program=program, obstacles=tuple(obstacles))
 
 

@@ -51,6 +51,11 @@ async def sweep_layer4(config: Config, is_served: asyncio.Event) -> None:
     if config.data_plane.layer4 == "kernel":
         return
     await is_served.wait()
+    await withdraw()
+
+
+async def withdraw() -> None:
+    """Take away what is in the kernel; what goes wrong is logged, and left for the next start."""
     try:
         if await sweep():
             log.info("layer4_withdrawn_from_kernel")

@@ -7,7 +7,7 @@ SIGHUP). Whatever becomes of that, the next start finds in the file what shall s
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import structlog
@@ -15,13 +15,19 @@ import structlog
 from onehop.base.errors import ConfigError, OnehopError
 from onehop.control.config import Config, DataPlaneConfig
 from onehop.control.configfile import state_directory
-from onehop.control.layer4 import with_layer4
+from onehop.control.layer4 import withdraw
 from onehop.control.overview import Switched
 from onehop.control.places import Places
 from onehop.control.planes import make_driver, make_movable
 from onehop.control.switchplan import MOVABLE
 from onehop.driver import Driver
-from onehop.driver.moving import Moved, MovingDriver
+from onehop.driver.moving import Moved, MoveRefused, MovingDriver
+from onehop.driver.moving.driver import DRAIN_S
+from onehop.driver.moving.handover import HANDSHAKE_S
+from onehop.driver.moving.movable import Movable
+from onehop.driver.moving.optional import OptionalKernel
+from onehop.driver.nftables import NftablesDriver
+from onehop.driver.split import SplitDriver
 
 log = structlog.get_logger(__name__)
 
@@ -35,48 +41,58 @@ class Switching:
     """
 
     def __init__(self, config: Config, reread: Callable[[], Config]) -> None:
-        self.on_moved: Callable[[Moved], None] | None = None
+        self.on_moved: Callable[[Moved], None] = lambda _moved: None
         self.outcomes: Counter[str] = Counter()
         """How often it was tried, by what became of it."""
         self._config = config
         self._reread = reread
         self._places = Places(state_directory(config))
-        self._moving: MovingDriver | None = None
+        self._local: _Local | None = None
+        self._tasks: asyncio.TaskGroup | None = None
         self._asked = asyncio.Event()
         self._one = asyncio.Lock()
         self.driver: Driver
         """Whatever serves."""
         if config.data_plane.driver in MOVABLE:
-            place = self._places.free(config.data_plane.driver)
-            first = make_movable(config, place)
-            self._places.take(place, first)
-            self._moving = MovingDriver(first, ended=self._places.clear)
-            self.driver = with_layer4(config, self._moving)
+            self._local = self._make_local(config)
+            self.driver = self._local.split
         else:
             self.driver = make_driver(config)
         self._places.sweep()
 
+    def _make_local(self, config: Config) -> "_Local":
+        proxy = MovingDriver(self._make_proxy(config), ended=self._places.clear)
+        kernel = OptionalKernel(NftablesDriver, is_on=config.data_plane.layer4 == "kernel")
+        return _Local(proxy, kernel, SplitDriver(kernel, proxy))
+
+    def _make_proxy(self, config: Config) -> Movable:
+        place = self._places.free(config.data_plane.driver)
+        proxy = make_movable(config, place)
+        self._places.take(place, proxy)
+        return proxy
+
     @property
     def running(self) -> dict[str, dict[str, str]]:
         """What data planes say that run beside the one that serves, by name."""
-        others = self._moving.others if self._moving is not None else ()
+        others = self._local.proxy.others if self._local is not None else ()
         return {each.name: each.describe() for each in others}
 
     @property
     def under_way(self) -> str:
         """Which switch is under way, and how far it is; empty if none is."""
-        return self._moving.move_under_way if self._moving is not None else ""
+        return self._local.proxy.move_under_way if self._local is not None else ""
 
     def ask(self) -> None:
         """Have `run` look at the file."""
         self._asked.set()
 
     async def run(self) -> None:
-        """Switch whenever somebody asks, until cancelled."""
-        while True:
-            await self._asked.wait()
-            self._asked.clear()
-            await self.switch(force=False)
+        """Switch whenever somebody asks, while the data plane runs; until cancelled."""
+        async with asyncio.TaskGroup() as self._tasks:
+            while True:
+                await self._asked.wait()
+                self._asked.clear()
+                await self.switch(force=False)
 
     async def switch(self, *, force: bool) -> Switched:
         """Serve by what the file says now; whatever goes wrong, what has served goes on.
@@ -93,52 +109,100 @@ class Switching:
         return outcome
 
     async def _switch(self, *, force: bool) -> Switched:
+        if self._tasks is None:
+            return self._kept("onehop is still starting")
         try:
             wanted = await asyncio.to_thread(self._reread)
         except ConfigError as err:
             return self._kept(str(err))
         restart = tuple(_differing(self._config, wanted))
         have, want = self._config.data_plane, wanted.data_plane
-        if self._moving is None or want.driver not in MOVABLE or want.layer4 != have.layer4:
-            if want == have:
-                return self._same(restart)
+        if have.layer4 == want.layer4 and section_of(have) == section_of(want):
+            said = f"{self.driver.name} serves already"
+            return Switched(is_done=True, driver=self.driver.name, said=said, restart=restart)
+        if self._local is None or want.driver not in MOVABLE:
             return self._kept(_NOT_LIVE, restart)
-        if section_of(want) == section_of(have):
-            return self._same(restart)
         try:
-            moved = await self._move(self._moving, wanted, force=force)
+            lost = await self._bring(self._local, wanted, force=force)
         except (OnehopError, OSError) as err:
             self.outcomes["failed"] += 1
             return self._kept(f"{want.driver}: {err}", restart)
         self.outcomes["done"] += 1
-        self._config = msgspec.structs.replace(self._config, data_plane=want)
-        lost = f"; {moved.left} connections that waited were lost" if moved.left else ""
-        said = f"{want.driver} serves{lost}"
-        return Switched(is_done=True, driver=self.driver.name, said=said, restart=restart)
+        name = self.driver.name
+        said = f"{name} serves" + (f"; {lost} connections that waited were lost" if lost else "")
+        return Switched(is_done=True, driver=name, said=said, restart=restart)
 
-    async def _move(self, moving: MovingDriver, wanted: Config, *, force: bool) -> Moved:
-        place = self._places.free(wanted.data_plane.driver)
-        driver = make_movable(wanted, place)
-        self._places.take(place, driver)
-        moved = await moving.move(driver, force=force)
-        if self.on_moved is not None:
-            self.on_moved(moved)
-        return moved
+    async def _bring(self, local: "_Local", wanted: Config, *, force: bool) -> int:
+        """Bring the data plane to what is wanted; return how many connections were lost.
+
+        The kernel comes before another proxy, and goes after it: so it has what that refuses.
+        """
+        want, lost = wanted.data_plane, 0
+        if want.layer4 == "kernel" and not local.kernel.is_on:
+            await local.kernel.open()
+            self._take(await _reconsider(local), layer4="kernel")
+        if section_of(self._config.data_plane) != section_of(want):
+            moved = await local.proxy.move(self._make_proxy(wanted), force=force)
+            self._take(moved, **{name: getattr(want, name) for name in _PROXY_KEYS})
+            lost = moved.left
+        if want.layer4 == "proxy" and local.kernel.is_on:
+            self._take(await _without_kernel(local, force=force), layer4="proxy")
+            assert self._tasks is not None  # noqa: S101  looked at before
+            self._tasks.create_task(_sweep_later(local.kernel))
+        return lost
+
+    def _take(self, moved: Moved, **keys: Any) -> None:
+        """Note what serves now."""
+        data_plane = msgspec.structs.replace(self._config.data_plane, **keys)
+        self._config = msgspec.structs.replace(self._config, data_plane=data_plane)
+        self.on_moved(moved)
 
     def _kept(self, said: str, restart: tuple[str, ...] = ()) -> Switched:
         name = self.driver.name
         said = f"{said}; {name} goes on"
         return Switched(is_done=False, driver=name, said=said, restart=restart)
 
-    def _same(self, restart: tuple[str, ...]) -> Switched:
-        name = self.driver.name
-        return Switched(is_done=True, driver=name, said=f"{name} serves already", restart=restart)
+
+class _Local(NamedTuple):
+    """A data plane of this host, by its parts."""
+
+    proxy: MovingDriver
+    kernel: OptionalKernel
+    split: SplitDriver
 
 
-_NOT_LIVE: Final = (
-    "only envoy and haproxy take each other's place while they serve; for vtm, or another"
-    " dataPlane.layer4, restart onehop"
-)
+async def _reconsider(local: _Local) -> Moved:
+    return Moved(*await local.split.reconsider(HANDSHAKE_S))
+
+
+async def _without_kernel(local: _Local, *, force: bool) -> Moved:
+    """Give the proxy what the kernel has, and have that go.
+
+    Raises:
+        MoveRefused: the proxy does not take all of it; the kernel has it as before.
+    """
+    local.kernel.takes = False
+    moved = await _reconsider(local)
+    refused = [each for each in moved.receipt.refused if not each.is_partial]
+    if refused and not force:
+        local.kernel.takes = True
+        await _reconsider(local)
+        raise MoveRefused("; ".join(f"{each.key.id}: {each.reason}" for each in refused))
+    await local.kernel.close()
+    local.split.forget_kernel()
+    return moved
+
+
+async def _sweep_later(kernel: OptionalKernel) -> None:
+    """Take away what the kernel keeps for connections, once they have had their time."""
+    await asyncio.sleep(DRAIN_S)
+    if not kernel.is_on:
+        await withdraw()
+
+
+_PROXY_KEYS: Final = ("driver", "envoy", "haproxy", "vtm")
+
+_NOT_LIVE: Final = "a vTM is another machine, and the addresses move with it: that takes a restart"
 
 
 def section_of(data_plane: DataPlaneConfig) -> object:

@@ -199,19 +199,27 @@ def _flows(listeners: Iterable[Listener]) -> Iterator[tuple[str, str]]:
                 pass
 
 
+def with_moved(plan: SwitchPlan, listeners: Iterable[Listener]) -> SwitchPlan:
+    """Return the plan with the listeners that the kernel takes from a proxy, or gives to one."""
+    by = "the kernel" if _has_kernel(plan.want) else plan.want
+    names = tuple(dict.fromkeys(_name(each.owner, each) for each in listeners))
+    if not names or _has_kernel(plan.have) == _has_kernel(plan.want):
+        return plan
+    moved = Difference(said=f"served by {by} from then on", concerned=names)
+    return msgspec.structs.replace(plan, differs=(*plan.differs, moved))
+
+
+def _has_kernel(name: str) -> bool:
+    return "+" in name
+
+
 def _way(have: str, want: str) -> tuple[str, ...]:
-    have, want = have.partition("+")[0], want.partition("+")[0]
-    if have in MOVABLE and want in MOVABLE:
-        return (
-            f"set dataPlane.driver to {want}, then run: onehop switch",
-            f"{want} starts beside {have} and is given everything",
-            f"if it refuses something, or does not come up, {have} goes on",
-            f"new connections go to {want}; none is lost",
-            f"connections to {have} are asked to close, and may go on for {DRAIN_S:g} seconds",
-        )
-    if have == want:
+    had, proxy = have.partition("+")[0], want.partition("+")[0]
+    if {had, proxy} <= MOVABLE:
+        return tuple(_live_way(have, want))
+    if had == proxy:
         return ("the unit goes on; a restart of onehop reads the file",)
-    if want == "vtm":
+    if proxy == "vtm":
         return (
             "stop onehop on every host, and take the addresses off their interfaces",
             "set dataPlane.driver to vtm, and addresses.bind to none",
@@ -220,7 +228,21 @@ def _way(have: str, want: str) -> tuple[str, ...]:
         )
     return (
         "stop onehop; what it has on the unit serves on",
-        f"set dataPlane.driver to {want}, and addresses.bind to the interface that shall have them",
+        f"set dataPlane.driver to {proxy}, and addresses.bind to the interface that has them then",
         "disable the traffic IP groups of ours on the unit: connections end, nobody has them now",
         "start onehop: it binds the addresses and serves; then delete what is ours on the unit",
     )
+
+
+def _live_way(have: str, want: str) -> Iterator[str]:
+    had, proxy = have.partition("+")[0], want.partition("+")[0]
+    keys = [f"dataPlane.driver to {proxy}"] if had != proxy else []
+    if _has_kernel(have) != _has_kernel(want):
+        keys.append(f"dataPlane.layer4 to {'kernel' if _has_kernel(want) else 'proxy'}")
+    if keys:
+        yield f"set {' and '.join(keys)}, then run: onehop switch"
+    if had != proxy:
+        yield f"{proxy} starts beside {had} and is given everything"
+        yield f"if it refuses something, or does not come up, {had} goes on"
+        yield f"new connections go to {proxy}; none is lost"
+        yield f"connections to {had} are asked to close, and may go on for {DRAIN_S:g} seconds"

@@ -22,6 +22,7 @@ from onehop.driver.driver import (
     Refusal,
     Reloads,
 )
+from onehop.driver.overtaken import Overtaken
 from onehop.model.address import IpAddr
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import ListenerId, PoolId
@@ -81,6 +82,10 @@ class SplitDriver:
         self._proxy = proxy
         self._layer4: dict[RowKey, Row] = {}
         """Pools of layer 4 and their endpoints."""
+        self._listeners: dict[RowKey, Listener] = {}
+        """Those of layer 4, wherever they are."""
+        self._overtaken = Overtaken()
+        self._lock = asyncio.Lock()
         self._in_kernel: set[ListenerId] = set()
         self._at_proxy: set[RowKey] = set()
         """Its listeners, and its pools of layer 4 with their endpoints."""
@@ -93,12 +98,12 @@ class SplitDriver:
     @property
     def name(self) -> str:
         """Of both: another proxy may take the place of the one that there is."""
-        return f"{self._proxy.name}+{self._kernel.name}"
+        return "+".join(filter(None, (self._proxy.name, self._kernel.name)))
 
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What either can do."""
-        return self._proxy.capabilities | {Capability.UDP}
+        return self._proxy.capabilities | (self._kernel.capabilities & {Capability.UDP})
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -116,6 +121,25 @@ class SplitDriver:
 
         A listener that the proxy refuses stays in the kernel if that had it.
         """
+        self._overtaken.begin()
+        async with self._lock:
+            return await self._apply(self._overtaken.renewed(plan), self._handover_s)
+
+    async def reconsider(self, handover_s: float) -> tuple[tuple[Row, ...], Receipt]:
+        """Give each listener of layer 4 to whom it fits now; return all rows, and what came of it.
+
+        Args:
+            handover_s: as for the class; longer, because many listeners move.
+        """
+        async with self._lock:
+            rows = (*self._layer4.values(), *self._listeners.values())
+            return rows, await self._apply(make_plan(Change(rows)), handover_s)
+
+    def forget_kernel(self) -> None:
+        """Take in that the kernel serves nothing any more."""
+        self._in_kernel.clear()
+
+    async def _apply(self, plan: Plan, handover_s: float) -> Receipt:
         put = [row for stage in plan.stages for row in stage.put]
         gone = [key for stage in plan.stages for key in stage.remove]
         self._take(put, gone)
@@ -126,7 +150,7 @@ class SplitDriver:
         last = self._left_over(second, {each.key for each in by_kernel.refused})
         if last:
             if any(key.table is Table.LISTENER for key in last.removals):
-                await asyncio.sleep(self._handover_s)
+                await asyncio.sleep(handover_s)
             await self._proxy.apply(make_plan(last))
         return Receipt(
             refused=tuple(sorted((*by_proxy.refused, *by_kernel.refused), key=_by_key)),
@@ -147,6 +171,7 @@ class SplitDriver:
 
     def set_endpoints(self, members: PoolEndpoints) -> None:
         """Send a pool's endpoints to whoever has the pool."""
+        self._overtaken.note(members)
         if key_of(members) in self._layer4:
             self._layer4[key_of(members)] = members
         self._kernel.set_endpoints(members)
@@ -180,7 +205,12 @@ class SplitDriver:
         """Note the pools of layer 4 before the first await; see `Driver.apply`."""
         for key in gone:
             self._layer4.pop(key, None)
+            self._listeners.pop(key, None)
         for row in put:
+            if isinstance(row, Listener):
+                self._listeners.pop(key_of(row), None)
+                if not isinstance(row.handler, ForwardHttp):
+                    self._listeners[key_of(row)] = row
             if isinstance(row, Pool) and row.protocol in _LAYER4:
                 self._layer4[key_of(row)] = row
         for row in put:

@@ -21,11 +21,12 @@ from onehop.driver.moving.handover import Handover
 from onehop.driver.moving.movable import Movable
 from onehop.driver.moving.sockets import Place
 from onehop.driver.moving.stay import Stay
+from onehop.driver.overtaken import Overtaken
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import PoolId
 from onehop.model.listener import Listener
 from onehop.model.model import Change, Model, Row, RowKey, Table, key_of
-from onehop.plan import Plan, Stage, make_plan
+from onehop.plan import Plan, make_plan
 
 DRAIN_S: Final = 60.0
 """How long connections to the old data plane may go on."""
@@ -85,12 +86,11 @@ class MovingDriver:
         self._serving = Stay(first, is_needed=True)
         self._drain_s = drain_s
         self._ended = ended
-        self._others: list[Stay] = []
+        self._others: list[Stay[Movable]] = []
         """Those that come, and those that go."""
         self._rows: dict[RowKey, Row] = {}
         self._refused: dict[RowKey, Refusal] = {}
-        self._overtaking: dict[PoolId, PoolEndpoints] = {}
-        """What has been sent since the newest plan was given to us."""
+        self._overtaken = Overtaken()
         self._is_leaving = False
         self._lock = asyncio.Lock()
         self._moving = asyncio.Lock()
@@ -138,9 +138,9 @@ class MovingDriver:
 
     async def apply(self, plan: Plan) -> Receipt:
         """Make the plan at what serves; one that comes while that changes waits for it."""
-        self._overtaking = {}
+        self._overtaken.begin()
         async with self._lock:
-            plan = _renewed(plan, self._overtaking)
+            plan = self._overtaken.renewed(plan)
             self._take(plan)
             receipt = await self._serving.driver.apply(plan)
             self._refused |= {refusal.key: refusal for refusal in receipt.refused}
@@ -148,7 +148,7 @@ class MovingDriver:
 
     def set_endpoints(self, members: PoolEndpoints) -> None:
         """Send a pool's endpoints to all that run."""
-        self._overtaking[members.pool] = members
+        self._overtaken.note(members)
         if RowKey(Table.POOL, members.pool) in self._rows:
             self._rows[key_of(members)] = members
         for stay in self._stays():
@@ -214,7 +214,7 @@ class MovingDriver:
             self._group.create_task(self._drain(old))
             return msgspec.structs.replace(outcome, left=left)
 
-    async def _come_up(self, new: Stay) -> None:
+    async def _come_up(self, new: Stay[Movable]) -> None:
         assert self._group is not None  # noqa: S101  who moves is running
         self._enter(Phase.STARTING)
         new.driver.is_beside = True
@@ -227,7 +227,9 @@ class MovingDriver:
             raise failure
         raise DriverUnavailable(f"{new.driver.name} does not come up: {failure}") from failure
 
-    async def _take_over(self, old: Stay, new: Stay, handover: Handover, *, force: bool) -> Moved:
+    async def _take_over(
+        self, old: Stay[Movable], new: Stay[Movable], handover: Handover, *, force: bool
+    ) -> Moved:
         """Give the new one everything, and then the connections; no plan is made meanwhile."""
         async with self._lock:
             self._enter(Phase.LOADING)
@@ -251,7 +253,9 @@ class MovingDriver:
             self._refused = {refusal.key: refusal for refusal in receipt.refused}
         return Moved(rows, receipt)
 
-    async def _wait_listening(self, new: Stay, handover: Handover, receipt: Receipt) -> None:
+    async def _wait_listening(
+        self, new: Stay[Movable], handover: Handover, receipt: Receipt
+    ) -> None:
         """Wait until the new one listens wherever the old one does, but for what it refused."""
         refused = {each.key for each in receipt.refused if not each.is_partial}
         lost = {
@@ -266,14 +270,14 @@ class MovingDriver:
                 raise DriverUnavailable(f"{new.driver.name} does not listen on {where}")
             await asyncio.sleep(_LOOK_EVERY_S)
 
-    async def _forget(self, stay: Stay) -> None:
+    async def _forget(self, stay: Stay[Movable]) -> None:
         """Wait until one has ended."""
         await stay.gone.wait()
         self._others.remove(stay)
         if self._ended is not None:
             await asyncio.to_thread(self._ended, stay.driver)
 
-    async def _turn_away(self, old: Stay, handover: Handover) -> int:
+    async def _turn_away(self, old: Stay[Movable], handover: Handover) -> int:
         """Have the old one take what it was given before, and then listen no more."""
         self._enter(Phase.TURNING)
         with contextlib.suppress(DriverUnavailable):
@@ -291,7 +295,7 @@ class MovingDriver:
         self._serving.driver.is_beside = False
         return left
 
-    async def _drain(self, old: Stay) -> None:
+    async def _drain(self, old: Stay[Movable]) -> None:
         """Have the old one end with its last connection."""
         old.driver.stop_grace_s = self._drain_s
         old.leave()
@@ -313,23 +317,9 @@ class MovingDriver:
                 self._rows.pop(key, None)
                 self._refused.pop(key, None)
 
-    def _stays(self) -> Iterator[Stay]:
+    def _stays(self) -> Iterator[Stay[Movable]]:
         yield self._serving
         yield from self._others
-
-
-def _renewed(plan: Plan, newer: Mapping[PoolId, PoolEndpoints]) -> Plan:
-    """Return the plan with the endpoints that have overtaken it while it waited."""
-    if not newer:
-        return plan
-    return Plan(tuple(_renewed_stage(stage, newer) for stage in plan.stages))
-
-
-def _renewed_stage(stage: Stage, newer: Mapping[PoolId, PoolEndpoints]) -> Stage:
-    put = tuple(
-        newer.get(row.pool, row) if isinstance(row, PoolEndpoints) else row for row in stage.put
-    )
-    return msgspec.structs.replace(stage, put=put)
 
 
 def _demand_all(receipt: Receipt, before: Mapping[RowKey, Refusal]) -> None:
@@ -349,7 +339,7 @@ def _demand_all(receipt: Receipt, before: Mapping[RowKey, Refusal]) -> None:
         raise MoveRefused(said)
 
 
-def _pid(stay: Stay) -> int:
+def _pid(stay: Stay[Movable]) -> int:
     """Return the process of a data plane.
 
     Raises:

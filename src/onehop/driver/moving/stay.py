@@ -1,15 +1,19 @@
 """A data plane that comes and goes by itself."""
 
 import asyncio
+from typing import Generic, TypeVar
 
 import structlog
 
-from onehop.driver.moving.movable import Movable
+from onehop.driver.driver import Driver
 
 log = structlog.get_logger(__name__)
 
 
-class Stay:
+D = TypeVar("D", bound=Driver)
+
+
+class Stay(Generic[D]):
     """One data plane, held open by a task of its own, for each comes and goes by itself.
 
     Attributes:
@@ -17,7 +21,7 @@ class Stay:
         failure: why it did not come up.
     """
 
-    def __init__(self, driver: Movable, *, is_needed: bool = False) -> None:
+    def __init__(self, driver: D, *, is_needed: bool = False) -> None:
         self.driver = driver
         self.is_needed = is_needed
         self.failure: Exception | None = None
