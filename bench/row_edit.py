@@ -2,6 +2,7 @@
 
 The edits go round: backend, header filter, order of the rules, weight, host name. An Ingress knows
 no weights; what stands for them is the number of Pods, which is what shares the requests out.
+`unsent` is what the machine was too busy for: all connections of the client waited for answers.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from bench import shop
 from bench.child import ChildFailed
+from bench.load import UNSENT
 from bench.namespace import PRODUCT_VIP
 from bench.orders import Put
 from bench.row import Figures, Row, Target
@@ -61,9 +63,11 @@ class Load:
         if self._process.returncode != 0:
             raise ChildFailed(f"the load ended with {self._process.returncode}")
         seen = json.loads(said)
+        unsent = seen["failures"].get(UNSENT, 0)
         return Figures(
             product={
-                "failed": sum(seen["failures"].values()),
+                "failed": sum(seen["failures"].values()) - unsent,
+                "unsent": unsent,
                 **more,
                 **{name: seen[name] for name in ("p50_ms", "p99_ms", "max_ms")},
             },
@@ -123,6 +127,6 @@ ROWS: Final = (
         measure=measure,
         size=Size(20, _PODS),
         quick_size=Size(20, _PODS),
-        targets=(Target("failed", 0),),
+        targets=(Target("failed", 0), Target("unsent", 0)),
     ),
 )

@@ -27,6 +27,7 @@ _RANDOM: Final = 20260101
 _RELOADED: Final = _SIZE.services - 1
 """The Ingress whose header has HAProxy reloaded; it is edited in no other way."""
 _SETTLE_S: Final = 30.0
+_LEAVE_S: Final = 5.0
 
 
 def measure_edits(world: World, quick: bool) -> Figures:  # noqa: FBT001  a row's signature
@@ -41,12 +42,14 @@ def measure_edits(world: World, quick: bool) -> Figures:  # noqa: FBT001  a row'
                 break
             edit()
             edits += 1
-        wrong = _settle(wanted, master)
+        left_over = _settle(wanted, master)
+        wrong = wanted.differences(master)
         reloads = {
             "reloads": _reloads() - metric_before,
             "reloads_of_master": master.reloads() - master_before,
         }
-        return load.figures({"edits": edits, "differences": wrong}, wrong=len(wrong), **reloads)
+        notes = {"edits": edits, "differences": wrong}
+        return load.figures(notes, wrong=len(wrong), left_over=left_over, **reloads)
 
 
 def measure_reloads(world: World, quick: bool) -> Figures:  # noqa: FBT001  a row's signature
@@ -64,31 +67,40 @@ def measure_reloads(world: World, quick: bool) -> Figures:  # noqa: FBT001  a ro
                 seen = now
                 _have_reloaded(world, next(headers))
         ended = time.monotonic()
-        wrong = _settle(wanted, master)
+        left_over = _settle(wanted, master)
+        wrong = wanted.differences(master)
         notes = {
             "edits": edits,
             "reloads": master.reloads() - first,
             "settled_s": round(time.monotonic() - ended, 2),
             "differences": wrong,
         }
-        return load.figures(notes, wrong=len(wrong))
+        return load.figures(notes, wrong=len(wrong), left_over=left_over)
 
 
 def _begin(world: World) -> Wanted:
     """Bring the cluster into the state that edits begin with, and wait until it is shown."""
     _ = world.product
     wanted = Wanted(world.api, world.size.services)
-    if differences := _settle(wanted, Master(world.state)):
+    master = Master(world.state)
+    _settle(wanted, master)
+    if differences := wanted.differences(master):
         raise ChildFailed(f"it does not begin well: {differences}")
     return wanted
 
 
-def _settle(wanted: Wanted, master: Master) -> list[str]:
-    """Wait until everything is as it shall be; return what is not, when that has taken too long."""
+def _settle(wanted: Wanted, master: Master) -> int:
+    """Wait until everything is as it shall be, or too long; return how many backends are left over.
+
+    A backend that nothing leads to any more may stay until the next reload, but without servers.
+    """
     deadline = time.monotonic() + _SETTLE_S
-    while (differences := wanted.differences(master)) and time.monotonic() < deadline:
+    while wanted.differences(master) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return differences
+    deadline = time.monotonic() + _LEAVE_S
+    while (left_over := wanted.left_over(master)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return len(left_over)
 
 
 def _have_reloaded(world: World, turn: int) -> None:
@@ -101,6 +113,8 @@ def _reloads() -> float:
     return sum(metrics("onehop_data_plane_reloads_total").values())
 
 
+_NONE: Final = tuple(Target(name, 0) for name in ("failed", "unsent", "wrong", "left_over"))
+
 ROWS: Final = (
     Row(
         name="haproxy-edits",
@@ -108,9 +122,7 @@ ROWS: Final = (
         measure=measure_edits,
         size=_SIZE,
         quick_size=_SIZE,
-        targets=tuple(
-            Target(figure, 0) for figure in ("failed", "wrong", "reloads", "reloads_of_master")
-        ),
+        targets=(*_NONE, Target("reloads", 0), Target("reloads_of_master", 0)),
     ),
     Row(
         name="haproxy-reloads",
@@ -118,6 +130,6 @@ ROWS: Final = (
         measure=measure_reloads,
         size=_SIZE,
         quick_size=_SIZE,
-        targets=(Target("failed", 0), Target("wrong", 0)),
+        targets=_NONE,
     ),
 )

@@ -124,14 +124,19 @@ class Wanted:
         """Return what is shown otherwise than it shall be, in words."""
         return [*self._wrong_servers(master), *self._wrong_answers(), *self._wrong_certificates()]
 
+    def left_over(self, master: Master) -> list[list[str]]:
+        """Return the servers of backends that should have none: nothing leads to them any more."""
+        return _without(_listed(master), self._led())
+
     def _wrong_servers(self, master: Master) -> Iterator[str]:
-        # A Service that nothing leads to is not in the data plane. The last one's Ingress stays.
-        led = {*self._more.values(), self._services[-1]}
+        for servers in _without(self._led(), listed := _listed(master)):
+            yield f"HAProxy lists no backend with {servers}, but {listed}"
+
+    def _led(self) -> list[list[str]]:
+        """Return the Pods of each Service that something leads to: others are in no data plane."""
+        led = {*self._more.values(), self._services[-1]}  # the last one's Ingress stays
         led.update(service for paths in self._paths.values() for service in paths.values())
-        listed = sorted(sorted(servers) for servers in master.servers().values())
-        wanted = sorted(sorted(self._pods[service]) for service in led)
-        if listed != wanted:
-            yield f"HAProxy lists {_without(listed, wanted)} and not {_without(wanted, listed)}"
+        return sorted(sorted(self._pods[service]) for service in led)
 
     def _wrong_answers(self) -> Iterator[str]:
         ways = {
@@ -167,6 +172,10 @@ class Wanted:
 
 def _more_host(number: int) -> str:
     return f"{number}-more.example.com"
+
+
+def _listed(master: Master) -> list[list[str]]:
+    return sorted(sorted(servers) for servers in master.servers().values())
 
 
 def _without(some: list[list[str]], others: list[list[str]]) -> list[list[str]]:
