@@ -143,7 +143,7 @@ async def a_header_binds_a_client(scene: Scene) -> None:
 
 
 def _eager(**fields: Any) -> HealthCheck:
-    return HealthCheck(interval_s=0.3, timeout_s=0.3, unhealthy_threshold=1, **fields)
+    return HealthCheck(interval_s=0.3, timeout_s=2.0, unhealthy_threshold=1, **fields)
 
 
 async def _only(port: int, name: str, ask: Callable[[int], Any]) -> None:

@@ -34,7 +34,7 @@ from tests.driver_envoy.world import (
 )
 
 SEEDS = (1, 2, 3)
-QUESTIONS = 250
+QUESTIONS = 150
 CLIENTS = ("127.0.0.5", "127.0.0.9", "127.9.9.9")
 OFFICE, INTERN = Cidr("127.0.0.0/24"), Cidr("127.0.0.9/32")
 NAMES = ("a.example", "*.a.example", "b.a.example", "*.b.a.example", "*.example", "c.example", "*")

@@ -65,7 +65,7 @@ async def test_a_node_whose_last_pod_ends_gets_nothing_new(serving: RunningDrive
             port=here.checked,
             expected=((200, 200),),
             interval_s=0.3,
-            timeout_s=0.3,
+            timeout_s=2.0,
             unhealthy_threshold=1,
         )
         nodes = pool("nodes", protocol=BackendProtocol.TCP, health_check=check)
