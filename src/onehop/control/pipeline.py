@@ -356,7 +356,8 @@ class Pipeline:
             self._binding.want(self.served.vips())
         self._subjects |= self._refusals.note(change, receipt)
         for refusal in receipt.refused:
-            log.error("row_refused", row=refusal.key.id, reason=refusal.reason)
+            told = log.warning if refusal.is_partial else log.error
+            told("row_refused", row=refusal.key.id, reason=refusal.reason)
         self._metrics.applies.labels("done").inc()
         self._metrics.apply_seconds.observe(receipt.duration_s)
         log.info(
