@@ -2,9 +2,10 @@
 
 The first sends short connections, one request each, from a client through the load balancer to a
 Pod, each a network namespace: through the product's table, and by turns through rules that a
-person would write for this one Service. What the kernel does is charged to no process, so the
-figure is requests by what all processors were busy with, clients and Pod included; both sides have
-the same of those. The second changes endpoints in a table of its full size.
+person would write for this one Service, through HAProxy's TCP mode, and through Envoy's TCP proxy.
+What the kernel does is charged to no process, so the figure is requests by what all processors were
+busy with, clients and Pod included; all sides have the same of those. The second changes endpoints
+in a table of its full size, and in one of a hundredth of it: a change shall cost the same.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.child import ChildFailed, running, until
+from bench.layer4_proxies import PORTS, envoy_command, haproxy_command
 from bench.row import Figures, Row, Target
 from bench.row_throughput import backend_config
 from bench.world import Size, World
@@ -40,6 +42,7 @@ from tests.net.crossroads import POD, VIP, Crossroads
 
 _PODS_PORT: Final = 9090
 _CONNECTIONS: Final = 16
+_SIDES: Final = ("product", "floor", *PORTS)
 _MEMBERS: Final = 10
 _HAND_WRITTEN: Final = f"""
 table ip hand {{
@@ -57,35 +60,47 @@ table ip hand {{
 
 
 def measure_throughput(world: World, quick: bool) -> Figures:  # noqa: FBT001  a row's signature
-    """Let wrk ask through both tables by turns."""
+    """Let wrk ask through both tables and both proxies by turns."""
     if shutil.which("wrk") is None:
         raise ChildFailed("no wrk(1) in PATH: install the package wrk")
     rounds, lasts_s = (1, 1) if quick else (20, 2)
-    requests = {"product": 0, "floor": 0}
-    busy_s = dict.fromkeys(requests, 0.0)
+    requests = dict.fromkeys(_SIDES, 0)
+    busy_s = dict.fromkeys(_SIDES, 0.0)
     config = world.log("pod").with_suffix(".json")
     config.write_text(json.dumps(backend_config()))
-    with forwarding() as roads:
+    with forwarding() as roads, contextlib.ExitStack() as stack:
         _forget_soon(roads)
         command = (*_on(roads.pod.name), str(find_envoy()), "-c", str(config))
         options = ("--concurrency", "1", "--log-level", "error", "--disable-hot-restart")
-        with running((*command, *options), world.log("pod")):
-            until(lambda: _is_up(roads), 20, "the Pod")
-            for number in range(2 * rounds):
-                side = ("product", "floor")[number % 2]
-                _put_rules(roads, side)
-                before = _busy_s()
-                requests[side] += _wrk(roads, lasts_s)
-                busy_s[side] += _busy_s() - before
-                _take_rules(roads, side)
-    figures = {side: {"per_cpu_s": requests[side] / busy_s[side]} for side in requests}
-    return Figures(product=figures["product"], floor=figures["floor"])
+        stack.enter_context(running((*command, *options), world.log("pod")))
+        until(partial(_is_up, roads, POD[4], _PODS_PORT), 20, "the Pod")
+        for side, start in (("haproxy", haproxy_command), ("envoy", envoy_command)):
+            command = start(config.parent, VIP[4], (POD[4], _PODS_PORT))
+            stack.enter_context(running((*_on(roads.balancer.name), *command), world.log(side)))
+            until(partial(_is_up, roads, VIP[4], PORTS[side]), 20, side)
+        for number in range(len(_SIDES) * rounds):
+            side = _SIDES[number % len(_SIDES)]
+            _put_rules(roads, side)
+            before = _busy_s()
+            requests[side] += _wrk(roads, PORTS.get(side, 80), lasts_s)
+            busy_s[side] += _busy_s() - before
+            _take_rules(roads, side)
+    per_cpu_s = {side: requests[side] / busy_s[side] for side in _SIDES}
+    product = per_cpu_s["product"]
+    others = {f"times_{side}": product / per_cpu_s[side] for side in PORTS}
+    return Figures(
+        product={"per_cpu_s": product, **others},
+        floor={"per_cpu_s": per_cpu_s["floor"]},
+        notes={f"{side}_per_cpu_s": round(per_cpu_s[side]) for side in PORTS},
+    )
 
 
 def measure_update(world: World, quick: bool) -> Figures:  # noqa: FBT001  a row's signature
     """Take an endpoint away and bring it back, in one Service after the other."""
     services, changes = (100, 50) if quick else (10_000, 1_000)
     del world  # nothing of it is needed
+    with own_namespace():
+        small_s, _ = asyncio.run(_update(services // 100, changes))
     with own_namespace():
         took_s, loaded_s = asyncio.run(_update(services, changes))
     took_s.sort()
@@ -94,7 +109,12 @@ def measure_update(world: World, quick: bool) -> Figures:  # noqa: FBT001  a row
             "p50_ms": statistics.median(took_s) * 1000,
             "p99_ms": took_s[int(len(took_s) * 0.99)] * 1000,
         },
-        notes={"services": services, "endpoints": services * _MEMBERS, "loaded_s": loaded_s},
+        notes={
+            "services": services,
+            "endpoints": services * _MEMBERS,
+            "loaded_s": loaded_s,
+            "p50_ms_of_a_hundredth": statistics.median(small_s) * 1000,
+        },
     )
 
 
@@ -152,6 +172,8 @@ def _listener(pool: Pool, address: IpAddr) -> Listener:
 
 
 def _put_rules(roads: Crossroads, side: str) -> None:
+    if side in PORTS:
+        return
     if side == "floor":
         command = (*_on(roads.balancer.name), "nft", "-f", "-")
         subprocess.run(command, input=_HAND_WRITTEN, text=True, check=True)
@@ -168,6 +190,8 @@ def _put_rules(roads: Crossroads, side: str) -> None:
 
 
 def _take_rules(roads: Crossroads, side: str) -> None:
+    if side in PORTS:
+        return
     if side == "floor":
         roads.nft("delete", "table", "ip", "hand")
     else:
@@ -187,19 +211,19 @@ def _forget_soon(roads: Crossroads) -> None:
             machine.do(partial(Path(file).write_text, value))
 
 
-def _is_up(roads: Crossroads) -> bool:
+def _is_up(roads: Crossroads, address: IpAddr, port: int) -> bool:
     def connect() -> bool:
-        with contextlib.suppress(OSError), socket.create_connection((POD[4], _PODS_PORT)):
+        with contextlib.suppress(OSError), socket.create_connection((address, port)):
             return True
         return False
 
-    return roads.pod.do(connect)
+    return roads.client.do(connect)
 
 
-def _wrk(roads: Crossroads, lasts_s: int) -> int:
+def _wrk(roads: Crossroads, port: int, lasts_s: int) -> int:
     """Return how many requests were answered."""
     options = ("-t1", f"-c{_CONNECTIONS}", f"-d{lasts_s}s", "-H", "Connection: close")
-    command = (*_on(roads.client.name), "wrk", *options, f"http://{VIP[4]}/")
+    command = (*_on(roads.client.name), "wrk", *options, f"http://{VIP[4]}:{port}/")
     said = subprocess.run(
         command, check=True, capture_output=True, text=True, timeout=lasts_s + 30
     ).stdout
@@ -225,6 +249,10 @@ ROWS: Final = (
         measure=measure_throughput,
         size=Size(1, 1),
         quick_size=Size(1, 1),
+        targets=(
+            Target("times_haproxy", 1.3, least=True),
+            Target("times_envoy", 1.7, least=True),
+        ),
         within=(Target("per_cpu_s", 0.95, least=True),),
     ),
     Row(
