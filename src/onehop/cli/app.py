@@ -121,7 +121,10 @@ def status(
 
 @app.command()
 def explain(  # noqa: PLR0913  its flags
-    target: Annotated[str, typer.Argument(help="a URL, service/NS/NAME[:PORT] or ingress/NS/NAME")],
+    target: Annotated[
+        str,
+        typer.Argument(help="a URL, or KIND/NS/NAME of a Service, Ingress, route"),
+    ],
     config: ConfigOption = None,
     manifests: ManifestsOption = None,
     state: StateOption = None,

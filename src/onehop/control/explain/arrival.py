@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from onehop.cluster import Kind
 from onehop.compile.backend import options_of
 from onehop.compile.listener import shared_listeners
 from onehop.control.explain.explanation import ListenerStep, VipStanding, VipStep
@@ -18,6 +19,15 @@ def shared_served(facts: Facts) -> Iterator[Listener]:
         found = facts.served.listener(listener.id)
         if found is not None:
             yield found
+
+
+def gateway_served(facts: Facts) -> Iterator[Listener]:
+    """Yield the listeners of all Gateways that are served."""
+    for gateway in facts.compiler.refs(Kind.GATEWAY):
+        for name in sorted(facts.served.listeners_of(gateway)):
+            listener = facts.served.listener(name)
+            if listener is not None:
+                yield listener
 
 
 def listeners_at(facts: Facts, address: IpAddr) -> Iterator[Listener]:

@@ -19,6 +19,8 @@ class TargetKind(StrEnum):
     URL = "url"
     SERVICE = "service"
     INGRESS = "ingress"
+    HTTP_ROUTE = "httproute"
+    GRPC_ROUTE = "grpcroute"
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):

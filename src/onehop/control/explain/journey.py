@@ -16,7 +16,7 @@ from onehop.control.explain.explanation import (
 from onehop.control.explain.facts import Facts
 from onehop.control.explain.pool import pool_step
 from onehop.control.explain.request import roads_of_request
-from onehop.control.explain.road import roads_of_ingress, roads_of_service
+from onehop.control.explain.road import roads_of_ingress, roads_of_route, roads_of_service
 from onehop.control.explain.target import Meant, ObjectTarget, UrlTarget, read_target
 from onehop.control.explain.unserved import why_unserved
 from onehop.model.endpoint import Path
@@ -55,8 +55,10 @@ def _roads(facts: Facts, meant: Meant) -> tuple[Road, ...] | Refusal:
             return roads_of_request(facts, meant)
         case ObjectTarget(ref=ref, port=port) if ref.kind == "Service":
             return tuple(roads_of_service(facts, ref, port))
-        case ObjectTarget(ref=ref):
+        case ObjectTarget(ref=ref) if ref.kind == "Ingress":
             return tuple(roads_of_ingress(facts, ref))
+        case ObjectTarget(ref=ref):
+            return tuple(roads_of_route(facts, ref))
         case _:
             assert_never(meant)
 

@@ -1,5 +1,8 @@
 """Which host and which route take a request: the precedence that data planes are told to follow.
 
+A request is a host and a path, as a browser would GET it: a route that asks for another method, for
+headers or parameters does not take it.
+
 Hosts: an exact name, then wildcards, the longest first, then rules without a host; a host that
 fits keeps the request even if none of its routes takes it (docs/adr/0010). Routes: in the order in
 which the VirtualHost has them, which is the one `compile.host` gave them.
@@ -41,14 +44,27 @@ def routes_for(host: VirtualHost, hostname: str, path: str) -> tuple[Route, ...]
     return tuple(
         route
         for route in host.routes
-        if takes(route.match, path) and _fits(host.hostname, route, hostname)
+        if takes(route.match, path)
+        and _fits(host.hostname, route, hostname)
+        and not demands_of(route)
     )
+
+
+def demands_of(route: Route) -> str:
+    """Return what a route asks for that a plain GET does not have, as people say it."""
+    when = route.when
+    parts = [f"method {when.method}"] if when.method not in (None, "GET") else []
+    parts += [f"header {name}: {value}" for name, value in when.headers]
+    parts += [f"parameter {name}={value}" for name, value in when.queries]
+    return ", ".join(parts)
 
 
 def takes(match: PathMatch, path: str) -> bool:
     """Tell whether a path, as `normal_path` returns it, is one of those that match."""
     if match.kind is PathKind.EXACT:
         return path == match.value
+    if match.kind is PathKind.METHOD:
+        return path.split("/")[2:] == [match.value]
     base = match.value.rstrip("/")
     return path == base or path.startswith(f"{base}/")
 

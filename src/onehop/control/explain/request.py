@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from onehop.compile.backend import options_of
 from onehop.control.explain.arrival import (
+    gateway_served,
     listener_step,
     listeners_at,
     protocol_of,
@@ -22,7 +23,7 @@ from onehop.control.explain.rule import (
 )
 from onehop.control.explain.target import UrlTarget
 from onehop.model.address import IpAddr, parse_ip
-from onehop.model.listener import ForwardTcp, ForwardUdp, Listener
+from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener
 
 _PASSES = {
     "http": ("http", "tcp"),
@@ -38,9 +39,9 @@ _SHOWN = 5
 def roads_of_request(facts: Facts, url: UrlTarget) -> tuple[Road, ...] | Refusal:
     """Return the roads of a request, one for each address family, or why nothing listens."""
     address = parse_ip(url.host)
-    at_hand = tuple(listeners_at(facts, address) if address else shared_served(facts))
+    at_hand = tuple(listeners_at(facts, address) if address else _named(facts, url))
     fitting = [item for item in at_hand if protocol_of(item) in _PASSES[url.scheme]]
-    chosen = [item for item in fitting if item.port == _port(facts, url, address)]
+    chosen = [item for item in fitting if item.port == _port(facts, url, item)]
     if not chosen and url.port is None:
         chosen = [item for item in fitting if protocol_of(item) == url.scheme]
     if chosen:
@@ -48,13 +49,38 @@ def roads_of_request(facts: Facts, url: UrlTarget) -> tuple[Road, ...] | Refusal
     return _nobody_listens(facts, url, address, at_hand)
 
 
-def _port(facts: Facts, url: UrlTarget, address: IpAddr | None) -> int | None:
-    """Return the port that is asked for; of the shared listeners, without one, their own."""
+def _named(facts: Facts, url: UrlTarget) -> tuple[Listener, ...]:
+    """Return the listeners that have the host of a request; where none has, the shared ones.
+
+    The same name may be an Ingress's and a Gateway's, on two addresses: DNS says which.
+    """
+    shared = tuple(shared_served(facts))
+    fitting = (
+        item
+        for item in (*shared, *gateway_served(facts))
+        if protocol_of(item) in _PASSES[url.scheme] and _knows(facts, item, url.host)
+    )
+    return tuple(fitting) or shared
+
+
+def _knows(facts: Facts, listener: Listener, hostname: str) -> bool:
+    handler = listener.handler
+    if not isinstance(handler, ForwardHttp):
+        return False
+    if handler.passthrough_for(hostname) is not None:
+        return True
+    host = host_for(facts.served, handler.router_for(hostname), hostname)
+    return host is not None and bool(host.routes)
+
+
+def _port(facts: Facts, url: UrlTarget, listener: Listener) -> int | None:
+    """Return the port that is asked for; without one, of a shared listener, its own."""
     if url.port is not None:
         return url.port
     options = options_of(facts.compiler.reader())
     ports = {"http": options.http_port, "https": options.https_port}
-    return _USUAL_PORT.get(url.scheme) if address is not None else ports.get(url.scheme)
+    is_shared = listener.owner is None and parse_ip(url.host) is None
+    return ports.get(url.scheme) if is_shared else _USUAL_PORT.get(url.scheme)
 
 
 def _road(facts: Facts, listener: Listener, url: UrlTarget) -> Road:

@@ -1,21 +1,27 @@
 """The roads to an object: every address, port, host and path by which clients come to it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from onehop.compile.ingress import ANY_HOST, INGRESS_INTENTS, IngressIntent
 from onehop.compile.proof import PROOFS
-from onehop.control.explain.arrival import listener_step, shared_served, vip_step
+from onehop.control.explain.arrival import (
+    gateway_served,
+    listener_step,
+    shared_served,
+    vip_step,
+)
 from onehop.control.explain.explanation import Branch, Outcome, OutcomeKind, Road, RouteStep
 from onehop.control.explain.facts import Facts
-from onehop.control.explain.rule import limits_of, outcome_of, route_step
+from onehop.control.explain.rule import is_of_gateway, limits_of, outcome_of, route_step
 from onehop.model.ident import ObjectRef
 from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener, Passthrough
 from onehop.model.model import RowKey, Table
-from onehop.model.route import Guard, VirtualHost
+from onehop.model.pool import Pool
+from onehop.model.route import Forward, Guard, Route, VirtualHost
 
 
 def roads_of_service(facts: Facts, ref: ObjectRef, port: int | None) -> Iterator[Road]:
-    """Yield the roads by the Service's own addresses, then those by Ingresses."""
+    """Yield the roads by the Service's own addresses, by Ingresses, and by routes of Gateways."""
     found = (facts.served.listener(name) for name in facts.served.listeners_of(ref))
     listeners = [item for item in found if item is not None and port in (None, item.port)]
     for listener in sorted(listeners, key=lambda item: (item.address, item.port, item.transport)):
@@ -32,6 +38,38 @@ def roads_of_service(facts: Facts, ref: ObjectRef, port: int | None) -> Iterator
         for road in roads_of_ingress(facts, ingress) if pools else ():
             if any(branch.pool in pools for branch in road.outcome.branches):
                 yield road
+    yield from _gateway_roads(facts, lambda route: _leads_to(facts, route, ref, port))
+
+
+def roads_of_route(facts: Facts, ref: ObjectRef) -> Iterator[Road]:
+    """Yield the roads by each host and match of an HTTPRoute or a GRPCRoute, by listener."""
+    yield from _gateway_roads(facts, lambda route: route.owner == ref)
+
+
+def _gateway_roads(facts: Facts, is_wanted: Callable[[Route], bool]) -> Iterator[Road]:
+    for listener in gateway_served(facts):
+        handler = listener.handler
+        if not isinstance(handler, ForwardHttp):
+            continue
+        for host in sorted(facts.served.hosts_of(handler.router), key=lambda host: host.id):
+            for route in filter(is_wanted, host.routes):
+                yield Road(
+                    vip=vip_step(facts, listener.address),
+                    listener=listener_step(facts, listener, host.hostname),
+                    route=route_step(facts, host, route),
+                    outcome=outcome_of(route),
+                )
+
+
+def _leads_to(facts: Facts, route: Route, service: ObjectRef, port: int | None) -> bool:
+    """Tell whether a route of a Gateway sends requests, not only copies, to a Service."""
+    if not is_of_gateway(route) or not isinstance(route.action, Forward):
+        return False
+    rows = (facts.served.row(RowKey(Table.POOL, share.pool)) for share in route.action.pools)
+    return any(
+        isinstance(row, Pool) and row.service == service and port in (None, row.port)
+        for row in rows
+    )
 
 
 def stream_road(facts: Facts, listener: Listener, handler: ForwardTcp | ForwardUdp) -> Road:

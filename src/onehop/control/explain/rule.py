@@ -1,15 +1,16 @@
 """The rule that takes a request: whose it is, why it is this one, and who lost to it."""
 
 from collections.abc import Iterator
-from typing import assert_never
+from typing import Final, assert_never
 
+from onehop.cluster import Kind
 from onehop.compile.host import claims_on
 from onehop.compile.ingress import ANY_HOST, CLAIMS_BY_HOST, DEFAULT_CLAIMS
 from onehop.compile.inputs import ONLY
 from onehop.compile.proof import PROOFS
 from onehop.control.explain.explanation import Branch, Loser, Outcome, OutcomeKind, RouteStep
 from onehop.control.explain.facts import Facts
-from onehop.control.explain.matching import names_for, routes_for, takes
+from onehop.control.explain.matching import demands_of, names_for, routes_for, takes
 from onehop.model.route import (
     Forward,
     Guard,
@@ -22,11 +23,14 @@ from onehop.model.route import (
     VirtualHost,
 )
 
+_OF_GATEWAYS: Final = frozenset({Kind.HTTP_ROUTE, Kind.GRPC_ROUTE})
 NOTHING_THERE = Outcome(kind=OutcomeKind.RESPOND, says="404, no rule takes it")
 
 
 def route_step(facts: Facts, host: VirtualHost, route: Route) -> RouteStep:
     """Return a rule of a host by itself, whatever the request."""
+    if is_of_gateway(route):
+        return _step(host, route, _asked(route), ())
     if _is_proof(facts, host, route):
         return _step(host, route, "a CA looks for it just now", ())
     same = same_path(facts, host, route)
@@ -43,6 +47,9 @@ def step_of_request(
     facts: Facts, host: VirtualHost, route: Route, hostname: str, path: str
 ) -> RouteStep:
     """Return the rule that takes a request, and all that fit it and do not get it."""
+    if is_of_gateway(route):
+        why = f"{_host_words(host, route)}, {_path_words(route.match)}"
+        return _step(host, route, why, tuple(_beside(host, route, path)))
     lost = (
         *same_path(facts, host, route),
         *_less_exact(host, route, hostname, path),
@@ -55,6 +62,29 @@ def step_of_request(
     else:
         why = f"{_host_words(host, route)}, {_path_words(route.match)}"
     return _step(host, route, why, lost)
+
+
+def is_of_gateway(route: Route) -> bool:
+    """Tell whether a route is an HTTPRoute's or a GRPCRoute's."""
+    return route.owner is not None and route.owner.kind in _OF_GATEWAYS
+
+
+def _asked(route: Route) -> str:
+    demands = demands_of(route)
+    return f"with {demands}" if demands else "by its host and path"
+
+
+def _beside(host: VirtualHost, taken: Route, path: str) -> Iterator[Loser]:
+    """Yield the rules of a Gateway's host that would take this path, if the request were another.
+
+    Hosts do not fall through to wider ones, so there are no others (docs/adr/0031).
+    """
+    for other in host.routes:
+        if other is taken or not takes(other.match, path):
+            continue
+        demands = demands_of(other)
+        why = f"only with {demands}" if demands else "less exact, or younger"
+        yield Loser(owner=str(other.owner), rule=rule_text(host.hostname, other.match), why=why)
 
 
 def _is_proof(facts: Facts, host: VirtualHost, route: Route) -> bool:
@@ -95,6 +125,8 @@ def _host_words(host: VirtualHost, route: Route) -> str:
 
 
 def _path_words(match: PathMatch) -> str:
+    if match.kind is PathKind.METHOD:
+        return "this method of any service"
     return "exact path" if match.kind is PathKind.EXACT else "longest prefix"
 
 
@@ -178,15 +210,8 @@ def limits_of(guard: Guard) -> Iterator[str]:
 def outcome_of(route: Route) -> Outcome:
     """Return what becomes of a request that a route takes."""
     match route.action:
-        case Forward(pools=pools, rewrite_prefix=rewrite):
-            total = sum(share.weight for share in pools)
-            branches = tuple(
-                Branch(share.pool, round(100 * share.weight / total, 1))
-                for share in pools
-                if share.weight > 0
-            )
-            changed = f", its path becoming {rewrite}" if rewrite is not None else ""
-            return Outcome(kind=OutcomeKind.FORWARD, says=f"passed on{changed}", branches=branches)
+        case Forward() as forward:
+            return _forwarded(forward)
         case Redirect(code=code, scheme=scheme):
             where = f"to {scheme}" if scheme else "elsewhere"
             return Outcome(kind=OutcomeKind.REDIRECT, says=f"{code}, redirected {where}")
@@ -195,3 +220,19 @@ def outcome_of(route: Route) -> Outcome:
             return Outcome(kind=OutcomeKind.RESPOND, says=said)
         case _:
             assert_never(route.action)
+
+
+def _forwarded(forward: Forward) -> Outcome:
+    """Return where requests go, each with its share; that of missing backends is answered here."""
+    total = forward.missing + sum(share.weight for share in forward.pools)
+    branches = tuple(
+        Branch(share.pool, round(100 * share.weight / total, 1))
+        for share in forward.pools
+        if share.weight > 0
+    )
+    rewrite = forward.rewrite_prefix
+    says = f"passed on, its path becoming {rewrite}" if rewrite is not None else "passed on"
+    if forward.missing:
+        share = round(100 * forward.missing / total, 1)
+        says += f"; {share:g} % answered {forward.missing_status}, for a backend is missing"
+    return Outcome(kind=OutcomeKind.FORWARD, says=says, branches=branches)

@@ -18,7 +18,8 @@ from onehop.model.problem import quoted
 ALLOWED: Final = (
     "a target is a URL (http://HOST/PATH, https://..., tcp://ADDRESS:PORT, udp://ADDRESS:PORT),"
     " service/NAMESPACE/NAME, service/NAMESPACE/NAME:PORT, ingress/NAMESPACE/NAME,"
-    " or NAMESPACE/NAME if only one of the two has it"
+    " httproute/NAMESPACE/NAME, grpcroute/NAMESPACE/NAME,"
+    " or NAMESPACE/NAME of a Service or an Ingress, if only one of the two has it"
 )
 _KINDS: Final = {
     "service": "Service",
@@ -27,6 +28,10 @@ _KINDS: Final = {
     "ingress": "Ingress",
     "ingresses": "Ingress",
     "ing": "Ingress",
+    "httproute": "HTTPRoute",
+    "httproutes": "HTTPRoute",
+    "grpcroute": "GRPCRoute",
+    "grpcroutes": "GRPCRoute",
 }
 _URL: Final = re.compile(r"(?P<scheme>https?|tcp|udp)://.+", re.IGNORECASE)
 _HOST_FIRST: Final = re.compile(r"[^/]*[.:\[][^/]*(/.*)?")
@@ -147,7 +152,7 @@ def written(ref: ObjectRef) -> str:
 
 
 def _unknown(message: str, ref: ObjectRef, compiler: Compiler) -> Refusal:
-    there = (*compiler.refs("Service"), *compiler.refs("Ingress"))
+    there = [other for kind in dict.fromkeys(_KINDS.values()) for other in compiler.refs(kind)]
     names = {written(other): other.name for other in there}
     same = [text for text, name in names.items() if name == ref.name]
     return Refusal(message=message, near=near(written(ref), names, first=same))

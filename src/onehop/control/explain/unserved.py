@@ -1,6 +1,7 @@
 """Why nothing leads to a target that is there."""
 
 from onehop.cluster import Ingress, Service
+from onehop.cluster.gateway_verdict import ParentsVerdict, Truth
 from onehop.compile.backend import options_of
 from onehop.compile.ingress import INGRESS_INTENTS
 from onehop.compile.service import SERVICE_INTENTS
@@ -32,6 +33,8 @@ def _without_road(facts: Facts, meant: ObjectTarget) -> str:
     ref = meant.ref
     if ref.kind == "Ingress":
         return _ingress(facts, ref)
+    if ref.kind != "Service":
+        return _route(facts, ref)
     service = facts.compiler.object(ref)
     ports = service.spec.ports or () if isinstance(service, Service) else ()
     if meant.port is not None and all(port.port != meant.port for port in ports):
@@ -48,10 +51,10 @@ def _without_road(facts: Facts, meant: ObjectTarget) -> str:
 def _not_ours(facts: Facts, ref: ObjectRef, service: Service | None) -> str:
     kind = service.spec.type if service is not None else "unknown"
     if service is None or kind != "LoadBalancer":
-        return f"{ref} is of type {kind}, and no Ingress of ours leads to it"
+        return f"{ref} is of type {kind}, and no Ingress or route of ours leads to it"
     said = service.spec.load_balancer_class or "none"
     ours = options_of(facts.compiler.reader()).service_class
-    return f"{ref} has the loadBalancerClass {said}, ours is {ours}; no Ingress leads to it"
+    return f"{ref} has the loadBalancerClass {said}, ours is {ours}; nothing else leads to it"
 
 
 def _ingress(facts: Facts, ref: ObjectRef) -> str:
@@ -62,3 +65,18 @@ def _ingress(facts: Facts, ref: ObjectRef) -> str:
     if not options_of(facts.compiler.reader()).shared:
         return f"{ref} is served nowhere: onehop.yaml has no addresses.shared"
     return f"{ref} has no path that is its own; see the problems"
+
+
+def _route(facts: Facts, ref: ObjectRef) -> str:
+    verdict = facts.compiler.verdict(ref)
+    parents = verdict.parents if isinstance(verdict, ParentsVerdict) else ()
+    if not parents:
+        return f"{ref} has no parentRef to a Gateway of ours"
+    refused = (
+        f"{parent.parent.name}: {saying.message or saying.reason}"
+        for parent in parents
+        for saying in parent.sayings
+        if saying.type == "Accepted" and saying.status is not Truth.TRUE
+    )
+    why = "; ".join(dict.fromkeys(refused))
+    return f"{ref} is not accepted by {why}" if why else f"{ref} is accepted, not yet served"
