@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from onehop.base.errors import DriverUnavailable
+from onehop.driver.moving.handover import HANDSHAKE_S
 from onehop.model.model import Change, Row
 from onehop.plan import make_plan
 from tests.driver_envoy.world import (
@@ -35,7 +36,7 @@ def shop(port: int, web: Backend) -> tuple[Row, ...]:
 async def test_all_new_connections_succeed_while_data_planes_change() -> None:
     """To HAProxy, and back to Envoy: each request has its whole answer."""
     port = free_port()
-    async with backend("web") as web, moving("envoy") as one:
+    async with backend("web") as web, moving("envoy", handshake_s=HANDSHAKE_S) as one:
         await one.serve(*shop(port, web))
         async with load(Site(ADDRESS, port)) as clients:
             await clients.more(50)

@@ -17,7 +17,7 @@ from onehop.model.model import Row, model_of
 from tests.driver_envoy.world import bring_to, headers_of
 
 HOST: Final = "shop.example"
-_CLIENTS: Final = 8
+_CLIENTS: Final = 4
 _ANSWER_S: Final = 20.0
 
 
@@ -70,11 +70,13 @@ class Moving(NamedTuple):
 
 
 @asynccontextmanager
-async def moving(first: str, *, drain_s: float = 20.0) -> AsyncGenerator[Moving]:
-    """Run a data plane."""
+async def moving(
+    first: str, *, drain_s: float = 20.0, handshake_s: float = 0.2
+) -> AsyncGenerator[Moving]:
+    """Run a data plane; no packet of a handshake is lost on this host."""
     with tempfile.TemporaryDirectory(prefix="ohm-") as folder:
         planes = Planes(Path(folder))
-        driver = MovingDriver(planes.make(first), drain_s=drain_s)
+        driver = MovingDriver(planes.make(first), drain_s=drain_s, handshake_s=handshake_s)
         async with driver.running():
             yield Moving(driver, planes)
 

@@ -17,7 +17,7 @@ import structlog
 from onehop.base.errors import DriverUnavailable, OnehopError, RejectedError
 from onehop.driver.capability import Capability
 from onehop.driver.driver import EndpointCount, Receipt, Refusal, Reloads
-from onehop.driver.moving.handover import Handover
+from onehop.driver.moving.handover import HANDSHAKE_S, Handover
 from onehop.driver.moving.movable import Movable
 from onehop.driver.moving.sockets import Place
 from onehop.driver.moving.stay import Stay
@@ -73,6 +73,7 @@ class MovingDriver:
     Args:
         first: what serves at the beginning.
         drain_s: see `DRAIN_S`.
+        handshake_s: see `HANDSHAKE_S`.
         ended: called in a thread with each that was stopped while another one served.
     """
 
@@ -81,10 +82,12 @@ class MovingDriver:
         first: Movable,
         *,
         drain_s: float = DRAIN_S,
+        handshake_s: float = HANDSHAKE_S,
         ended: Callable[[Movable], None] | None = None,
     ) -> None:
         self._serving = Stay(first, is_needed=True)
         self._drain_s = drain_s
+        self._handshake_s = handshake_s
         self._ended = ended
         self._others: list[Stay[Movable]] = []
         """Those that come, and those that go."""
@@ -204,7 +207,7 @@ class MovingDriver:
             old, new = self._serving, Stay(to)
             self._target = to.name
             try:
-                with Handover() as handover:
+                with Handover(self._handshake_s) as handover:
                     await self._come_up(new)
                     outcome = await self._take_over(old, new, handover, force=force)
                     left = await self._turn_away(old, handover)
