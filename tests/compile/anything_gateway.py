@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 from onehop.cluster import (
+    BackendTLSPolicy,
     ClusterObject,
     Gateway,
     GatewayClass,
@@ -10,8 +11,24 @@ from onehop.cluster import (
     HTTPRoute,
     Namespace,
     ReferenceGrant,
+    TCPRoute,
+    UDPRoute,
 )
-from onehop.cluster.gateway import GatewayAddress, GatewayClassSpec, GatewaySpec, GatewayStatus
+from onehop.cluster.gateway import (
+    ClientValidation,
+    FrontendTls,
+    FrontendTlsConfig,
+    GatewayAddress,
+    GatewayClassSpec,
+    GatewaySpec,
+    GatewayStatus,
+    GatewayTls,
+)
+from onehop.cluster.gateway_backendtls import (
+    BackendTlsPolicySpec,
+    BackendValidation,
+    PolicyTarget,
+)
 from onehop.cluster.gateway_filter import (
     CorsFilter,
     HeaderFilter,
@@ -47,9 +64,10 @@ from onehop.cluster.gateway_listener import (
     RouteNamespaces,
 )
 from onehop.cluster.gateway_persistence import RoutePersistence
-from onehop.cluster.gateway_ref import GROUP, BackendObjectRef, ParentRef, SecretRef
+from onehop.cluster.gateway_ref import GROUP, BackendObjectRef, BackendRef, ParentRef, SecretRef
 from onehop.cluster.gateway_selector import LabelSelector
 from onehop.cluster.gateway_status import RouteKind, RouteParentStatus, RouteStatus
+from onehop.cluster.gateway_stream import StreamRouteSpec, StreamRule
 from onehop.cluster.meta import Meta
 from tests.compile.anything import (
     HOSTS,
@@ -83,13 +101,17 @@ _ALLOWED = st.builds(
         origin=st.sampled_from(("Same", "Same", "All", "All", "Selector", "None", "Strange")),
         selector=st.sampled_from((None, LabelSelector(match_labels={"team": "a"}))),
     ),
-    kinds=st.sampled_from(((), (), (RouteKind("HTTPRoute"),), (RouteKind("TCPRoute"),))),
+    kinds=st.sampled_from(
+        (*((),) * 4, (RouteKind("HTTPRoute"),), (RouteKind("TCPRoute"), RouteKind("UDPRoute")))
+    ),
 )
 _LISTENERS = st.builds(
     GatewayListener,
     name=st.sampled_from(("http", "https", "more")),
     port=_PORTS,
-    protocol=st.sampled_from(("HTTP", "HTTP", "HTTP", "HTTPS", "HTTPS", "http", "TCP")),
+    protocol=st.sampled_from(
+        ("HTTP", "HTTP", "HTTP", "HTTPS", "HTTPS", "http", "TCP", "TCP", "UDP", "SCTP")
+    ),
     hostname=st.none() | HOSTS,
     tls=st.none()
     | st.builds(
@@ -115,6 +137,16 @@ GATEWAYS = st.builds(
             ),
             max_size=2,
         ).map(tuple),
+        tls=st.sampled_from(
+            (
+                None,
+                None,
+                None,
+                GatewayTls(
+                    frontend=FrontendTls(default=FrontendTlsConfig(validation=ClientValidation()))
+                ),
+            )
+        ),
     ),
     status=st.builds(
         GatewayStatus,
@@ -284,7 +316,48 @@ GRPC_ROUTES = st.builds(
     status=st.sampled_from((RouteStatus(), RouteStatus(), _SAID)),
 )
 
-OBJECTS = GRPC_ROUTES | CLASSES | GATEWAYS | GATEWAYS | HTTP_ROUTES | HTTP_ROUTES | GRANTS
+_STREAMS = st.builds(
+    StreamRouteSpec,
+    parent_refs=st.lists(_PARENTS, min_size=1, max_size=2).map(tuple),
+    rules=st.lists(
+        st.builds(
+            StreamRule,
+            backend_refs=st.lists(
+                st.builds(BackendRef, **_BACKEND_REFS, weight=st.sampled_from((0, 1, 1, 1))),
+                max_size=2,
+            ).map(tuple),
+        ),
+        min_size=1,
+        max_size=1,
+    ).map(tuple),
+)
+TCP_ROUTES = st.builds(TCPRoute, metadata=meta(_NAMES, st.just({})), spec=_STREAMS)
+UDP_ROUTES = st.builds(UDPRoute, metadata=meta(_NAMES, st.just({})), spec=_STREAMS)
+
+TLS_POLICIES = st.builds(
+    BackendTLSPolicy,
+    metadata=meta(_NAMES, st.just({})),
+    spec=st.builds(
+        BackendTlsPolicySpec,
+        target_refs=st.builds(
+            PolicyTarget, group=st.just(""), kind=st.just("Service"), name=SERVICE_NAMES
+        ).map(lambda target: (target,)),
+        validation=st.just(BackendValidation(hostname="x.test")),
+    ),
+)
+
+OBJECTS = (
+    GATEWAYS
+    | GATEWAYS
+    | HTTP_ROUTES
+    | HTTP_ROUTES
+    | GRPC_ROUTES
+    | TCP_ROUTES
+    | UDP_ROUTES
+    | CLASSES
+    | GRANTS
+    | TLS_POLICIES
+)
 WORLD: tuple[ClusterObject, ...] = (
     Namespace(metadata=Meta(name="a", labels={"team": "a"})),
     GatewayClass(metadata=Meta(name="ours"), spec=GatewayClassSpec(controller_name=_CONTROLLER)),
@@ -301,6 +374,7 @@ WORLD: tuple[ClusterObject, ...] = (
                     hostname="*.test",
                     tls=ListenerTls(certificate_refs=(SecretRef(name="tls1"),)),
                 ),
+                GatewayListener(name="more", port=8080, protocol="TCP"),
             ),
         ),
     ),
@@ -376,6 +450,13 @@ WORLD: tuple[ClusterObject, ...] = (
                     backend_refs=(GrpcBackendRef(name="web", port=80),),
                 ),
             ),
+        ),
+    ),
+    TCPRoute(
+        metadata=Meta(name="stream", namespace="a"),
+        spec=StreamRouteSpec(
+            parent_refs=(ParentRef(name="public", section_name="more"),),
+            rules=(StreamRule(backend_refs=(BackendRef(name="web", port=80),)),),
         ),
     ),
 )

@@ -6,9 +6,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from tests.compile_gateway.world import gateway, route, service, serving
+from tests.compile_gateway.world import gateway, route, service, serving, stream_route
 from tests.driver_envoy.http2 import H2Client, H2Reply, h2_backend
+from tests.driver_envoy.test_envoy_layer4 import ask_udp, echo, udp_echo
 from tests.driver_envoy.world import (
+    ADDRESS,
     Reply,
     backend,
     connected,
@@ -406,3 +408,29 @@ async def test_calls_go_by_service_and_method() -> None:
         assert (await call("/shop.Basket/Drop")).headers["grpc-status"] == "12"
         assert (await call("/shop.Order/Get")).headers["grpc-status"] == "14"  # UNAVAILABLE
     assert [request[":path"] for request in seen] == ["/shop.Basket/Add", "/any.Service/Login"]
+
+
+async def test_streams_and_packets_go_to_their_routes_backends() -> None:
+    """TCP and UDP on one port; a listener that no route has refuses connections."""
+    port, idle = free_port(), free_port()
+    listeners = (
+        f"name: tcp, port: {port}, protocol: TCP",
+        f"name: udp, port: {port}, protocol: UDP",
+        f"name: idle, port: {idle}, protocol: TCP",
+    )
+    async with (
+        tcp_server(echo) as stream_port,
+        udp_echo() as packet_port,
+        serving(
+            gateway(*listeners),
+            stream_route("TCPRoute", "stream", listener="tcp"),
+            stream_route("UDPRoute", "packet", listener="udp"),
+            service("stream", stream_port),
+            service("packet", packet_port, protocol="UDP"),
+        ),
+    ):
+        async with connected(port, preface=b"hello") as client, asyncio.timeout(30):
+            assert await client.reader.readexactly(5) == b"hello"
+        assert await ask_udp(port, "127.0.0.1", b"hello") == b"hello"
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(ADDRESS, idle)

@@ -73,21 +73,35 @@ spec:
 {indented}"""
 
 
-def service(name: str, backend: Backend | int, *, app_protocol: str = "") -> str:
+def stream_route(kind: str, name: str, *, listener: str) -> str:
+    """Return a TCPRoute or a UDPRoute from a listener to the Service of the same name."""
+    return f"""
+apiVersion: gateway.networking.k8s.io/v1
+kind: {kind}
+metadata: {{name: {name}, namespace: shop}}
+spec:
+  parentRefs: [{{name: public, sectionName: {listener}}}]
+  rules: [{{backendRefs: [{{name: {name}, port: 80}}]}}]
+"""
+
+
+def service(
+    name: str, backend: Backend | int, *, app_protocol: str = "", protocol: str = "TCP"
+) -> str:
     """Return a Service, and the slice that leads to a backend or a port."""
     port = backend if isinstance(backend, int) else backend.port
-    protocol = f", appProtocol: {app_protocol}" if app_protocol else ""
+    said = f", protocol: {protocol}" + (f", appProtocol: {app_protocol}" if app_protocol else "")
     return f"""
 apiVersion: v1
 kind: Service
 metadata: {{name: {name}, namespace: shop}}
-spec: {{ports: [{{name: http, port: 80{protocol}}}]}}
+spec: {{ports: [{{name: http, port: 80{said}}}]}}
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {{name: {name}-1, namespace: shop, labels: {{kubernetes.io/service-name: {name}}}}}
 addressType: IPv4
-ports: [{{name: http, port: {port}}}]
+ports: [{{name: http, port: {port}, protocol: {protocol}}}]
 endpoints: [{{addresses: ['{ADDRESS}']}}]
 """
 

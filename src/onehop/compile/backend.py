@@ -115,6 +115,7 @@ def find_backend(  # noqa: PLR0913  what is meant, and what is said if it is not
     until: str,
     *,
     namespace: str | None = None,
+    protocol: str = "TCP",
 ) -> Found | Problem:
     """Find a Service and its port, or say what is missing and what happens `until` it is there.
 
@@ -138,13 +139,14 @@ def find_backend(  # noqa: PLR0913  what is meant, and what is said if it is not
             f"{ref} is of type ExternalName, which could name any host, the load balancer included;"
             " use a Service with EndpointSlices",
         )
-    port = find_port(service, name=backend.port.name, number=backend.port.number)
+    named = backend.port
+    port = find_port(service, name=named.name, number=named.number, protocol=protocol)
     if port is None:
         wanted = quoted(backend.port.name) if backend.port.name else backend.port.number
         have = ", ".join(map(_shown, (service.spec.ports or ())[:_MOST_PORTS])) or "none"
         return refuse(
             Reason.BACKEND_NOT_FOUND,
-            f"{ref} has no TCP port {wanted}; its ports are {have}",
+            f"{ref} has no {protocol} port {wanted}; its ports are {have}",
         )
     return Found(service, port)
 

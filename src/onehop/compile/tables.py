@@ -63,6 +63,7 @@ from onehop.compile.gateway.host import GATEWAY_HOSTS
 from onehop.compile.gateway.placement import GATEWAY_PLACEMENTS
 from onehop.compile.gateway.route import ROUTE_RULES
 from onehop.compile.gateway.servername import GATEWAY_SERVER_NAMES
+from onehop.compile.gateway.stream import STREAM_OWNERS
 from onehop.compile.gateway.verdict import (
     ACCEPTED_ROUTES,
     GATEWAY_VERDICTS,
@@ -159,6 +160,7 @@ _GATEWAY_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     GATEWAY_ADDRESS_WISHES,
     ATTACHMENTS,
     ROUTE_RULES,
+    STREAM_OWNERS,
     GATEWAY_HOSTS,
 )
 _SERVICE_TABLES: Final[tuple[Table[Any, Any], ...]] = (
@@ -252,6 +254,8 @@ VERDICTS_OF: Final[dict[str, Derived[ObjectRef, Any]]] = {
     "Gateway": GATEWAY_VERDICTS,
     "HTTPRoute": ROUTE_VERDICTS,
     "GRPCRoute": ROUTE_VERDICTS,
+    "TCPRoute": ROUTE_VERDICTS,
+    "UDPRoute": ROUTE_VERDICTS,
 }
 """What is said of objects, by kind."""
 _BLOCK_LANE: Final = frozenset(table.name for table in _BLOCK_TABLES)

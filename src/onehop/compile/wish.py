@@ -53,12 +53,14 @@ _HTTP_PROTOCOLS: Final = {
 }
 
 
-def find_port(service: Service, *, name: str = "", number: int = 0) -> ServicePort | None:
+def find_port(
+    service: Service, *, name: str = "", number: int = 0, protocol: str = "TCP"
+) -> ServicePort | None:
     """Return the Service's port of that name, or if it is empty, of that number, or None.
 
-    Two ports may share a number, one TCP and one UDP (KEP-1435); an Ingress means the TCP one.
+    Two ports may share a number, one TCP and one UDP (KEP-1435); HTTP means the TCP one.
     """
-    ports = [port for port in service.spec.ports or () if port.protocol == "TCP"]
+    ports = [port for port in service.spec.ports or () if port.protocol == protocol]
     if name:
         return next((port for port in ports if port.name == name), None)
     return next((port for port in ports if port.port == number), None)

@@ -14,7 +14,6 @@ from onehop.compile.ledger import AddressWish
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.address import IpAddr, parse_ip
 from onehop.model.ident import ObjectRef
-from onehop.model.listener import Transport
 
 
 def _wish(reader: Reader, ref: ObjectRef) -> Cell[AddressWish]:
@@ -30,7 +29,7 @@ def _wish(reader: Reader, ref: ObjectRef) -> Cell[AddressWish]:
         requested_field="spec.addresses",
         address_pool=intent.address_pool,
         share_key=intent.share_key,
-        ports=frozenset((port, Transport.TCP) for port in intent.ports()),
+        ports=frozenset(intent.sockets()),
         had=held.addresses if held else _status_addresses(reader.get(GATEWAYS, ref)),
         is_held=held is not None,
     )

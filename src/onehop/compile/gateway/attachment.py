@@ -9,16 +9,17 @@ from typing import Final
 
 import msgspec
 
-from onehop.cluster import GRPCRoute, HTTPRoute
+from onehop.cluster import TCPRoute, UDPRoute
 from onehop.cluster.gateway_ref import GROUP, ParentRef
 from onehop.cluster.gateway_status import RouteKind
 from onehop.cluster.gateway_verdict import Saying, Truth
 from onehop.compile.gateway.gateway import GATEWAY_INTENTS, GatewayIntent
 from onehop.compile.gateway.hostname import ANY, intersection, names_over
+from onehop.compile.gateway.kinds import ROUTE_REFS, AnyRoute, route_of
 from onehop.compile.gateway.listener import From, ListenerIntent
 from onehop.compile.gateway.place import Place
 from onehop.compile.ingress import is_hostname
-from onehop.compile.inputs import GRPC_ROUTES, HTTP_ROUTES, NAMESPACES
+from onehop.compile.inputs import NAMESPACES
 from onehop.compile.router import HostKey
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.ident import ObjectRef
@@ -72,14 +73,7 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[Attachments]:
     return Cell(Attachments(ref, route.metadata.age_key, parents), problems)
 
 
-def route_of(reader: Reader, ref: ObjectRef) -> HTTPRoute | GRPCRoute | None:
-    """Return a route of either kind."""
-    if ref.kind == "GRPCRoute":
-        return reader.get(GRPC_ROUTES, ref)
-    return reader.get(HTTP_ROUTES, ref)
-
-
-def _parents(reader: Reader, ref: ObjectRef, route: HTTPRoute | GRPCRoute) -> Iterator[Attachment]:
+def _parents(reader: Reader, ref: ObjectRef, route: AnyRoute) -> Iterator[Attachment]:
     names = _hostnames(route)
     for parent in route.spec.parent_refs:
         if (parent.group, parent.kind) != (GROUP, "Gateway"):
@@ -90,9 +84,9 @@ def _parents(reader: Reader, ref: ObjectRef, route: HTTPRoute | GRPCRoute) -> It
             yield _attach(reader, ref, parent, gateway, names)
 
 
-def _hostnames(route: HTTPRoute | GRPCRoute) -> tuple[str, ...]:
+def _hostnames(route: AnyRoute) -> tuple[str, ...]:
     """Return the hosts of a route; all, if it names none. Those that are no names match nothing."""
-    named = route.spec.hostnames
+    named = () if isinstance(route, TCPRoute | UDPRoute) else route.spec.hostnames
     return tuple(dict.fromkeys(filter(is_hostname, named))) if named else (ANY,)
 
 
@@ -189,7 +183,7 @@ def _places(
     foo.example.com SHOULD only be routed using routes attached to the foo.example.com Listener"
     (GatewaySpec.Listeners, "General Listener behavior").
     """
-    served = list(gateway.served())
+    served = [each for each in gateway.served() if each.protocol and each.protocol.is_http]
     if listener not in served:
         return
     closest = {each.hostname: each for each in served if each.port == listener.port}
@@ -203,23 +197,8 @@ def _routed_hosts(_ref: ObjectRef, attachments: Attachments) -> set[HostKey]:
     return {place.key for each in attachments.parents for place in each.places}
 
 
-def _taken_in(_ref: ObjectRef, attachments: Attachments) -> set[tuple[ObjectRef, str]]:
-    return {(each.gateway, name) for each in attachments.parents for name in each.listeners}
-
-
-_HTTP_REFS: Final = Index[ObjectRef, HTTPRoute, ObjectRef](
-    HTTP_ROUTES, "ref", lambda ref, _: (ref,)
-)
-_GRPC_REFS: Final = Index[ObjectRef, GRPCRoute, ObjectRef](
-    GRPC_ROUTES, "ref", lambda ref, _: (ref,)
-)
-ATTACHMENTS: Final = Derived[ObjectRef, Attachments](
-    "attachments", _compute, (_HTTP_REFS, _GRPC_REFS)
-)
+ATTACHMENTS: Final = Derived[ObjectRef, Attachments]("attachments", _compute, ROUTE_REFS)
 ATTACHED_REFS: Final = Index[ObjectRef, Attachments, ObjectRef](
     ATTACHMENTS, "ref", lambda ref, _: (ref,)
 )
 ROUTED_HOSTS: Final = Index[ObjectRef, Attachments, HostKey](ATTACHMENTS, "host", _routed_hosts)
-ROUTES_OF_LISTENER: Final = Index[ObjectRef, Attachments, tuple[ObjectRef, str]](
-    ATTACHMENTS, "listener", _taken_in
-)

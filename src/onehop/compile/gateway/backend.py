@@ -4,20 +4,22 @@ from typing import Final
 
 import msgspec
 
+from onehop.cluster import BackendTLSPolicy
 from onehop.cluster.gateway_ref import BackendObjectRef
 from onehop.cluster.ingress import ServiceBackend, ServiceBackendPort
 from onehop.compile.backend import CA_KEY, ca_pem_of, ca_ref, find_backend, options_of
 from onehop.compile.gateway.grant import is_granted
-from onehop.compile.inputs import SECRETS
+from onehop.compile.inputs import BACKEND_TLS_POLICIES, SECRETS
 from onehop.compile.policy import Policy
-from onehop.compile.sheet import Reader
+from onehop.compile.sheet import Index, Reader
 from onehop.compile.value import is_object_name
-from onehop.compile.wish import Wish, http_wish, rung_problems
+from onehop.compile.wish import Wish, http_wish, rung_problems, stream_wish
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Reason, quoted
 
 NO_SHARE: Final = "its share of requests gets 500"
 NO_CALLS: Final = "its share of calls fails with UNAVAILABLE"
+NO_CONNECTIONS: Final = "connections are refused"
 NO_COPIES: Final = "no copies are made"
 
 
@@ -54,7 +56,7 @@ def resolve(  # noqa: PLR0913  what is meant, and what is said if it is not ther
     policy: Policy,
     field: str,
     *,
-    until: str = NO_SHARE,
+    until: str,
 ) -> Backend | Unresolved:
     """Find the pool that a backendRef means, or say why there is none.
 
@@ -83,11 +85,23 @@ def resolve(  # noqa: PLR0913  what is meant, and what is said if it is not ther
         what = f"no ReferenceGrant in {namespace} lets {route} refer to {target}; {until}"
         return refuse("RefNotPermitted", Reason.REF_NOT_PERMITTED, what)
     wanted = ServiceBackend(ref.name, ServiceBackendPort(number=ref.port or 0))
-    found = find_backend(reader, wanted, route, field, until, namespace=namespace)
+    protocol = "UDP" if route.kind == "UDPRoute" else "TCP"
+    found = find_backend(
+        reader, wanted, route, field, until, namespace=namespace, protocol=protocol
+    )
     if isinstance(found, Problem):
         is_missing = found.reason is Reason.BACKEND_NOT_FOUND
         return Unresolved("BackendNotFound" if is_missing else "InvalidKind", found)
+    if reader.any(_TLS_POLICIES, target) is not None:
+        what = f"a BackendTLSPolicy wants {target} verified, which is not done here yet; {until}"
+        return refuse("UnsupportedProtocol", Reason.UNSUPPORTED, what)
     merged = found.policy(policy)
+    options = options_of(reader)
+    if route.kind in ("TCPRoute", "UDPRoute"):
+        # `client-address` is about the listeners of the Service's own ports.
+        plain = msgspec.structs.replace(merged, client_address=None)
+        stream = stream_wish(found.service, found.port, plain, options=options)
+        return Backend(stream, rung_problems(stream, found.port, route))
     is_said = merged.backend_protocol or found.port.app_protocol
     if route.kind == "GRPCRoute" and not is_said:  # "infer the protocol from the Route type"
         merged = msgspec.structs.replace(merged, backend_protocol="grpc")
@@ -96,5 +110,20 @@ def resolve(  # noqa: PLR0913  what is meant, and what is said if it is not ther
     if ca is not None and ca_pem is None:
         what = f"{ca} with CA certificates (PEM) under {CA_KEY!r} is not there; {until}"
         return refuse("BackendNotFound", Reason.CERTIFICATE_INVALID, what, ca)
-    wish = http_wish(found.service, found.port, merged, ca_pem=ca_pem, options=options_of(reader))
+    wish = http_wish(found.service, found.port, merged, ca_pem=ca_pem, options=options)
     return Backend(wish, rung_problems(wish, found.port, route), ca)
+
+
+def _targets(_ref: ObjectRef, policy: BackendTLSPolicy) -> set[ObjectRef]:
+    """Return the Services that a policy is for, whichever of their ports it names."""
+    return {
+        ObjectRef("Service", policy.metadata.namespace, target.name)
+        for target in policy.spec.target_refs
+        if target.group == "" and target.kind == "Service"
+    }
+
+
+_TLS_POLICIES: Final = Index[ObjectRef, BackendTLSPolicy, ObjectRef](
+    BACKEND_TLS_POLICIES, "target", _targets
+)
+"""Whose endpoints have to prove who they are: better none of them than an unverified one."""

@@ -19,6 +19,7 @@ from onehop.compile.router import HostKey
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.address import IpAddr, is_ipv6, parse_ip
 from onehop.model.ident import ObjectRef
+from onehop.model.listener import Transport
 from onehop.model.problem import Problem, Reason, quoted
 
 _ONE_FAMILY: Final = (False,)
@@ -46,9 +47,13 @@ class GatewayIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         if self.refusal is None:
             yield from (listener for listener in self.listeners if listener.is_accepted)
 
-    def ports(self) -> dict[int, bool]:
-        """Return the ports that are open, and whether TLS ends there."""
-        return {listener.port: listener.is_tls for listener in self.served()}
+    def sockets(self) -> dict[tuple[int, Transport], ListenerIntent]:
+        """Return the ports that are open, each with one of the listeners there."""
+        return {
+            (listener.port, listener.protocol.transport): listener
+            for listener in self.served()
+            if listener.protocol is not None
+        }
 
     def place(self, listener: ListenerIntent, hostname: str) -> Place:
         """Return a host on the port of a listener."""
@@ -72,7 +77,7 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[GatewayIntent]:
     if not is_served(reader, gateway.spec.gateway_class_name):
         return Cell(None)
     policy, problems = parse_policy(ref, gateway.metadata.annotations)
-    listeners = read_listeners(reader, ref, gateway.spec.listeners)
+    listeners = read_listeners(reader, ref, gateway.spec)
     addresses = _addresses(gateway, options_of(reader))
     refusal = addresses.refusal or _refusal(gateway, listeners)
     intent = GatewayIntent(

@@ -46,6 +46,8 @@ FEATURES: Final = (
     "HTTPRouteRetryConnectionError",
     "HTTPRouteSchemeRedirect",
     "ReferenceGrant",
+    "TCPRoute",
+    "UDPRoute",
 )
 """What a scenario or a test with Envoy shows to work, by the names of `pkg/features` (GEP-2162)."""
 

@@ -4,12 +4,13 @@ A listener is judged beside all others of its Gateway ("Distinct Listeners", Gat
 in `apis/v1/gateway_types.go`); routes and certificates have no say in it here.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
+from onehop.cluster.gateway import GatewaySpec, GatewayTls
 from onehop.cluster.gateway_listener import GatewayListener
 from onehop.cluster.gateway_ref import GROUP, SecretRef
 from onehop.cluster.gateway_selector import LabelSelector
@@ -21,10 +22,36 @@ from onehop.compile.ingress import is_hostname
 from onehop.compile.sheet import Reader
 from onehop.compile.value import is_object_name, is_port
 from onehop.model.ident import ObjectRef
+from onehop.model.listener import Transport
 from onehop.model.problem import quoted
 
+
+class Protocol(StrEnum):
+    """What a listener speaks, of what we serve."""
+
+    HTTP = "HTTP"
+    HTTPS = "HTTPS"
+    TCP = "TCP"
+    UDP = "UDP"
+
+    @property
+    def transport(self) -> Transport:
+        """The layer 4 protocol below it."""
+        return Transport.UDP if self is Protocol.UDP else Transport.TCP
+
+    @property
+    def is_http(self) -> bool:
+        """Whether requests are told apart by host."""
+        return self in {Protocol.HTTP, Protocol.HTTPS}
+
+
 _HTTP_KINDS: Final = (RouteKind("HTTPRoute"), RouteKind("GRPCRoute"))
-_CORE_PROTOCOLS: Final = ("HTTP", "HTTPS")
+_KINDS: Final = {
+    Protocol.HTTP: _HTTP_KINDS,
+    Protocol.HTTPS: _HTTP_KINDS,
+    Protocol.TCP: (RouteKind("TCPRoute"),),
+    Protocol.UDP: (RouteKind("UDPRoute"),),
+}
 
 
 class From(StrEnum):
@@ -40,6 +67,7 @@ class ListenerIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What a listener of a Gateway of ours asks for.
 
     Attributes:
+        protocol: None for one that is not served.
         hostname: `*` for all.
         kinds: of routes that it lets in and that we serve.
         origin, selector: which namespaces they may come from.
@@ -50,7 +78,7 @@ class ListenerIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     name: str
     port: int
-    is_tls: bool
+    protocol: Protocol | None
     hostname: str = ANY
     kinds: tuple[RouteKind, ...]
     origin: From
@@ -59,19 +87,30 @@ class ListenerIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     sayings: tuple[Saying, ...]
     is_accepted: bool
 
+    @property
+    def is_tls(self) -> bool:
+        """Whether TLS ends here."""
+        return self.protocol is Protocol.HTTPS
+
 
 def read_listeners(
-    reader: Reader, gateway: ObjectRef, listeners: Sequence[GatewayListener]
+    reader: Reader, gateway: ObjectRef, spec: GatewaySpec
 ) -> tuple[ListenerIntent, ...]:
     """Return what the listeners of a Gateway ask for, in their order."""
-    readable = [each for each in listeners if _fault(each) is None]
-    return tuple(_read(reader, gateway, each, readable) for each in listeners)
+    readable = [each for each in spec.listeners if _fault(each) is None]
+    return tuple(
+        _read(reader, gateway, each, readable, _fault(each) or _client_fault(each, spec.tls))
+        for each in spec.listeners
+    )
 
 
 def _read(
-    reader: Reader, gateway: ObjectRef, listener: GatewayListener, others: Iterable[GatewayListener]
+    reader: Reader,
+    gateway: ObjectRef,
+    listener: GatewayListener,
+    others: Iterable[GatewayListener],
+    fault: Saying | None,
 ) -> ListenerIntent:
-    fault = _fault(listener)
     conflict = _conflict(listener, others) if fault is None else None
     kinds, are_kinds_good = _kinds(listener)
     certificates, refused = _certificates(reader, gateway, listener)
@@ -89,8 +128,8 @@ def _read(
     return ListenerIntent(
         name=listener.name,
         port=listener.port,
-        is_tls=listener.protocol.upper() == "HTTPS",
-        hostname=listener.hostname or ANY,
+        protocol=_protocol(listener),
+        hostname=_hostname(listener),
         kinds=kinds,
         origin=From(namespaces.origin) if namespaces.origin in set(From) else From.NONE,
         selector=namespaces.selector,
@@ -98,6 +137,18 @@ def _read(
         sayings=(accepted, conflicted, refs),
         is_accepted=fault is None and conflict is None,
     )
+
+
+def _protocol(listener: GatewayListener) -> Protocol | None:
+    """Return what is spoken; the core protocols are compared case-insensitively (ProtocolType)."""
+    text = listener.protocol.upper()
+    return Protocol(text) if text in set(Protocol) else None
+
+
+def _hostname(listener: GatewayListener) -> str:
+    """Return the hostname; protocols without such a thing ignore it (Listener.Hostname)."""
+    protocol = _protocol(listener)
+    return listener.hostname or ANY if protocol is None or protocol.is_http else ANY
 
 
 def _said(conflict: Saying | None) -> tuple[str, str]:
@@ -108,41 +159,62 @@ def _fault(listener: GatewayListener) -> Saying | None:
     """Return why a listener by itself is not served, or None.
 
     "If an implementation does not support a specified protocol, it MUST set the Accepted condition
-    to False for the affected Listener with a reason of UnsupportedProtocol"; the core protocols are
-    compared case-insensitively (ProtocolType).
+    to False for the affected Listener with a reason of UnsupportedProtocol" (ProtocolType).
     """
 
     def refuse(reason: str, message: str) -> Saying:
         return Saying("Accepted", Truth.FALSE, reason, message)
 
-    if listener.protocol.upper() not in _CORE_PROTOCOLS:
-        served = " and ".join(_CORE_PROTOCOLS)
-        what = f"{quoted(listener.protocol)} is not served here; {served} are"
+    if _protocol(listener) is None:
+        what = f"{quoted(listener.protocol)} is not served here; {', '.join(Protocol)} are"
         return refuse("UnsupportedProtocol", what)
     if not is_port(listener.port):
         return refuse("PortUnavailable", f"{listener.port} is not a port from 1 to 65535")
     if listener.hostname and not is_hostname(listener.hostname):
         what = f"{quoted(listener.hostname)} is no DNS name in lower case, nor one behind *."
         return refuse("UnsupportedValue", what)
-    is_https = listener.protocol.upper() == "HTTPS"
-    if is_https and listener.tls is not None and listener.tls.mode != "Terminate":
+    if (
+        _protocol(listener) is Protocol.HTTPS
+        and listener.tls is not None
+        and listener.tls.mode != "Terminate"
+    ):
         return refuse("UnsupportedValue", "the tls.mode of HTTPS is Terminate")
     return None
+
+
+def _client_fault(listener: GatewayListener, tls: GatewayTls | None) -> Saying | None:
+    """Refuse a listener whose clients should be asked for certificates: nobody would ask them.
+
+    "Once set this configuration overrides the default configuration for all Listeners handling
+    HTTPS traffic that match this port" (FrontendTLSConfig.PerPort).
+    """
+    frontend = tls.frontend if tls is not None else None
+    if frontend is None or _protocol(listener) is not Protocol.HTTPS:
+        return None
+    asked = {each.port: each.tls for each in frontend.per_port}.get(listener.port, frontend.default)
+    if asked.validation is None:
+        return None
+    message = "certificates of clients are not checked here, so nobody is let in"
+    return Saying("Accepted", Truth.FALSE, "UnsupportedValue", message)
 
 
 def _conflict(listener: GatewayListener, others: Iterable[GatewayListener]) -> Saying | None:
     """Return why a listener cannot be told from another, or None.
 
     "ALL indistinct Listeners must not be accepted for processing": there is no winner. A port
-    speaks one protocol; listeners of one port differ by hostname.
+    speaks one protocol over TCP, and beside it UDP; listeners of HTTP differ by hostname.
     """
+    own = _protocol(listener)
     for other in others:
-        if other is listener or other.port != listener.port:
+        theirs = _protocol(other)
+        if other is listener or other.port != listener.port or own is None or theirs is None:
             continue
-        if other.protocol.upper() != listener.protocol.upper():
+        if theirs.transport is not own.transport:
+            continue
+        if theirs is not own:
             what = f"port {listener.port} speaks {quoted(other.protocol)} for {quoted(other.name)}"
             return Saying("Conflicted", Truth.TRUE, "ProtocolConflict", what)
-        if (other.hostname or ANY) == (listener.hostname or ANY):
+        if _hostname(other) == _hostname(listener):
             what = f"{quoted(other.name)} has the same port and hostname; neither is served"
             return Saying("Conflicted", Truth.TRUE, "HostnameConflict", what)
     return None
@@ -155,7 +227,8 @@ def _kinds(listener: GatewayListener) -> tuple[tuple[RouteKind, ...], bool]:
     kinds are specified, the implementation MUST reference the valid Route kinds that have been
     specified."
     """
-    fitting = _HTTP_KINDS if listener.protocol.upper() in _CORE_PROTOCOLS else ()
+    protocol = _protocol(listener)
+    fitting = _KINDS[protocol] if protocol is not None else ()
     named = listener.allowed_routes.kinds
     if not named:
         return fitting, True
@@ -172,7 +245,7 @@ def _certificates(
     "References to a resource in different namespace are invalid UNLESS there is a ReferenceGrant in
     the target namespace" (ListenerTLSConfig.CertificateRefs).
     """
-    if listener.protocol.upper() != "HTTPS":
+    if _protocol(listener) is not Protocol.HTTPS:
         return (), None
     refs = listener.tls.certificate_refs if listener.tls is not None else ()
     found: list[ObjectRef] = []

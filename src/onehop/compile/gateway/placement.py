@@ -4,48 +4,66 @@ A socket can be bound once, so all listeners of a Gateway with one port become o
 Model; their hosts are told apart on its router.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from onehop.compile.allocation import LEDGER, Placement
 from onehop.compile.backend import options_of
 from onehop.compile.gateway.gateway import GATEWAY_INTENT_REFS, GATEWAY_INTENTS, GatewayIntent
+from onehop.compile.gateway.listener import ListenerIntent, Protocol
 from onehop.compile.gateway.place import router_of
-from onehop.compile.options import Options
+from onehop.compile.gateway.route import ROUTE_RULES
+from onehop.compile.gateway.stream import STREAM_OWNERS
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.address import IpAddr
 from onehop.model.ident import ListenerId, ObjectRef
-from onehop.model.listener import ForwardHttp, Listener
+from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Handler, Listener
 
 
-def listener_id(gateway: ObjectRef, port: int, address: IpAddr) -> ListenerId:
+def listener_id(gateway: ObjectRef, listener: ListenerIntent, address: IpAddr) -> ListenerId:
     """Return the name of a Gateway's port on one of its addresses."""
-    return ListenerId(f"{router_of(gateway, port)}@{address}")
+    suffix = "/UDP" if listener.protocol is Protocol.UDP else ""
+    return ListenerId(f"{router_of(gateway, listener.port)}{suffix}@{address}")
 
 
 def _place(reader: Reader, ref: ObjectRef) -> Cell[Placement]:
     intent, addresses = reader.need(GATEWAY_INTENTS, ref), reader.get(LEDGER, ref) or ()
-    return Cell(Placement(addresses, tuple(_listeners(intent, addresses, options_of(reader)))))
+    handlers = {
+        socket: (listener, _handler(reader, intent, listener))
+        for socket, listener in intent.sockets().items()
+    }
+    listeners = tuple(
+        Listener(
+            id=listener_id(ref, listener, address),
+            owner=ref,
+            address=address,
+            port=port,
+            transport=transport,
+            handler=handler,
+        )
+        for address in addresses
+        for (port, transport), (listener, handler) in handlers.items()
+        if handler is not None
+    )
+    return Cell(Placement(addresses, listeners))
 
 
-def _listeners(
-    intent: GatewayIntent, addresses: tuple[IpAddr, ...], options: Options
-) -> Iterator[Listener]:
-    for address in addresses:
-        for port, is_tls in intent.ports().items():
-            yield Listener(
-                id=listener_id(intent.ref, port, address),
-                owner=intent.ref,
-                address=address,
-                port=port,
-                handler=ForwardHttp(
-                    router=router_of(intent.ref, port),
-                    tls=is_tls,
-                    trusted_hops=options.trusted_hops,
-                    tls_policy=options.tls_policy,
-                    cors=True,
-                ),
-            )
+def _handler(reader: Reader, intent: GatewayIntent, listener: ListenerIntent) -> Handler | None:
+    """Return what is done with what arrives; None refuses it, for there is nobody to take it."""
+    if listener.protocol is None or listener.protocol.is_http:
+        options = options_of(reader)
+        return ForwardHttp(
+            router=router_of(intent.ref, listener.port),
+            tls=listener.is_tls,
+            trusted_hops=options.trusted_hops,
+            tls_policy=options.tls_policy,
+            cors=True,
+        )
+    owner = reader.get(STREAM_OWNERS, (intent.ref, listener.name))
+    rules = reader.get(ROUTE_RULES, owner) if owner is not None else None
+    if rules is None or rules.pool is None:
+        return None
+    is_udp = listener.protocol is Protocol.UDP
+    return ForwardUdp(pool=rules.pool) if is_udp else ForwardTcp(pool=rules.pool)
 
 
 GATEWAY_PLACEMENTS: Final = Derived[ObjectRef, Placement](

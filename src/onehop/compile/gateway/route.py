@@ -1,21 +1,24 @@
-"""HTTPRoutes and GRPCRoutes: the rules of each, compiled without a look at any other.
+"""Routes: the rules of each, compiled without a look at any other.
 
-`apis/v1/httproute_types.go`, `grpcroute_types.go`. Where a route counts is decided beside it, in
+`apis/v1/httproute_types.go` and its neighbours. Where a route counts is decided beside it, in
 `attachment`; who comes first on a host, in `host`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias, assert_never
 
 import msgspec
 
-from onehop.cluster import GRPCRoute, HTTPRoute
+from onehop.cluster import GRPCRoute, HTTPRoute, TCPRoute, UDPRoute
 from onehop.cluster.gateway_http import HttpRouteRule
 from onehop.cluster.gateway_verdict import Saying, Truth
-from onehop.compile.gateway.attachment import ATTACHED_REFS, route_of
+from onehop.compile.gateway.attachment import ATTACHED_REFS
+from onehop.compile.gateway.backend import NO_CONNECTIONS, Backend, Unresolved, resolve
 from onehop.compile.gateway.call import as_http, read_calls
+from onehop.compile.gateway.kinds import route_of
 from onehop.compile.gateway.match import Match, Rank, read_match
 from onehop.compile.gateway.rule import Ruling, read_rule
+from onehop.compile.policy import Policy
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.compile.wish import Wish
 from onehop.model.ident import ObjectRef, PoolId
@@ -42,12 +45,14 @@ class Rules(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     Attributes:
         entries: in the order of precedence; none if no rule of it can be done.
+        pool: of a route for whole listeners; None if its backend is missing.
         cas: Secrets that its backends are verified by.
         fault: a condition `Accepted` that says why none of it can be done, or None.
         sayings: `ResolvedRefs`, and `PartiallyInvalid` where it holds.
     """
 
     entries: tuple[Entry, ...]
+    pool: PoolId | None = None
     wishes: tuple[Wish, ...]
     cas: tuple[ObjectRef, ...]
     fault: Saying | None
@@ -56,8 +61,18 @@ class Rules(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 def _compute(reader: Reader, ref: ObjectRef) -> Cell[Rules]:
     route = route_of(reader, ref)
-    if route is None:
-        return Cell(None)
+    match route:
+        case HTTPRoute() | GRPCRoute():
+            return _of_requests(reader, ref, route)
+        case TCPRoute() | UDPRoute():
+            return _of_streams(reader, ref, route)
+        case None:
+            return Cell(None)
+        case _:
+            assert_never(route)
+
+
+def _of_requests(reader: Reader, ref: ObjectRef, route: HTTPRoute | GRPCRoute) -> Cell[Rules]:
     rulings = [
         read_rule(reader, ref, rule, matches, f"spec.rules[{number}]")
         for number, (rule, matches) in enumerate(_rules(route))
@@ -78,6 +93,30 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[Rules]:
         sayings=tuple(_sayings(rulings, {} if is_hopeless else bad)),
     )
     return Cell(rules, tuple(_problems(ref, rulings)))
+
+
+def _of_streams(reader: Reader, ref: ObjectRef, route: TCPRoute | UDPRoute) -> Cell[Rules]:
+    """Return the one pool of a route for whole listeners: all of a stream goes to one backend."""
+    refs = [backend for rule in route.spec.rules for backend in rule.backend_refs]
+    if len(refs) != 1 or refs[0].weight <= 0:
+        message = f"{len(refs)} backendRefs: a stream has one backend here, with a weight"
+        fault = Saying("Accepted", Truth.FALSE, "UnsupportedValue", message)
+        problem = Problem(
+            subject=ref, field="spec.rules", reason=Reason.UNSUPPORTED, message=message
+        )
+        sayings = tuple(_resolved([]))
+        return Cell(Rules(entries=(), wishes=(), cas=(), fault=fault, sayings=sayings), (problem,))
+    field = "spec.rules[0].backendRefs[0]"
+    found = resolve(reader, ref, refs[0], Policy(), field, until=NO_CONNECTIONS)
+    rules = Rules(
+        entries=(),
+        pool=found.wish.pool.id if isinstance(found, Backend) else None,
+        wishes=(found.wish,) if isinstance(found, Backend) else (),
+        cas=(),
+        fault=None,
+        sayings=tuple(_resolved([] if isinstance(found, Backend) else [found])),
+    )
+    return Cell(rules, found.told if isinstance(found, Backend) else (found.problem,))
 
 
 def _rules(
@@ -114,14 +153,17 @@ def _fault(bad: dict[int, Ruling]) -> Saying:
     return Saying("Accepted", Truth.FALSE, ruling.fault_reason, f"rule {number}: {ruling.fault}")
 
 
-def _sayings(rulings: list[Ruling], bad: dict[int, Ruling]) -> Iterator[Saying]:
-    unresolved = [each for ruling in rulings for each in ruling.unresolved]
+def _resolved(unresolved: Sequence[Unresolved]) -> Iterator[Saying]:
     if unresolved:
         first = unresolved[0]
         message = f"{first.problem.field}: {first.problem.message}"
         yield Saying("ResolvedRefs", Truth.FALSE, first.reason, message)
     else:
         yield Saying("ResolvedRefs", Truth.TRUE, "ResolvedRefs")
+
+
+def _sayings(rulings: list[Ruling], bad: dict[int, Ruling]) -> Iterator[Saying]:
+    yield from _resolved([each for ruling in rulings for each in ruling.unresolved])
     if bad:
         # "1) Drop Rule(s): ... the message for this condition MUST start with the prefix
         # 'Dropped Rule'" (RouteConditionPartiallyInvalid). Their requests get no other rule's.

@@ -5,9 +5,8 @@ waits for the data plane, and so is left to whoever writes; see `cluster.gateway
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeAlias
 
-from onehop.cluster import GRPCRoute, HTTPRoute
 from onehop.cluster.gateway import GatewayAddress
 from onehop.cluster.gateway_verdict import (
     GatewayVerdict,
@@ -20,21 +19,22 @@ from onehop.cluster.gateway_verdict import (
 from onehop.compile.allocation import Placement
 from onehop.compile.backend import options_of
 from onehop.compile.certificate import CHECKED
-from onehop.compile.gateway.attachment import ATTACHED_REFS, ATTACHMENTS, Attachment, route_of
+from onehop.compile.gateway.attachment import ATTACHED_REFS, ATTACHMENTS, Attachment, Attachments
 from onehop.compile.gateway.gateway import GATEWAY_INTENT_REFS, GATEWAY_INTENTS, GatewayIntent
+from onehop.compile.gateway.kinds import STATUS_REFS, AnyRoute, route_of
 from onehop.compile.gateway.listener import ListenerIntent
 from onehop.compile.gateway.placement import GATEWAY_PLACEMENTS, listener_id
 from onehop.compile.gateway.route import ROUTE_RULES, Rules
 from onehop.compile.gateway.servername import certificate_for
-from onehop.compile.inputs import GRPC_ROUTES, HTTP_ROUTES
+from onehop.compile.gateway.stream import Listening, has_any, is_stream
 from onehop.compile.sheet import Cell, Derived, Index, Reader
-from onehop.model.ident import ObjectRef
+from onehop.model.ident import ListenerId, ObjectRef
 from onehop.model.problem import quoted
 
-_Listening = tuple[tuple[ObjectRef, str], ...]
+_Taken: TypeAlias = tuple[Listening, ...]
 
 
-def _accepted(reader: Reader, ref: ObjectRef) -> Cell[_Listening]:
+def _accepted(reader: Reader, ref: ObjectRef) -> Cell[_Taken]:
     """Return the listeners that a route counts for in `attachedRoutes`.
 
     "The AttachedRoutes number represents the number of Routes with the Accepted condition set to
@@ -42,7 +42,7 @@ def _accepted(reader: Reader, ref: ObjectRef) -> Cell[_Listening]:
     before whatever becomes of the route's rules, so counting costs an edit nothing.
     """
     attachments, rules = reader.need(ATTACHMENTS, ref), reader.need(ROUTE_RULES, ref)
-    if rules.fault is not None:
+    if rules.fault is not None or _has_lost(reader, attachments):
         return Cell(None)
     taken = {(each.gateway, name) for each in attachments.parents for name in each.listeners}
     return Cell(tuple(sorted(taken)) or None)
@@ -112,13 +112,20 @@ def _listener(
         sayings=(accepted, conflicted, refs),
         supported_kinds=listener.kinds,
         attached_routes=reader.count(_ROUTES_COUNTED, (gateway.ref, listener.name)),
-        needs=()
-        if obstacle
-        else tuple(
-            listener_id(gateway.ref, listener.port, address) for address in placement.addresses
-        ),
+        needs=() if obstacle else tuple(_needs(gateway, listener, placement)),
         obstacle=obstacle,
     )
+
+
+def _needs(
+    gateway: GatewayIntent, listener: ListenerIntent, placement: Placement
+) -> Iterator[ListenerId]:
+    """Yield what must be served of a listener; nothing, if it is for streams and nobody's yet."""
+    served = {each.id for each in placement.listeners}
+    for address in placement.addresses:
+        name = listener_id(gateway.ref, listener, address)
+        if name in served:
+            yield name
 
 
 def _certificates(reader: Reader, listener: ListenerIntent) -> Saying | None:
@@ -145,38 +152,41 @@ def _route(reader: Reader, ref: ObjectRef) -> Cell[ParentsVerdict]:
         stale = route is not None and _has_entry(route, controller)
         return Cell(ParentsVerdict(ref=ref, controller=controller) if stale else None)
     rules = reader.need(ROUTE_RULES, ref)
+    refusal = rules.fault
+    if refusal is None and _has_lost(reader, attachments):
+        message = "an older route has every listener that this one is attached to"
+        refusal = Saying("Accepted", Truth.FALSE, "Conflicted", message)
     parents = tuple(
-        ParentVerdict(parent=each.parent, sayings=tuple(_parent(each, rules)))
+        ParentVerdict(parent=each.parent, sayings=tuple(_parent(each, rules, refusal)))
         for each in attachments.parents
     )
     return Cell(ParentsVerdict(ref=ref, controller=controller, parents=parents))
 
 
-def _parent(attachment: Attachment, rules: Rules) -> Iterator[Saying]:
+def _has_lost(reader: Reader, attachments: Attachments) -> bool:
+    """Tell whether a route for whole listeners has none, for others were there before."""
+    if not is_stream(attachments.ref) or not any(each.listeners for each in attachments.parents):
+        return False
+    return not has_any(reader, attachments)
+
+
+def _parent(attachment: Attachment, rules: Rules, refusal: Saying | None) -> Iterator[Saying]:
     is_taken = attachment.accepted.status is Truth.TRUE
-    yield rules.fault if is_taken and rules.fault is not None else attachment.accepted
+    yield refusal if is_taken and refusal is not None else attachment.accepted
     yield from rules.sayings
 
 
-def _has_entry(route: HTTPRoute | GRPCRoute, controller: str) -> bool:
+def _has_entry(route: AnyRoute, controller: str) -> bool:
     return any(parent.controller_name == controller for parent in route.status.parents)
 
 
-ACCEPTED_ROUTES: Final = Derived[ObjectRef, _Listening](
-    "accepted-routes", _accepted, (ATTACHED_REFS,)
-)
-_ROUTES_COUNTED: Final = Index[ObjectRef, _Listening, tuple[ObjectRef, str]](
+ACCEPTED_ROUTES: Final = Derived[ObjectRef, _Taken]("accepted-routes", _accepted, (ATTACHED_REFS,))
+_ROUTES_COUNTED: Final = Index[ObjectRef, _Taken, Listening](
     ACCEPTED_ROUTES, "listener", lambda _, listeners: listeners
 )
 GATEWAY_VERDICTS: Final = Derived[ObjectRef, GatewayVerdict](
     "gateway-verdicts", _gateway, (GATEWAY_INTENT_REFS,)
 )
-_HTTP_SAID: Final = Index[ObjectRef, HTTPRoute, ObjectRef](
-    HTTP_ROUTES, "status-ref", lambda ref, route: (ref,) if route.status.parents else ()
-)
-_GRPC_SAID: Final = Index[ObjectRef, GRPCRoute, ObjectRef](
-    GRPC_ROUTES, "status-ref", lambda ref, route: (ref,) if route.status.parents else ()
-)
 ROUTE_VERDICTS: Final = Derived[ObjectRef, ParentsVerdict](
-    "route-verdicts", _route, (ATTACHED_REFS, _HTTP_SAID, _GRPC_SAID)
+    "route-verdicts", _route, (ATTACHED_REFS, *STATUS_REFS)
 )
