@@ -1,5 +1,10 @@
 """The tables of the spreadsheet in their order: each may read those above it.
 
+classes ── gateway-intents ─┬─ gateway-address-wishes ── ledger ── gateway-placements ── listeners
+routes, grants ─────────────┼─ attachments ─┬─ gateway-hosts ─ accepted-routes ── gateway-verdicts
+                            │               ├─ route-rules ─┬─ gateway-hosts, wishes
+                            │               └───────────────┴─ stream-owners ── gateway-placements
+                            └─ checked ── certificates, gateway-server-names
 options ─┬─ service-intents ── address-wishes ── ledger ── placements ─┬─ listeners, vips
 services ┤                └─ wishes = pools                          └─ service-verdicts
 ingresses┼─ ingress-intents ─┼─ asks, claimants ── host-owners ── demands

@@ -8,10 +8,12 @@ PoolId = NewType("PoolId", str)
 """`namespace/service:port`, with `~hash` of the policy when it is not the Service's own."""
 
 ListenerId = NewType("ListenerId", str)
-"""`http`, `https` of the shared VIP, or `namespace/service:port/protocol@address`."""
+"""`http`, `https` of the shared VIP, `namespace/service:port/protocol@address`, or
+`gateway/namespace/name:port@address`."""
 
 RouterId = NewType("RouterId", str)
-"""The set of virtual hosts an HTTP listener serves: `shared-http`, `shared-https`."""
+"""The set of virtual hosts an HTTP listener serves: `shared-http`, `shared-https`, or
+`gateway/namespace/name:port`."""
 
 HostId = NewType("HostId", str)
 """`router/hostname`."""
