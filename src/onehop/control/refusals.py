@@ -1,6 +1,7 @@
 """What the data plane would not take, as Problems of the objects that asked for it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from onehop.control.abilities import shortcomings_of
 from onehop.control.told import pools_of, told_of, told_users
@@ -10,6 +11,22 @@ from onehop.model.ident import ObjectRef, PoolId
 from onehop.model.model import Change, Row, RowKey, Table, key_of
 from onehop.model.pool import Pool
 from onehop.model.problem import Problem
+
+_NO_POOL = PoolId("")
+
+
+class _Cause(NamedTuple):
+    """Why something is told.
+
+    Attributes:
+        row: that is refused, or that sends to a pool that is.
+        pool: the refused one that the row sends to; empty for the row's own refusal.
+        is_late: whether it was refused outside of an apply.
+    """
+
+    row: RowKey
+    pool: PoolId = _NO_POOL
+    is_late: bool = False
 
 
 class Refusals:
@@ -23,48 +40,51 @@ class Refusals:
 
     def __init__(self, driver: Callable[[], str] = lambda: "") -> None:
         self._driver = driver
-        self._problems: dict[RowKey, tuple[Problem, ...]] = {}
-        self._late: dict[RowKey, tuple[Problem, ...]] = {}
-        self._partial: set[RowKey] = set()
+        self._whole: set[RowKey] = set()
+        self._told: dict[_Cause, tuple[Problem, ...]] = {}
+        self._causes: dict[ObjectRef, set[_Cause]] = {}
+        """Why each object is told something."""
+        self._late: set[RowKey] = set()
         self._pools: dict[PoolId, tuple[Refusal, Pool]] = {}
-        self._users: dict[RowKey, dict[PoolId, tuple[Problem, ...]]] = {}
-        """What users of refused pools are told."""
+        self._users: dict[PoolId, set[RowKey]] = {}
+        self._sends: dict[RowKey, set[PoolId]] = {}
+        """The refused pools that a row sends to; `_users` is the same the other way round."""
 
     def __contains__(self, key: RowKey) -> bool:
-        return key in self._problems and key not in self._partial
+        return key in self._whole
 
     def rows(self) -> tuple[RowKey, ...]:
         """Return the refused rows, sorted; those that are served in part are not among them."""
-        return tuple(sorted(self._problems.keys() - self._partial))
+        return tuple(sorted(self._whole))
 
     def problems(self) -> tuple[Problem, ...]:
         """Return all of them, row by row."""
-        told = {*self._problems.items(), *self._late.items()}
-        of_rows = (p for _, problems in sorted(told) for p in problems)
-        of_users = (p for told in self._users.values() for ps in told.values() for p in ps)
-        return tuple(_once((*of_rows, *sorted(of_users))))
+        return _once(problem for cause in sorted(self._told) for problem in self._told[cause])
 
     def problems_of(self, subject: ObjectRef) -> tuple[Problem, ...]:
         """Return those that are about one object."""
-        return tuple(problem for problem in self.problems() if problem.subject == subject)
+        causes = sorted(self._causes.get(subject, ()))
+        told = (problem for cause in causes for problem in self._told[cause])
+        return _once(problem for problem in told if problem.subject == subject)
 
     def note(self, change: Change, receipt: Receipt) -> frozenset[ObjectRef]:
         """Take in what came of a change; return whose refusals are different now."""
         rows = {key_of(row): row for row in change.upserts}
         lacks = shortcomings_of(self._driver())
-        self._partial.difference_update(rows, change.removals)
-        before = [self._problems.pop(key, ()) for key in (*rows, *change.removals)]
-        before += self._forget_pools((*rows, *change.removals))
+        touched: set[ObjectRef] = set()
+        for key in (*rows, *change.removals):
+            touched |= self._forget(key)
         for refusal in receipt.refused:
             row = rows.get(refusal.key)
-            self._problems[refusal.key] = tuple(told_of(refusal, row, lacks))
-            if refusal.is_partial:
-                self._partial.add(refusal.key)
+            touched |= self._tell(_Cause(refusal.key), told_of(refusal, row, lacks))
+            if not refusal.is_partial:
+                self._whole.add(refusal.key)
             if isinstance(row, Pool):
                 self._pools[row.id] = refusal, row
-        after = [self._problems.get(key, ()) for key in rows]
-        after += [told for row in change.upserts for told in self._tell_user(row, lacks)]
-        return frozenset(problem.subject for problems in (*before, *after) for problem in problems)
+        if self._pools:
+            for row in change.upserts:
+                touched |= self._tell_user(row, lacks)
+        return frozenset(touched)
 
     def note_late(
         self, refused: Iterable[Refusal], row_of: Callable[[RowKey], Row | None]
@@ -73,31 +93,65 @@ class Refusals:
 
         Such a row is not among `rows`: some older form of it is served.
         """
-        before, lacks = self._late, shortcomings_of(self._driver())
-        self._late = {each.key: tuple(told_of(each, row_of(each.key), lacks)) for each in refused}
-        differing = set(before.items()) ^ set(self._late.items())
-        return frozenset(problem.subject for _, problems in differing for problem in problems)
+        lacks, gone = shortcomings_of(self._driver()), self._late
+        touched: set[ObjectRef] = set()
+        self._late = set()
+        for refusal in refused:
+            self._late.add(refusal.key)
+            cause, told = (
+                _Cause(refusal.key, is_late=True),
+                tuple(told_of(refusal, row_of(refusal.key), lacks)),
+            )
+            if self._told.get(cause) != told:
+                touched |= self._tell(cause, told)
+        for key in gone - self._late:
+            touched |= self._tell(_Cause(key, is_late=True), ())
+        return frozenset(touched)
 
-    def _forget_pools(self, keys: Iterable[RowKey]) -> Iterator[tuple[Problem, ...]]:
-        """Forget what was told of users and pools that are new or gone; yield what it was."""
-        for key in keys:
-            yield from self._users.pop(key, {}).values()
-            if key.table is Table.POOL and self._pools.pop(PoolId(key.id), None) is not None:
-                yield from (told.pop(PoolId(key.id), ()) for told in self._users.values())
+    def _tell(self, cause: _Cause, problems: Iterable[Problem]) -> set[ObjectRef]:
+        """Put what a cause has told so far by this; return who is told something else."""
+        before, told = self._told.pop(cause, ()), tuple(problems)
+        for problem in before:
+            causes = self._causes.get(problem.subject, set())
+            causes.discard(cause)
+            if not causes:
+                self._causes.pop(problem.subject, None)
+        if told:
+            self._told[cause] = told
+        for problem in told:
+            self._causes.setdefault(problem.subject, set()).add(cause)
+        return {problem.subject for problem in (*before, *told)}
 
-    def _tell_user(self, row: Row, lacks: Shortcomings) -> Iterator[tuple[Problem, ...]]:
-        """Tell whoever sends to refused pools by a row; yield what is told."""
-        for pool in pools_of(row) & self._pools.keys() if self._pools else ():
-            told = tuple(told_users(*self._pools[pool], row, lacks))
-            self._users.setdefault(key_of(row), {})[pool] = told
-            yield told
+    def _forget(self, key: RowKey) -> set[ObjectRef]:
+        """Forget what was told of a row that is new or gone, as a user of pools and as a pool."""
+        self._whole.discard(key)
+        touched = self._tell(_Cause(key), ())
+        for pool in self._sends.pop(key, ()):
+            touched |= self._tell(_Cause(key, pool), ())
+            self._users[pool].discard(key)
+        pool = PoolId(key.id)
+        if key.table is Table.POOL and self._pools.pop(pool, None) is not None:
+            for user in self._users.pop(pool, ()):
+                touched |= self._tell(_Cause(user, pool), ())
+                self._sends[user].discard(pool)
+        return touched
+
+    def _tell_user(self, row: Row, lacks: Shortcomings) -> set[ObjectRef]:
+        """Tell whoever sends to refused pools by a row."""
+        key, touched = key_of(row), set[ObjectRef]()
+        for pool in pools_of(row) & self._pools.keys():
+            self._users.setdefault(pool, set()).add(key)
+            self._sends.setdefault(key, set()).add(pool)
+            told = told_users(*self._pools[pool], row, lacks)
+            touched |= self._tell(_Cause(key, pool), told)
+        return touched
 
 
-def _once(problems: Iterable[Problem]) -> Iterable[Problem]:
+def _once(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """Return each Problem once: the one that names a field, if there is one."""
     told: dict[tuple[ObjectRef, str], Problem] = {}
     for problem in problems:
         known = told.setdefault((problem.subject, problem.message), problem)
         if problem.field and not known.field:
             told[problem.subject, problem.message] = problem
-    return told.values()
+    return tuple(told.values())
