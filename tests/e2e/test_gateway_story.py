@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from onehop.control.sources import GATEWAY_API
 from onehop.status.gateway_pace import LONGEST_S
 from tests.cluster_gateway.objects import define
 from tests.e2e.client import ask
@@ -211,6 +212,6 @@ async def test_check_says_which_release_a_cluster_has(
 
     told = await command("check", "--config", str(gateways.config_file))
 
-    kinds = "GRPCRoute v1, Gateway v1, GatewayClass v1, HTTPRoute v1, ReferenceGrant v1"
+    kinds = ", ".join(f"{kind} v1" for kind in sorted(GATEWAY_API))
     assert f"Gateway API: {kinds}" in told.out
     assert "rights to Gateway API: all there" in told.out

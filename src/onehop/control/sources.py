@@ -8,8 +8,9 @@ from typing import Final, assert_never
 import msgspec
 
 from onehop.base.errors import ConfigError
-from onehop.cluster import Kind
+from onehop.cluster import GATEWAY_KINDS, Kind
 from onehop.compile.options import AllocationSource
+from onehop.compile.tables import VERDICTS_OF
 from onehop.control.config import Config
 from onehop.control.configfile import state_directory
 from onehop.control.issuing.folder import FolderSecrets
@@ -23,15 +24,10 @@ from onehop.source.patience import KubernetesOptions
 from onehop.status.channel import newest_version
 
 GATEWAY_API: Final = frozenset(
-    {
-        Kind.GATEWAY_CLASS,
-        Kind.GATEWAY,
-        Kind.HTTP_ROUTE,
-        Kind.GRPC_ROUTE,
-        Kind.REFERENCE_GRANT,
-    }
+    {kind for kind in GATEWAY_KINDS if kind.value in VERDICTS_OF}
+    | {Kind.REFERENCE_GRANT, Kind.BACKEND_TLS_POLICY}
 )
-"""The kinds of Gateway API that are served; the others are not even read."""
+"""The kinds of Gateway API that are served, and those that say how; no others are even read."""
 
 
 class Origin:

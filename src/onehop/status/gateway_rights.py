@@ -8,7 +8,8 @@ from onehop.cluster.definition import GATEWAY_CLASS_DEFINITION
 from onehop.cluster.gateway_ref import GROUP
 from onehop.kube import Right
 
-_WITHOUT_STATUS: Final = frozenset({Kind.REFERENCE_GRANT})
+_WITHOUT_STATUS: Final = frozenset({Kind.REFERENCE_GRANT, Kind.BACKEND_TLS_POLICY})
+"""A grant has none; in a policy's, nothing is said so far."""
 
 
 def gateway_rights(kinds: Iterable[Kind]) -> Iterator[Right]:
