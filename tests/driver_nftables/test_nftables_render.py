@@ -6,10 +6,11 @@ import msgspec
 import pytest
 
 from onehop.driver.nftables import misfit
-from onehop.driver.nftables.element import Elements, Lookup, entrance_of
+from onehop.driver.nftables.element import VERDICTS, Elements, Lookup, entrance_of
 from onehop.driver.nftables.netlink import Netlink
 from onehop.driver.nftables.nft import run_nft
 from onehop.driver.nftables.render import elements_of, render_script
+from onehop.driver.nftables.ruleset import Sticky
 from onehop.model.address import Cidr
 from onehop.model.endpoint import Endpoint
 from onehop.model.ident import RouterId
@@ -105,3 +106,17 @@ def test_endpoints_of_the_other_version_of_ip_are_passed_over() -> None:
     other = Endpoint(address=at(80, 6).address, port=8001)
     only_other = elements_of(model_of((web, members(web, other), listener(web))))[0]
     assert {place.lookup for place in only_other} == {Lookup.REFUSED}
+
+
+def test_what_changes_with_endpoints_is_in_no_map_of_verdicts() -> None:
+    """The kernel would look at all Services for loops, and be slower, the more there are."""
+    for of in (pool(), pool(persistence=SourceIpPersistence()), pool(balancing=Balancing.HASH)):
+        entrance = listener(of, sources=(Cidr("198.51.100.0/24"),))
+        every = [at(8001 + number, weight=number + 1) for number in range(10)]
+        before, chains = elements_of(model_of((of, members(of, *every), entrance)))
+        after, others = elements_of(model_of((of, members(of, *every[1:]), entrance)))
+        changed = {place.lookup for place, _ in before.items() ^ after.items()}
+        assert changed
+        assert not changed & VERDICTS
+        own = {chain for chain in chains | others if isinstance(chain, Sticky)}
+        assert own <= chains & others  # so that nft is not needed
