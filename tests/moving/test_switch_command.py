@@ -1,5 +1,7 @@
 """`onehop switch` and SIGHUP: as an operator has another data plane, on a host that serves."""
 
+import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -70,7 +72,12 @@ async def test_a_switch_there_and_back_loses_no_request(shop: Shop) -> None:
         assert "dataPlane.layer4" in _switches(shop)[-1]["said"]
 
         shop.name("haproxy")
-        assert await shop.command("switch") == (0, "haproxy serves\n")
+        async with connected():
+            assert await shop.command("switch") == (0, "haproxy serves\n")
+            _, said = await shop.command("status")
+            assert "\nhaproxy " in said
+            assert "\nenvoy (beside) " in said
+            assert await shop.program.metric("onehop_data_planes", driver="envoy") == 1
         assert (await shop.program.snapshot()).driver == "haproxy"
         assert await shop.program.metric("onehop_build_info", driver="haproxy") == 1
         await until(lambda: _places(shop) == ["haproxy"], "Envoy has ended", timeout_s=SWITCH_S)
@@ -122,6 +129,18 @@ async def test_a_start_after_a_crash_in_a_switch_serves_by_what_the_file_says(
         await clients.more(5)
         assert (await again.snapshot()).driver == "haproxy"
         assert _places(Shop(again, shop.folder, config)) == ["haproxy"]
+
+
+@contextlib.asynccontextmanager
+async def connected() -> AsyncGenerator[None]:
+    """Hold a connection open that has asked once already."""
+    reader, writer = await asyncio.open_connection(VIP, HTTP)
+    writer.write(f"GET / HTTP/1.1\r\nhost: {HOST}\r\n\r\n".encode())
+    assert (await reader.readline()).split()[1] == b"200"
+    try:
+        yield
+    finally:
+        writer.close()
 
 
 def _switches(shop: Shop) -> list[Json]:
