@@ -173,6 +173,23 @@ async def test_leftovers_that_are_withheld_are_a_problem(unit: Stage) -> None:
         await until(lambda: driver.problems() == (), "somebody has looked")
 
 
+async def test_leftovers_that_are_confirmed_are_deleted(unit: Stage) -> None:
+    """`onehop confirm` says how many; what is wanted stays."""
+    async with unit.driver() as driver:
+        await start(driver, *shop(), *(pool(f"p{number}") for number in range(30)))
+    async with unit.driver(orphan_grace_s=0.0, resync_s=0.1) as driver:
+        await start(driver, *shop())
+        assert driver.confirm() == 0
+        await until(lambda: driver.remote_counts().withheld == 30, "they are withheld")
+
+        assert driver.confirm() == 30
+
+        await until(lambda: len(unit.first.objects) == 4, "all others are deleted")
+        assert unit.has("virtual_servers", "listener-80")
+        assert driver.problems() == ()
+        assert driver.confirm() == 0
+
+
 @pytest.mark.parametrize("fault", [f for f in Fault if f not in {Fault.NONE, Fault.HALF}])
 async def test_a_comparison_that_goes_wrong_changes_nothing(unit: Stage, fault: Fault) -> None:
     """A list that was cut is not one without our objects: none is deleted, none written again."""

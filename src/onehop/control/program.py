@@ -309,8 +309,9 @@ class Program:
         self._pipeline.moved(moved)
 
     def confirm(self) -> int:
-        """Let go what the deletion gate keeps back; return how many removals that are."""
-        return self._pipeline.confirm()
+        """Let go what the deletion gate and the data plane keep back; return how many that are."""
+        left = self._driver.confirm() if isinstance(self._driver, Reporting) else 0
+        return self._pipeline.confirm() + left
 
     # -- small tasks ------------------------------------------------------------------------------
 

@@ -38,6 +38,10 @@ class Reporting(Protocol):
         """Return what is amiss with the data plane itself."""
         ...
 
+    def confirm(self) -> int:
+        """Delete what an earlier process left and was kept; return how many things that are."""
+        ...
+
 
 @runtime_checkable
 class Advancing(Protocol):

@@ -155,6 +155,10 @@ class VtmDriver:
         """Return what is amiss with the unit itself."""
         return self._hand.findings.problems()
 
+    def confirm(self) -> int:
+        """Delete what an earlier onehop left on the unit: somebody has looked at it."""
+        return self._hand.confirm()
+
     def remote_counts(self) -> RemoteCounts:
         """Return what speaking to the unit has come to."""
         hand = self._hand

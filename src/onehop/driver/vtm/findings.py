@@ -120,7 +120,7 @@ class Findings:
             yield _problem(
                 Reason.DATA_PLANE_LEFTOVERS,
                 f"{len(self.withheld)} objects of an earlier onehop are wanted no more, too many "
-                "to be deleted unseen; delete them by hand if they are: "
+                "to be deleted unseen; if that is so, `onehop confirm` deletes them: "
                 f"{_named([str(key) for key in self.withheld])}",
             )
 

@@ -188,6 +188,16 @@ class Reconciler:
         self._wanted.set_machines(self._options.machines or profile.machines)
         self.findings.compared(await self.unit.read_all())
 
+    def confirm(self) -> int:
+        """Let what is withheld be deleted; return how many objects that are."""
+        withheld, self.findings.withheld = self.findings.withheld, ()
+        if withheld:
+            log.warning("vtm_orphans_confirmed", objects=len(withheld))
+            self.retired.add(withheld, due_at=_now())
+            self.findings.tell()
+            self._poked.set()
+        return len(withheld)
+
     def _judge_orphans(self) -> None:
         if not self.knows_all:
             return
