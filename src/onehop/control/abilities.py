@@ -1,6 +1,7 @@
 """What the data planes can do, side by side; and what to tell somebody who asked for too much."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
 from onehop.driver import Capability
@@ -82,6 +83,7 @@ def field_of(capability: Capability, subject: ObjectRef) -> str:
     return f"metadata.annotations[onehop.dev/{annotation}]" if annotation else ""
 
 
+@cache
 def advice_on(capability: Capability) -> str:
     """Return what somebody can do whose data plane cannot do something."""
     able = [name for name, lacks in DATA_PLANES.items() if _can(lacks, capability)]
