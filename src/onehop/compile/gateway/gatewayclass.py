@@ -51,6 +51,17 @@ FEATURES: Final = (
 )
 """What a scenario or a test with Envoy shows to work, by the names of `pkg/features` (GEP-2162)."""
 
+MODEST_FEATURES: Final = (
+    "Gateway",
+    "GatewayAddressEmpty",
+    "GatewayHTTPListenerIsolation",
+    "GatewayPort8080",
+    "GatewayStaticAddresses",
+    "ReferenceGrant",
+    "TCPRoute",
+)
+"""What is left with a data plane that has no matches but paths: HTTPRoute's core has headers."""
+
 
 def is_served(reader: Reader, name: str) -> bool:
     """Tell whether Gateways of a class are ours, and nothing is wrong with the class."""
@@ -80,7 +91,8 @@ def _verdict(reader: Reader, ref: ObjectRef) -> Cell[GatewayClassVerdict]:
         saying = Saying("Accepted", Truth.FALSE, "InvalidParameters", message)
         return Cell(GatewayClassVerdict(ref=ref, sayings=(saying, *version)), (problem,))
     saying = Saying("Accepted", Truth.TRUE, "Accepted", "Gateways of this class are served")
-    return Cell(GatewayClassVerdict(ref=ref, sayings=(saying, *version), features=FEATURES))
+    features = FEATURES if options_of(reader).serves_all_of_routes else MODEST_FEATURES
+    return Cell(GatewayClassVerdict(ref=ref, sayings=(saying, *version), features=features))
 
 
 _REFS: Final = Index[ObjectRef, GatewayClass, ObjectRef](
