@@ -1,0 +1,103 @@
+"""What becomes of Gateways and routes when something that they lean on changes."""
+
+import msgspec
+
+from onehop.cluster import Gateway, ref_of
+from onehop.cluster.gateway_verdict import GatewayVerdict, ParentsVerdict, Truth
+from onehop.compile.compiler import Compiler
+from onehop.model.ident import ObjectRef
+from onehop.model.route import Forward, Respond
+from tests.compile_gateway.world import compiled, gateway, objects, route, service
+
+HTTP = "name: http, port: 80, protocol: HTTP"
+WEB = "- backendRefs: [{name: web, port: 80}]"
+FOREIGN = "- backendRefs: [{name: web, namespace: shop, port: 80}]"
+GRANT = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: ReferenceGrant
+metadata: {name: routes, namespace: shop}
+spec:
+  from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: team}]
+  to: [{group: '', kind: Service}]
+"""
+
+
+def sayings(compiler: Compiler, ref: ObjectRef) -> dict[str, tuple[Truth, str]]:
+    """Return status and reason of the conditions of a route's one parent, by type."""
+    verdict = compiler.verdict(ref)
+    assert isinstance(verdict, ParentsVerdict)
+    [parent] = verdict.parents
+    return {each.type: (each.status, each.reason) for each in parent.sayings}
+
+
+def test_a_grant_that_is_taken_back_counts_no_more() -> None:
+    """GEP-709: what it allowed is refused from then on, and allowed again with the next one."""
+    open_gateway = gateway(f"{HTTP}, allowedRoutes: {{namespaces: {{from: All}}}}")
+    foreign = route("web", FOREIGN, parent="name: public, namespace: shop").replace(
+        "name: web, namespace: shop}", "name: web, namespace: team}", 1
+    )
+    [grant] = objects(GRANT)
+    ref = ObjectRef("HTTPRoute", "team", "web")
+    compiler = compiled(open_gateway, service("web", 8080), foreign, GRANT)
+    [host] = compiler.model().hosts
+    assert isinstance(host.routes[0].action, Forward)
+
+    compiler.remove(ref_of(grant))
+    outcome = compiler.settle()
+
+    [host] = compiler.model().hosts
+    assert isinstance(host.routes[0].action, Respond)
+    assert host.routes[0].action.status == 500
+    assert sayings(compiler, ref)["ResolvedRefs"] == (Truth.FALSE, "RefNotPermitted")
+    assert ref in outcome.subjects
+
+    compiler.put(grant)
+    compiler.settle()
+    assert sayings(compiler, ref)["ResolvedRefs"] == (Truth.TRUE, "ResolvedRefs")
+
+
+def test_a_gateway_that_changes_class_lets_go_of_everything() -> None:
+    """Its rows, its verdict, and the address that it had."""
+    compiler = compiled(gateway(HTTP), service("web", 8080), route("web", WEB))
+    [item] = objects(gateway(HTTP))
+    assert isinstance(item, Gateway)
+    theirs = msgspec.structs.replace(item.spec, gateway_class_name="theirs")
+
+    compiler.put(msgspec.structs.replace(item, spec=theirs))
+    compiler.settle()
+
+    model = compiler.model()
+    assert (model.vips, model.listeners, model.hosts, model.pools) == ((), (), (), ())
+    assert compiler.verdict(ref_of(item)) is None
+    assert compiler.held() == ()
+
+
+def test_a_listener_that_goes_leaves_its_routes_without_a_parent() -> None:
+    """The route hears it, and is no longer counted."""
+    two = gateway(HTTP, "name: more, port: 8080, protocol: HTTP")
+    named = route("web", WEB, parent="name: public, sectionName: more")
+    compiler = compiled(two, service("web", 8080), named)
+    ref = ObjectRef("HTTPRoute", "shop", "web")
+    assert sayings(compiler, ref)["Accepted"] == (Truth.TRUE, "Accepted")
+
+    for item in objects(gateway(HTTP)):
+        compiler.put(item)
+    compiler.settle()
+
+    assert sayings(compiler, ref)["Accepted"] == (Truth.FALSE, "NoMatchingParent")
+    verdict = compiler.verdict(ObjectRef("Gateway", "shop", "public"))
+    assert isinstance(verdict, GatewayVerdict)
+    assert [each.attached_routes for each in verdict.listeners] == [0]
+    assert [listener.port for listener in compiler.model().listeners] == [80]
+
+
+def test_a_route_that_is_deleted_leaves_nothing() -> None:
+    """Its host and its pool go, for nobody else asks for them."""
+    compiler = compiled(gateway(HTTP), service("web", 8080), route("web", WEB))
+
+    compiler.remove(ObjectRef("HTTPRoute", "shop", "web"))
+    compiler.settle()
+
+    assert compiler.model().hosts == ()
+    assert compiler.model().pools == ()
+    assert compiler.verdict(ObjectRef("HTTPRoute", "shop", "web")) is None
