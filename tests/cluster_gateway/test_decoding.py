@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from msgspec import inspect
@@ -223,3 +224,19 @@ def test_the_status_of_a_new_gateway_waits_for_a_controller() -> None:
 def test_structs_are_named_like_their_kinds() -> None:
     """Input tables are found by the name of the struct."""
     assert [each.struct.__name__ for each in KINDS.values()] == [str(kind) for kind in KINDS]
+
+
+def test_kubectl_shows_what_the_crds_say() -> None:
+    """Columns of the definitions: hostnames as JSON, as kubectl shows lists."""
+    store = store_with()
+    served(store, BY_KIND["HTTPRoute"])
+    served(store, BY_KIND["Gateway"])
+
+    def cells(kind: str) -> list[object]:
+        resource = store.registry.named(f"{KINDS[Kind(kind)].plural}.gateway.networking.k8s.io")
+        manifest = BY_KIND[kind]["metadata"]
+        obj = store.get(resource, (manifest["namespace"], manifest["name"])).object(resource)
+        return [column.cell(obj, datetime.now(UTC)) for column in resource.columns][:-1]
+
+    assert cells("HTTPRoute") == ["web", '["shop.example.com"]']
+    assert cells("Gateway") == ["edge", "onehop", None, "Unknown"]

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 import yaml
 
 from onehop.lab import controller
+from onehop.lab.api.kind.gateway_crd import gateway_definitions
 from onehop.lab.world.overlay import overlay_end
 from onehop.lab.world.plan import NODE_ASN, POD_NET, Node, Plan, Pod
 from onehop.lab.world.pod import HTTP_PORT, TCP_PORT, UDP_PORT
@@ -24,7 +25,11 @@ _POOLS: Final = (("default-ipv4-ippool", 26), ("default-ipv6-ippool", 122))
 
 
 def cluster_objects(plan: Plan) -> Iterator[Json]:
-    """Yield what is there before any Pod runs: nodes, and with Calico what it knows of them."""
+    """Yield what is there before any Pod runs: nodes, and with Calico what it knows of them.
+
+    Gateway API is there to be tried; nothing uses it by itself.
+    """
+    yield from gateway_definitions()
     if plan.spec.network is Underlay.CALICO:
         yield from controller.calico_definitions()
         yield controller.bgp_configuration(asn=NODE_ASN)

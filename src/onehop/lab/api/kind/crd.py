@@ -7,6 +7,8 @@ their objects and differ in nothing but their apiVersion (conversion strategy `N
 from collections.abc import Iterator
 from datetime import datetime
 
+import msgspec
+
 from onehop.lab.api.check import items, part, present_faults
 from onehop.lab.api.jsonpath import find
 from onehop.lab.api.printing import AGE, NAME, since
@@ -111,9 +113,14 @@ def _column(told: Json) -> Column:
             return None
         if kind == "date":
             return since(found[0], now)
-        return found[0] if kind in ("integer", "number", "boolean") else ",".join(map(str, found))
+        return found[0] if kind in ("integer", "number", "boolean") else ",".join(map(_text, found))
 
     return Column(told["name"], cell, type=kind, priority=told.get("priority", 0))
+
+
+def _text(value: object) -> str:
+    """Return a value as kubectl shows it: lists and objects as JSON."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _condition(kind: str, reason: str, message: str, now: str) -> Json:
