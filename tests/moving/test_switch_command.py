@@ -92,7 +92,10 @@ async def test_a_switch_there_and_back_loses_no_request(shop: Shop) -> None:
 
 
 async def test_what_would_be_refused_stays_where_it_is(shop: Shop) -> None:
-    """A UDP Service keeps Envoy, exit code 1; `--force` gives it up, and it becomes a Problem."""
+    """A UDP Service keeps Envoy, exit code 1; `--force` gives it up, and it becomes a Problem.
+
+    Back at Envoy it is served again, though HAProxy never had it.
+    """
     ports = ({"name": "dns", "port": 53 + HTTP, "targetPort": 8080, "protocol": "UDP"},)
     slices = endpoints("dns", POD, ports=({"name": "dns", "port": 8080, "protocol": "UDP"},))
     shop.folder.write("dns.yaml", balancer("dns", *ports), slices)
@@ -114,6 +117,10 @@ async def test_what_would_be_refused_stays_where_it_is(shop: Shop) -> None:
     problems = (await shop.program.snapshot()).problems
     assert {str(each.subject) for each in problems} == {"Service/shop/dns"}
     assert clients.failures == {}
+
+    shop.name("envoy")
+    assert await shop.command("switch") == (0, "envoy serves\n")
+    assert (await shop.program.snapshot()).problems == ()
 
 
 async def test_a_start_after_a_crash_in_a_switch_serves_by_what_the_file_says(

@@ -142,8 +142,11 @@ class SplitDriver:
     async def _apply(self, plan: Plan, handover_s: float) -> Receipt:
         put = [row for stage in plan.stages for row in stage.put]
         gone = [key for stage in plan.stages for key in stage.remove]
+        # Of what is neither a listener nor of layer 4 nothing is kept here: it is the proxy's.
+        ours = {key for key in gone if key.table is Table.LISTENER or key in self._layer4}
+        not_there = ours - self._at_proxy
         self._take(put, gone)
-        first = self._for_proxy(put, gone)
+        first = self._for_proxy(put, [key for key in gone if key not in not_there])
         by_proxy = await self._proxy.apply(make_plan(first)) if first else Receipt()
         second = self._for_kernel(put, gone, {each.key for each in by_proxy.refused})
         by_kernel = await self._kernel.apply(make_plan(second)) if second else Receipt()
@@ -219,11 +222,9 @@ class SplitDriver:
 
     def _for_proxy(self, put: Iterable[Row], gone: Iterable[RowKey]) -> Change:
         """Return what the proxy has to be told at first: nothing yet of what it hands over."""
-        removals = [key for key in gone if key.table not in _SHARED or key in self._at_proxy]
-        for key in removals:
-            self._at_proxy.discard(key)
         upserts: dict[RowKey, Row] = {}
         for key in gone:
+            self._at_proxy.discard(key)
             if key.table is Table.LISTENER:
                 self._use(ListenerId(key.id), ())
         for row in put:
@@ -237,8 +238,9 @@ class SplitDriver:
         for row in tuple(upserts.values()):
             if isinstance(row, Listener):
                 upserts |= self._missing(_pools_of(row)) | upserts
-        self._at_proxy |= {key for key in upserts if key.table in _SHARED}
-        return Change(tuple(upserts.values()), tuple(removals))
+        is_shared = (key for key in upserts if key.table is Table.LISTENER or key in self._layer4)
+        self._at_proxy.update(is_shared)
+        return Change(tuple(upserts.values()), tuple(gone))
 
     def _for_kernel(
         self, put: Iterable[Row], gone: Iterable[RowKey], refused: Collection[RowKey]

@@ -91,7 +91,8 @@ class MovingDriver:
         self._ended = ended
         self._others: list[Stay[Movable]] = []
         """Those that come, and those that go."""
-        self._rows: dict[RowKey, Row] = {}
+        self._unserved: dict[RowKey, Row] = {}
+        """Rows that were refused whole, and endpoints of pools that were."""
         self._refused: dict[RowKey, Refusal] = {}
         self._overtaken = Overtaken()
         self._is_leaving = False
@@ -144,16 +145,15 @@ class MovingDriver:
         self._overtaken.begin()
         async with self._lock:
             plan = self._overtaken.renewed(plan)
-            self._take(plan)
             receipt = await self._serving.driver.apply(plan)
-            self._refused |= {refusal.key: refusal for refusal in receipt.refused}
+            self._note(plan, receipt)
         return receipt
 
     def set_endpoints(self, members: PoolEndpoints) -> None:
         """Send a pool's endpoints to all that run."""
         self._overtaken.note(members)
-        if RowKey(Table.POOL, members.pool) in self._rows:
-            self._rows[key_of(members)] = members
+        if RowKey(Table.POOL, members.pool) in self._unserved:
+            self._unserved[key_of(members)] = members
         for stay in self._stays():
             stay.driver.set_endpoints(members)
 
@@ -238,11 +238,13 @@ class MovingDriver:
             self._enter(Phase.LOADING)
             try:
                 await handover.pin(_pid(old))
-                rows = tuple(self._rows.values())
-                receipt = await new.driver.apply(make_plan(Change(rows)))
+                rows = await self._wanted()
+                receipt = await new.driver.apply(make_plan(Change(tuple(rows.values()))))
                 if not force:
                     _demand_all(receipt, self._refused)
-                await self._wait_listening(new, handover, receipt)
+                refused = {each.key for each in receipt.refused if not each.is_partial}
+                lost = frozenset(_place_of(rows[key]) for key in refused if key in rows)
+                await self._wait_listening(new, handover, lost)
                 await handover.turn(_pid(new))
             except (OnehopError, OSError):
                 new.driver.stop_grace_s = 0.0  # it has never had a connection
@@ -253,19 +255,14 @@ class MovingDriver:
             self._others.remove(new)
             self._others.append(old)
             self._serving, new.is_needed, old.is_needed = new, True, False
-            self._refused = {refusal.key: refusal for refusal in receipt.refused}
-        return Moved(rows, receipt)
+            self._refused, self._unserved = {}, {}
+            self._note_refused(receipt, rows)
+        return Moved(tuple(rows.values()), receipt)
 
     async def _wait_listening(
-        self, new: Stay[Movable], handover: Handover, receipt: Receipt
+        self, new: Stay[Movable], handover: Handover, lost: frozenset[Place | None]
     ) -> None:
-        """Wait until the new one listens wherever the old one does, but for what it refused."""
-        refused = {each.key for each in receipt.refused if not each.is_partial}
-        lost = {
-            Place(str(row.address), int(row.port))
-            for row in self._rows.values()
-            if isinstance(row, Listener) and key_of(row) in refused
-        }
+        """Wait until the new one listens wherever the old one does, but for what is lost."""
         deadline = asyncio.get_running_loop().time() + _LISTEN_S
         while missing := await handover.missing(_pid(new)) - lost:
             if asyncio.get_running_loop().time() > deadline:
@@ -311,14 +308,28 @@ class MovingDriver:
 
     # Rows
 
-    def _take(self, plan: Plan) -> None:
-        for stage in plan.stages:
-            for row in stage.put:
-                self._rows[key_of(row)] = row
-                self._refused.pop(key_of(row), None)
-            for key in stage.remove:
-                self._rows.pop(key, None)
-                self._refused.pop(key, None)
+    async def _wanted(self) -> dict[RowKey, Row]:
+        """Return everything that should be served, whether or not it is."""
+        served = (await self._serving.driver.read_back()).rows()
+        return {key_of(row): row for row in served} | self._unserved
+
+    def _note(self, plan: Plan, receipt: Receipt) -> None:
+        """Note what became of a plan; what was refused is wanted on, by whoever serves next."""
+        rows = {key_of(row): row for stage in plan.stages for row in stage.put}
+        for key in (*rows, *(key for stage in plan.stages for key in stage.remove)):
+            self._refused.pop(key, None)
+            self._unserved.pop(key, None)
+        self._note_refused(receipt, rows)
+
+    def _note_refused(self, receipt: Receipt, rows: Mapping[RowKey, Row]) -> None:
+        for refusal in receipt.refused:
+            key = refusal.key
+            self._refused[key] = refusal
+            if not refusal.is_partial and key in rows:
+                self._unserved[key] = rows[key]
+                members = RowKey(Table.ENDPOINTS, key.id)
+                if key.table is Table.POOL and members in rows:
+                    self._unserved[members] = rows[members]
 
     def _stays(self) -> Iterator[Stay[Movable]]:
         yield self._serving
@@ -340,6 +351,11 @@ def _demand_all(receipt: Receipt, before: Mapping[RowKey, Refusal]) -> None:
     if lost:
         said = "; ".join(f"{each.key.table} {each.key.id}: {each.reason}" for each in lost)
         raise MoveRefused(said)
+
+
+def _place_of(row: Row) -> Place | None:
+    """Return where a listener listens; None for any other row."""
+    return Place(row.address, row.port) if isinstance(row, Listener) else None
 
 
 def _pid(stay: Stay[Movable]) -> int:
