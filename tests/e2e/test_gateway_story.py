@@ -9,11 +9,13 @@ from typing import Final
 import pytest
 
 from onehop.control.sources import GATEWAY_API
+from onehop.lab.api.kind.gateway_crd import RELEASE_1_3
+from onehop.lab.pod import serve_tcp
 from onehop.status.gateway_pace import LONGEST_S
 from tests.cluster_gateway.objects import define
-from tests.e2e.client import ask
+from tests.e2e.client import ask, greeting
 from tests.e2e.cluster import Cluster
-from tests.e2e.objects import HOST, SHOP, Json
+from tests.e2e.objects import HOST, SHOP, Json, endpoints, service
 from tests.e2e.program import Onehop, running
 from tests.e2e.program import onehop as command
 from tests.e2e.waiting import until
@@ -23,6 +25,7 @@ pytestmark = [pytest.mark.root, pytest.mark.envoy]
 CLASSES: Final = "gatewayclasses.gateway.networking.k8s.io"
 GATEWAYS: Final = "gateways.gateway.networking.k8s.io"
 ROUTES: Final = "httproutes.gateway.networking.k8s.io"
+TCP_ROUTES: Final = "tcproutes.gateway.networking.k8s.io"
 _MANY: Final = 300
 CONTROLLER: Final = "onehop.dev/gateway-controller"
 THEIRS: Final = {
@@ -161,6 +164,46 @@ async def test_a_missing_backend_is_said_at_the_route(cluster: Cluster) -> None:
         return next((conditions(each).get("ResolvedRefs") for each in parents), None)
 
     assert await until(resolved, "the route has a status") == ("False", "BackendNotFound")
+
+
+async def test_an_older_release_is_served_in_its_own_versions(
+    cluster: Cluster, config: Json, tmp_path: Path
+) -> None:
+    """TCPRoutes of release 1.3 are v1alpha2: read so, written so, and connections arrive."""
+    define(cluster.server.store, RELEASE_1_3)
+    listener = {"name": "amqp", "port": 5672, "protocol": "TCP"}
+    spec = {"gatewayClassName": "onehop", "listeners": [listener]}
+    backend = {"name": "queue", "port": 5672}
+    tcp = gateway_object(
+        "TCPRoute",
+        "queue",
+        {"parentRefs": [{"name": "edge"}], "rules": [{"backendRefs": [backend]}]},
+    )
+    cluster.put(
+        gateway_class(),
+        gateway_object("Gateway", "edge", spec),
+        tcp | {"apiVersion": "gateway.networking.k8s.io/v1alpha2"},
+        service("queue", ports=[{"name": "amqp", "port": 5672}]),
+        endpoints("queue", "10.244.1.3", ports=({"name": "amqp", "port": 5672},)),
+    )
+    async with serve_tcp("queue-1", "10.244.1.3", 5672), running(tmp_path / "a", config):
+
+        def addresses() -> list[Json]:
+            status: Json = cluster.read(GATEWAYS, "edge").get("status", {})
+            return list(status.get("addresses", ()))
+
+        def is_accepted() -> bool:
+            status = cluster.read(TCP_ROUTES, "queue").get("status", {})
+            told = [conditions(parent).get("Accepted") for parent in status.get("parents", ())]
+            return told == [("True", "Accepted")]
+
+        (address,) = await until(addresses, "the Gateway has an address")
+        await until(is_accepted, "the route says that it is accepted")
+
+        async def is_answered() -> bool:
+            return (await greeting(address["value"], 5672)).startswith("queue-1")
+
+        await until(is_answered, "connections arrive")
 
 
 @pytest.mark.usefixtures("gateways")
