@@ -24,6 +24,7 @@ from onehop.model.pool import CookiePersistence, HealthCheck
 from onehop.model.problem import Severity
 from onehop.plan import make_plan
 from tests.driver_vtm.stage import (
+    HASTY_S,
     HTTPS,
     NAMES,
     PATIENCE_S,
@@ -60,7 +61,7 @@ async def test_a_write_that_goes_wrong_is_made_good(unit: Stage, fault: Fault, w
     """Whatever happens to a call of an apply, another apply of the same leads to the same end."""
     web, api = pool("web"), pool("api")
     rows = (*shop(), api, members(api, 3), host("b.example", route(forward(web, api))))
-    async with unit.driver(resync_s=3600.0) as driver:
+    async with unit.driver(resync_s=3600.0, timeout_s=HASTY_S) as driver:
         await start(driver, *shop())
         served = dict(unit.first.objects)
         for member in unit.cluster.members:
@@ -92,7 +93,7 @@ async def test_a_write_that_goes_wrong_is_made_good(unit: Stage, fault: Fault, w
 @pytest.mark.parametrize("fault", [Fault.HTML, Fault.CUT, Fault.SLOW, Fault.CUT_AFTER])
 async def test_endpoints_arrive_though_the_first_write_fails(unit: Stage, fault: Fault) -> None:
     """The lane tries again, at another member if there is one, with what is newest then."""
-    async with unit.driver() as driver:
+    async with unit.driver(timeout_s=HASTY_S) as driver:
         await start(driver, *shop())
         unit.first.faults.methods = frozenset(("PUT",))
         unit.first.faults.next = [fault]

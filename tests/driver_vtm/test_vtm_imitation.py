@@ -1,14 +1,16 @@
 """The imitated unit is strict: what it takes would be taken, as far as is known."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from onehop.lab.vtm import VtmCluster, serve_vtm
-from onehop.lab.vtm.behaviour import Behaviour
+from onehop.lab.vtm.behaviour import ONE_WAY, THE_OTHER_WAY, Behaviour
 from onehop.lab.vtm.cluster import PASSWORD, USERNAME
 from onehop.lab.vtm.functions import FallThrough, Request
 from onehop.lab.vtm.syntax import ScriptError
@@ -222,3 +224,24 @@ def test_a_rule_may_come_to_its_end() -> None:
         ' if( $b != "2x" || $c ) { pool.use( "never" ); } # the end\n'
     )
     assert run_request_rule(text, Request()) == FallThrough()
+
+
+def test_the_other_way_is_the_other_way_in_everything() -> None:
+    """Each thing that is not known of a real unit is tried in both positions by every suite."""
+    measures = {"replication_s", "call_s"}
+    for name in Behaviour.__struct_fields__:
+        is_same = getattr(ONE_WAY, name) == getattr(THE_OTHER_WAY, name)
+        assert is_same is (name in measures), name
+
+
+@pytest.mark.parametrize("behaviour", [ONE_WAY, THE_OTHER_WAY], ids=["one", "other"])
+async def test_what_a_member_has_not_passed_on_is_lost_or_not(behaviour: Behaviour) -> None:
+    """Whether it comes after all when the member is down is one of the unknowns."""
+    cluster = VtmCluster(msgspec.structs.replace(behaviour, replication_s=0.05))
+    first, second = cluster.members
+    first.put(("pools", "a"), "6.0", {})
+    first.faults.is_down = True
+    second.settle()
+    await asyncio.sleep(0.06)
+    second.settle()
+    assert (("pools", "a") in second.objects) is not behaviour.loses_unreplicated

@@ -19,6 +19,7 @@ from onehop.model.model import Change, Row, RowKey, Table, key_of
 from onehop.model.problem import Problem, Reason, Severity
 from onehop.plan import make_plan
 from tests.driver_vtm.stage import (
+    HASTY_S,
     NAMES,
     Stage,
     bring_to,
@@ -193,7 +194,8 @@ async def test_leftovers_that_are_confirmed_are_deleted(unit: Stage) -> None:
 @pytest.mark.parametrize("fault", [f for f in Fault if f not in {Fault.NONE, Fault.HALF}])
 async def test_a_comparison_that_goes_wrong_changes_nothing(unit: Stage, fault: Fault) -> None:
     """A list that was cut is not one without our objects: none is deleted, none written again."""
-    async with unit.driver(resync_s=0.1, orphan_grace_s=0.0) as driver:
+    hasty = {"resync_s": 0.1, "orphan_grace_s": 0.0, "timeout_s": HASTY_S}
+    async with unit.driver(**hasty) as driver:
         await start(driver, *shop())
         unit.cluster.writes.clear()
         calls = driver.steps
@@ -330,7 +332,7 @@ async def test_how_late_endpoints_are_is_counted(unit: Stage) -> None:
 async def test_a_large_removal_does_not_hold_up_an_edit(unit: Stage) -> None:
     """Objects that nobody wants go some at a time, and a plan gets its turn in between."""
     many: list[Row] = [pool(f"p{number}") for number in range(300)]
-    async with unit.driver(grace_s=0.0, timeout_s=10.0) as driver:
+    async with unit.driver(grace_s=0.0) as driver:
         await start(driver, *shop(), *many)
         await bring_to(driver, *shop())
 

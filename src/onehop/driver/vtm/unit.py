@@ -153,6 +153,7 @@ class Unit:
             self._uncertain.add(key)
             await self._rest.delete(key)
             self._uncertain.discard(key)
+            self._written_at.pop(key, None)
             del self.held[key]
 
     def listens(self, key: ObjectKey) -> bool:
