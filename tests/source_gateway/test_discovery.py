@@ -64,7 +64,7 @@ async def test_kinds_that_arrive_later_are_read_without_a_restart(
         assert world.sink.completed == 1
         assert world.sink.problems == ()
         assert {ref.kind for ref in world.source.known()} >= set(map(str, KINDS))
-        assert all(world.source.counts[kind].is_listed for kind in KINDS)
+        await eventually(lambda: all(world.source.counts[kind].is_listed for kind in KINDS))
         remove(server.store, resource(Kind.GATEWAY), EDGE.namespace, EDGE.name)
         await eventually(lambda: world.sink.deleted == [EDGE])
 
