@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import subprocess
 from collections.abc import AsyncGenerator, Generator, Mapping
+from pathlib import Path
 
 import pytest
 import structlog
@@ -13,6 +14,7 @@ from onehop.driver.nftables.channel import Refused
 from onehop.driver.nftables.drift import Drift
 from onehop.driver.nftables.driver import NftablesDriver
 from onehop.driver.nftables.element import Elements, Lookup
+from onehop.driver.nftables.forwarding import conntrack_share
 from onehop.driver.nftables.monitor import Meddling, What
 from onehop.driver.nftables.netlink import Netlink
 from onehop.model.address import Cidr
@@ -258,3 +260,19 @@ def test_drift_is_counted_by_few_words() -> None:
     drift.note_forwarding({4: "net.ipv4.ip_forward is 0"})
     drift.note_forwarding({})
     assert drift.counts["forwarding"] == 1
+
+
+def test_a_full_table_of_connections_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is beyond is dropped by the kernel; told again only after there was room."""
+    monkeypatch.setattr("onehop.driver.nftables.forwarding._CONNTRACK", tmp_path)
+    assert conntrack_share() == 0.0
+    (tmp_path / "nf_conntrack_max").write_text("1000\n")
+    drift = Drift(lambda: 0.0)
+    with structlog.testing.capture_logs() as logs:
+        for count in (100, 950, 1000, 850, 950, 700, 900):
+            (tmp_path / "nf_conntrack_count").write_text(f"{count}\n")
+            drift.note_conntrack(conntrack_share())
+    assert [each["percent"] for each in logs] == [95, 90]
+    assert "nf_conntrack_max" in logs[0]["advice"]

@@ -19,6 +19,7 @@ from onehop.model.pool import HealthCheck
 from tests.driver_nftables.world import (
     PORT,
     Client,
+    accepted,
     at,
     forwarding,
     listener,
@@ -61,6 +62,7 @@ class Server:
         async with server:
             self.port = server.sockets[0].getsockname()[1]
             yield
+        await accepted()
 
     def endpoints(self, count: int) -> list[Endpoint]:
         """Return so many addresses of it."""
@@ -159,9 +161,12 @@ def test_udp_flows_leave_an_endpoint_that_has_failed(roads: Crossroads) -> None:
     second = IpAddr("10.244.9.3")
     roads.pod.ip("address", "add", f"{second}/24", "dev", "pod")
 
-    async def checked(address: str) -> asyncio.Server:
+    @contextlib.asynccontextmanager
+    async def checked(address: str) -> AsyncGenerator[None]:
         sock = roads.pod.do(partial(socket.create_server, (address, 9001)))
-        return await asyncio.start_server(lambda _, writer: writer.close(), sock=sock)
+        async with await asyncio.start_server(lambda _, writer: writer.close(), sock=sock):
+            yield
+        await accepted()
 
     async def main() -> None:
         check = HealthCheck(port=9001, interval_s=0.05, unhealthy_threshold=1)
@@ -171,9 +176,9 @@ def test_udp_flows_leave_an_endpoint_that_has_failed(roads: Crossroads) -> None:
             nftables() as driver,
             pod(roads, 8001),
             pod(roads, 8002, address=second),
-            await checked(POD[4]),
+            checked(POD[4]),
         ):
-            async with await checked(second):
+            async with checked(second):
                 await serve(driver, dns, members(dns, bad), listener(dns))
                 flow = Client(roads, Transport.UDP, 4, PORT)
                 await flow.connect()

@@ -48,7 +48,8 @@ async def pod(
 
     async def tell(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         open_.add(writer)
-        own, peer = writer.get_extra_info("sockname")[1], writer.get_extra_info("peername")[0]
+        own = writer.get_extra_info("sockname")[1]
+        peer = (writer.get_extra_info("peername") or ("gone",))[0]
         with contextlib.suppress(ConnectionError):
             while await reader.read(100):
                 writer.write(f"{own} {peer}".encode())
@@ -63,22 +64,34 @@ async def pod(
             own = self.transport.get_extra_info("sockname")[1]
             self.transport.sendto(f"{own} {addr[0]}".encode(), addr)
 
+    servers: list[asyncio.Server] = []
     async with contextlib.AsyncExitStack() as stack:
         for port in ports:
             stream = roads.pod.do(partial(bound, host, socket.SOCK_STREAM, port))
             server = await asyncio.start_server(tell, sock=stream)
-            stack.callback(server.close)
+            servers.append(server)
             datagram = roads.pod.do(partial(bound, host, socket.SOCK_DGRAM, port))
             transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
                 Tell, sock=datagram
             )
             stack.callback(transport.close)
-        yield
-        for writer in tuple(open_):
-            writer.transport.abort()
-        async with asyncio.timeout(DEADLINE_S):
-            while open_:  # noqa: ASYNC110  until whoever reads from one has noticed
-                await asyncio.sleep(0.01)
+        try:
+            yield
+        finally:
+            for server in servers:
+                server.close()
+            await accepted()
+            async with asyncio.timeout(3 * DEADLINE_S):
+                while open_:
+                    for writer in tuple(open_):
+                        writer.transport.abort()
+                    await asyncio.sleep(0.01)  # until whoever reads from one has noticed
+
+
+async def accepted() -> None:
+    """Let connections that the loop has just accepted begin, so that somebody ends them."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager

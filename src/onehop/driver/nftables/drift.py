@@ -10,6 +10,7 @@ from onehop.driver.nftables.monitor import Meddling
 
 _QUIET_S: Final = 60.0
 _FIRST_S, _LONGEST_S = 0.25, 30.0
+_FULL, _ROOM = 0.9, 0.8
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +27,7 @@ class Drift:
         self._ended_at = float("-inf")
         self._wait_s = 0.0
         self._last = ""
+        self._is_full = False
         self.counts: Counter[str] = Counter()
         """How often, by what has drifted: few words."""
 
@@ -47,6 +49,16 @@ class Drift:
             log.error("host_passes_no_packets_on", reasons=list(hindrances.values()))
         else:
             log.info("host_passes_packets_on")
+
+    def note_conntrack(self, share: float) -> None:
+        """Tell when the table of connections gets full, and when there is room again."""
+        if share >= _FULL and not self._is_full:
+            log.error(
+                "conntrack_nearly_full",
+                percent=round(100 * share),
+                advice="what is beyond is dropped: raise net.netfilter.nf_conntrack_max",
+            )
+        self._is_full = share >= _FULL or (self._is_full and share > _ROOM)
 
     def wait_s(self) -> float:
         """Return how long to wait before a repair: not at all, but for those who do not give up.

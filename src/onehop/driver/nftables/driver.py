@@ -19,8 +19,8 @@ from onehop.driver.nftables.element import Elements, Entrance, version_of
 from onehop.driver.nftables.feature import Feature, feature_of, missing_features
 from onehop.driver.nftables.fit import lacks, misfit
 from onehop.driver.nftables.flows import Flows
-from onehop.driver.nftables.forwarding import hindrances
-from onehop.driver.nftables.health import HealthChecks
+from onehop.driver.nftables.forwarding import conntrack_share, hindrances
+from onehop.driver.nftables.health import HealthChecks, check_of
 from onehop.driver.nftables.rows import Rows
 from onehop.driver.nftables.ruleset import Sticky
 from onehop.driver.nftables.support import SHORTCOMINGS
@@ -33,7 +33,7 @@ from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import PoolId
 from onehop.model.listener import Listener, Transport, Vip
 from onehop.model.model import Model, key_of, model_of
-from onehop.model.pool import BackendProtocol, HealthCheck, Pool
+from onehop.model.pool import Pool
 from onehop.model.route import VirtualHost
 from onehop.plan import Plan, Stage, StageKind
 
@@ -165,6 +165,7 @@ class NftablesDriver:
             "transactions": str(self._table.transactions),
             "failed_endpoints": str(failed),
             "repairs": str(self._repairs),
+            "conntrack": f"{100 * conntrack_share():.0f} % full",
             **{f"connections_{how}": str(count) for how, count in self._totals.items()},
             **self._health.describe(),
             **self._drift.describe(),
@@ -309,7 +310,7 @@ class NftablesDriver:
         if listener is None or pool is None:
             return Served({}, None, {})
         endpoints = self._rows.endpoints(pool.id)
-        self._health.want(pool.id, _check(pool), endpoints)
+        self._health.want(pool.id, check_of(pool), endpoints)
         return serve(
             listener,
             pool,
@@ -376,6 +377,7 @@ class NftablesDriver:
             with contextlib.suppress(DriverUnavailable):  # asked again in a moment
                 self._totals = await self._table.totals()
             await asyncio.sleep(_LOOK_S)
+            self._drift.note_conntrack(conntrack_share())
             found = hindrances()
             if found != self._hindrances:
                 self._hindrances = found
@@ -396,10 +398,3 @@ class NftablesDriver:
                 await self._table.tidy()
         except TransientError as err:
             log.warning("nftables_leftovers_stay", error=str(err))
-
-
-def _check(pool: Pool) -> HealthCheck | None:
-    """Return how a pool's endpoints are checked; nobody can tell whether a UDP port is served."""
-    check = pool.health_check
-    is_blind = pool.protocol is BackendProtocol.UDP and check is not None and check.port is None
-    return None if is_blind else check

@@ -1,5 +1,6 @@
 """Whether this host passes packets on, and which it drops on the way: settings of sysctl(8)."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,7 @@ _FORWARDING: Final = {
 }
 _SETTINGS: Final = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 _STRICT: Final = 1
+_CONNTRACK: Final = Path("/proc/sys/net/netfilter")
 
 
 def hindrance(version: int) -> str | None:
@@ -24,6 +26,16 @@ def hindrance(version: int) -> str | None:
 def hindrances() -> dict[int, str]:
     """Return why, by version of IP; those that are passed on are left out."""
     return {version: why for version in (4, 6) if (why := hindrance(version)) is not None}
+
+
+def conntrack_share() -> float:
+    """Return how full the table of connections is, from 0 to 1; what is beyond is dropped."""
+    with suppress(OSError, ZeroDivisionError):
+        count, most = (
+            int((_CONNTRACK / f"nf_conntrack_{name}").read_text()) for name in ("count", "max")
+        )
+        return count / most
+    return 0.0
 
 
 def strict_interfaces() -> tuple[str, ...]:

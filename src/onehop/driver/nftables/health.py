@@ -18,7 +18,7 @@ import structlog
 from onehop.model.address import IpAddr, is_ipv6
 from onehop.model.endpoint import Endpoint, Path
 from onehop.model.ident import PoolId
-from onehop.model.pool import HealthCheck
+from onehop.model.pool import BackendProtocol, HealthCheck, Pool
 
 BUDGET_PER_S: Final = 1000.0
 _BURST_S: Final = 0.1
@@ -28,6 +28,13 @@ _AT_ONCE: Final = 2000
 _STATUS_BYTES: Final = 4096
 
 log = structlog.get_logger(__name__)
+
+
+def check_of(pool: Pool) -> HealthCheck | None:
+    """Return how a pool's endpoints are checked; nobody can tell whether a UDP port is served."""
+    check = pool.health_check
+    is_blind = pool.protocol is BackendProtocol.UDP and check is not None and check.port is None
+    return None if is_blind else check
 
 
 class Verdict(msgspec.Struct):
