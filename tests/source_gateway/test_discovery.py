@@ -9,12 +9,14 @@ from onehop.base.errors import KubeForbidden, KubeUnavailable
 from onehop.cluster import GATEWAY_KINDS, CustomResourceDefinition, Kind, ReferenceGrant
 from onehop.cluster.definition import BUNDLE_VERSION, GATEWAY_CLASS_DEFINITION
 from onehop.cluster.gateway_ref import GROUP as GATEWAY_GROUP
+from onehop.cluster.meta import Meta
 from onehop.kube import Client
 from onehop.lab.api import Server, put, read, remove
 from onehop.lab.api.faults import Forbidden
 from onehop.lab.api.kind.gateway_crd import RELEASE_1_3, RELEASE_1_6
 from onehop.model.ident import ObjectRef
 from onehop.source.custom import CustomKinds
+from onehop.source.slim import LAST_APPLIED
 from tests.cluster_gateway.objects import BY_KIND, EVERYTHING, define
 from tests.source_kubernetes.world import OPTIONS, World, eventually, running
 
@@ -67,6 +69,24 @@ async def test_kinds_that_arrive_later_are_read_without_a_restart(
         await eventually(lambda: all(world.source.counts[kind].is_listed for kind in KINDS))
         remove(server.store, resource(Kind.GATEWAY), EDGE.namespace, EDGE.name)
         await eventually(lambda: world.sink.deleted == [EDGE])
+
+
+async def test_what_kubectl_remembers_of_a_manifest_is_not_kept(
+    server: Server, tmp_path: Path
+) -> None:
+    """The last-applied annotation repeats the whole object, and nothing here reads it."""
+    define(server.store)
+    annotations = {LAST_APPLIED: "{}" * 1000, "onehop.dev/path": "pod"}
+    for kind in ("Gateway", "HTTPRoute", "GRPCRoute"):
+        metadata = BY_KIND[kind]["metadata"] | {"annotations": annotations}
+        put(server.store, BY_KIND[kind] | {"metadata": metadata})
+    async with running(server, tmp_path, GATEWAY_API) as world:
+        await eventually(lambda: world.sink.completed == 1)
+
+        metas = (each.metadata for each in world.sink.objects.values())
+        annotated = [dict(each.annotations or {}) for each in metas if isinstance(each, Meta)]
+        assert annotated.count({"onehop.dev/path": "pod"}) == 3
+        assert not any(LAST_APPLIED in each for each in annotated)
 
 
 async def test_the_definition_of_classes_is_read_with_them(server: Server, tmp_path: Path) -> None:

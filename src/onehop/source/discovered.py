@@ -62,6 +62,7 @@ class DiscoveredKinds:
         self._beside = beside
         self._reflectors: dict[Kind, Reflector] = {}
         self._tasks: dict[Kind, asyncio.Task[None]] = {}
+        self._lacking: frozenset[Kind] = frozenset()
         self.versions: dict[Kind, str] = {}
         """The version in which each kind is read, as in `apiVersion`."""
 
@@ -94,6 +95,7 @@ class DiscoveredKinds:
         else:
             around.troubles.put(subject, ())
         retry.reset()
+        self._tell(frozenset(self._kinds) - served.keys())
         for kind in self._kinds:
             self._compare(group, kind, served.get(kind, ""))
         return LOOK_EVERY_S * (0.9 + 0.2 * around.random.random())
@@ -111,6 +113,12 @@ class DiscoveredKinds:
                     found[kind] = version
                     break
         return found
+
+    def _tell(self, lacking: frozenset[Kind]) -> None:
+        """Log which kinds are not there, each time that becomes another answer."""
+        if lacking != self._lacking:
+            log.info("kinds_not_served", kinds=", ".join(sorted(lacking)) or "none")
+        self._lacking = lacking
 
     def _compare(self, group: asyncio.TaskGroup, kind: Kind, version: str) -> None:
         if not version:

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec.structs import force_setattr
 
-from onehop.cluster import EndpointSlice, Ingress, Service
+from onehop.cluster import EndpointSlice, Gateway, GRPCRoute, HTTPRoute, Ingress, Service
 from onehop.cluster.kind import ClusterObject
 from onehop.cluster.slice import EndpointConditions
 
@@ -29,7 +29,7 @@ class Slimmer:
         match item:
             case EndpointSlice():
                 self._slim_slice(item)
-            case Service() | Ingress():
+            case Service() | Ingress() | Gateway() | HTTPRoute() | GRPCRoute():
                 # Decoded as a dict, though nobody but us here may write to it.
                 if isinstance(item.metadata.annotations, dict):
                     item.metadata.annotations.pop(LAST_APPLIED, None)
