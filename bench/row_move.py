@@ -27,24 +27,27 @@ from bench.world import Size, World, is_ready
 _SERVICES: Final = 10
 _READY_S: Final = 60.0
 _SWITCH_S: Final = 60.0
-_ROOM_S: Final = 12.0
-"""A switch is begun only if the load goes on for so long at least."""
 _PORTS: Final = "1025 65535"
 _LATENCIES: Final = ("p50_ms", "p99_ms", "max_ms")
 
 
 class _Pace(msgspec.Struct, frozen=True):
-    """How much of it: connections a second, kept ones' requests a second, and for how long."""
+    """How much of it: connections a second, kept ones' requests a second, and for how long.
+
+    Attributes:
+        room_s: a switch is begun only if the load goes on for so long at least.
+    """
 
     rate: float
     kept_rate: float
     lasts_s: float
     calm_s: float
+    room_s: float
 
 
 def measure(world: World, quick: bool) -> Figures:  # noqa: FBT001  a row's signature
     """Have the load in peace, and then with switches."""
-    pace = _Pace(200, 50, 20, 2) if quick else _Pace(600, 100, 60, 10)
+    pace = _Pace(100, 20, 10, 1, 8) if quick else _Pace(600, 100, 60, 10, 12)
     # A closed connection keeps its port for a minute.
     Path("/proc/sys/net/ipv4/ip_local_port_range").write_text(_PORTS)
     Path("/proc/sys/net/ipv4/tcp_tw_reuse").write_text("1")
@@ -60,7 +63,7 @@ def measure(world: World, quick: bool) -> Figures:  # noqa: FBT001  a row's sign
             _newcomers(pace.rate, pace.lasts_s) as load,
             _kept(pace.kept_rate, pace.lasts_s) as kept,
         ):
-            switches = _switch(world, pace.lasts_s)
+            switches = _switch(world, pace.lasts_s - pace.room_s)
             busy, stayed = _outcome(load), _outcome(kept)
     return Figures(
         product={
@@ -83,14 +86,14 @@ def measure(world: World, quick: bool) -> Figures:  # noqa: FBT001  a row's sign
 
 
 def _switch(world: World, lasts_s: float) -> list[float]:
-    """Switch to and fro for as long as the load leaves room; return how long each took."""
+    """Switch to and fro until none is begun any more; return how long each took."""
     config = world.state.parent / "onehop.json"
     said = json.loads(config.read_text())
     began = time.monotonic()
     took: list[float] = []
     for name in cycle(("haproxy", "envoy")):
         at = time.monotonic()
-        if at + _ROOM_S > began + lasts_s:
+        if at > began + lasts_s:
             return took
         said["dataPlane"]["driver"] = name
         config.write_text(json.dumps(said))

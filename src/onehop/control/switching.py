@@ -137,15 +137,16 @@ class Switching:
 
         The kernel comes before another proxy, and goes after it: so it has what that refuses.
         """
-        want, lost = wanted.data_plane, 0
-        if want.layer4 == "kernel" and not local.kernel.is_on:
-            await local.kernel.open()
+        have, want, lost = self._config.data_plane, wanted.data_plane, 0
+        if want.layer4 == "kernel" and have.layer4 == "proxy":
+            if not local.kernel.is_on:
+                await local.kernel.open()
             self._take(await _reconsider(local), layer4="kernel")
-        if section_of(self._config.data_plane) != section_of(want):
+        if section_of(have) != section_of(want):
             moved = await local.proxy.move(self._make_proxy(wanted), force=force)
             self._take(moved, **{name: getattr(want, name) for name in _PROXY_KEYS})
             lost = moved.left
-        if want.layer4 == "proxy" and local.kernel.is_on:
+        if want.layer4 == "proxy" and have.layer4 == "kernel":
             self._take(await _without_kernel(local, force=force), layer4="proxy")
             assert self._tasks is not None  # noqa: S101  looked at before
             self._tasks.create_task(_sweep_later(local.kernel))
@@ -182,7 +183,11 @@ async def _without_kernel(local: _Local, *, force: bool) -> Moved:
         MoveRefused: the proxy does not take all of it; the kernel has it as before.
     """
     local.kernel.takes = False
-    moved = await _reconsider(local)
+    try:
+        moved = await _reconsider(local)
+    except OnehopError:
+        local.kernel.takes = True
+        raise
     refused = [each for each in moved.receipt.refused if not each.is_partial]
     if refused and not force:
         local.kernel.takes = True
