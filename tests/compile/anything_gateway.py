@@ -12,6 +12,7 @@ from onehop.cluster import (
     Namespace,
     ReferenceGrant,
     TCPRoute,
+    TLSRoute,
     UDPRoute,
 )
 from onehop.cluster.gateway import (
@@ -67,7 +68,7 @@ from onehop.cluster.gateway_persistence import RoutePersistence
 from onehop.cluster.gateway_ref import GROUP, BackendObjectRef, BackendRef, ParentRef, SecretRef
 from onehop.cluster.gateway_selector import LabelSelector
 from onehop.cluster.gateway_status import RouteKind, RouteParentStatus, RouteStatus
-from onehop.cluster.gateway_stream import StreamRouteSpec, StreamRule
+from onehop.cluster.gateway_stream import StreamRouteSpec, StreamRule, TlsRouteSpec
 from onehop.cluster.meta import Meta
 from tests.compile.anything import (
     HOSTS,
@@ -110,12 +111,13 @@ _LISTENERS = st.builds(
     name=st.sampled_from(("http", "https", "more")),
     port=_PORTS,
     protocol=st.sampled_from(
-        ("HTTP", "HTTP", "HTTP", "HTTPS", "HTTPS", "http", "TCP", "TCP", "UDP", "SCTP")
+        ("HTTP", "HTTP", "HTTP", "HTTPS", "HTTPS", "http", "TCP", "TCP", "UDP", "TLS", "TLS", "X")
     ),
     hostname=st.none() | HOSTS,
     tls=st.none()
     | st.builds(
         ListenerTls,
+        mode=st.sampled_from(("Terminate", "Passthrough")),
         certificate_refs=st.lists(
             st.builds(SecretRef, name=SECRET_NAMES, namespace=_NAMESPACE), max_size=2
         ).map(tuple),
@@ -331,6 +333,19 @@ _STREAMS = st.builds(
         max_size=1,
     ).map(tuple),
 )
+TLS_ROUTES = st.builds(
+    TLSRoute,
+    metadata=meta(_NAMES, st.just({})),
+    spec=st.builds(
+        TlsRouteSpec,
+        parent_refs=st.lists(_PARENTS, min_size=1, max_size=2).map(tuple),
+        hostnames=st.lists(HOSTS.filter(bool), max_size=2).map(tuple),
+        rules=st.builds(
+            StreamRule,
+            backend_refs=st.builds(BackendRef, **_BACKEND_REFS).map(lambda ref: (ref,)),
+        ).map(lambda rule: (rule,)),
+    ),
+)
 TCP_ROUTES = st.builds(TCPRoute, metadata=meta(_NAMES, st.just({})), spec=_STREAMS)
 UDP_ROUTES = st.builds(UDPRoute, metadata=meta(_NAMES, st.just({})), spec=_STREAMS)
 
@@ -352,6 +367,7 @@ OBJECTS = (
     | HTTP_ROUTES
     | HTTP_ROUTES
     | GRPC_ROUTES
+    | TLS_ROUTES
     | TCP_ROUTES
     | UDP_ROUTES
     | CLASSES
@@ -373,6 +389,13 @@ WORLD: tuple[ClusterObject, ...] = (
                     protocol="HTTPS",
                     hostname="*.test",
                     tls=ListenerTls(certificate_refs=(SecretRef(name="tls1"),)),
+                ),
+                GatewayListener(
+                    name="tls",
+                    port=443,
+                    protocol="TLS",
+                    hostname="*.x.test",
+                    tls=ListenerTls(mode="Passthrough"),
                 ),
                 GatewayListener(name="more", port=8080, protocol="TCP"),
             ),
@@ -450,6 +473,14 @@ WORLD: tuple[ClusterObject, ...] = (
                     backend_refs=(GrpcBackendRef(name="web", port=80),),
                 ),
             ),
+        ),
+    ),
+    TLSRoute(
+        metadata=Meta(name="passed", namespace="a"),
+        spec=TlsRouteSpec(
+            parent_refs=(ParentRef(name="public", section_name="tls"),),
+            hostnames=("p.x.test",),
+            rules=(StreamRule(backend_refs=(BackendRef(name="web", port=80),)),),
         ),
     ),
     TCPRoute(

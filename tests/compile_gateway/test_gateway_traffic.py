@@ -1,6 +1,7 @@
 """Requests through a real Envoy, by Gateways and HTTPRoutes as people write them."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -9,6 +10,7 @@ import pytest
 from tests.compile_gateway.world import gateway, route, service, serving, stream_route
 from tests.driver_envoy.http2 import H2Client, H2Reply, h2_backend
 from tests.driver_envoy.test_envoy_layer4 import ask_udp, echo, udp_echo
+from tests.driver_envoy.test_envoy_passthrough import POD, pod
 from tests.driver_envoy.world import (
     ADDRESS,
     Reply,
@@ -18,6 +20,7 @@ from tests.driver_envoy.world import (
     get,
     headers_of,
     tcp_server,
+    trusting,
     until,
 )
 
@@ -434,3 +437,34 @@ async def test_streams_and_packets_go_to_their_routes_backends() -> None:
         assert await ask_udp(port, "127.0.0.1", b"hello") == b"hello"
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection(ADDRESS, idle)
+
+
+async def test_tls_goes_past_us_by_the_name_that_is_asked_for() -> None:
+    """Wildcards take names of any depth; a name without a route is closed, as is a stranger."""
+    port = free_port()
+    tls = f"port: {port}, protocol: TLS, tls: {{mode: Passthrough}}"
+    listeners = (f"name: tls, {tls}", f"name: own, hostname: own.wild.example, {tls}")
+    routes = stream_route("TLSRoute", "pod", listener="tls").replace(
+        "  rules:", "  hostnames: [passed.example, '*.wild.example']\n  rules:"
+    )
+
+    async def said(name: str) -> str:
+        trusted = trusting(POD.chain_pem)
+        trusted.check_hostname = False  # a certificate's wildcard is one label deep
+        async with connected(port, tls=trusted, sni=name) as client:
+            return (await client.ask(name)).body
+
+    async def is_open() -> bool:
+        try:
+            async with connected(port):
+                return True
+        except ConnectionRefusedError:
+            return False
+
+    async with pod() as behind, serving(gateway(*listeners), routes, service("pod", behind)):
+        await until(is_open, 30)  # nothing is asked for after the listener that would tell
+        for name in ("passed.example", "a.wild.example", "a.b.wild.example"):
+            assert await said(name) == "pod"
+        for name in ("own.wild.example", "stranger.example"):
+            with pytest.raises((ConnectionError, ssl.SSLError)):
+                await said(name)

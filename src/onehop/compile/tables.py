@@ -65,6 +65,7 @@ from onehop.compile.gateway.attachment import ATTACHMENTS
 from onehop.compile.gateway.gateway import GATEWAY_INTENTS
 from onehop.compile.gateway.gatewayclass import GATEWAY_CLASS_VERDICTS
 from onehop.compile.gateway.host import GATEWAY_HOSTS
+from onehop.compile.gateway.passed import PASSED
 from onehop.compile.gateway.placement import GATEWAY_PLACEMENTS
 from onehop.compile.gateway.route import ROUTE_RULES
 from onehop.compile.gateway.servername import GATEWAY_SERVER_NAMES
@@ -166,6 +167,7 @@ _GATEWAY_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     ATTACHMENTS,
     ROUTE_RULES,
     STREAM_OWNERS,
+    PASSED,
     GATEWAY_HOSTS,
 )
 _SERVICE_TABLES: Final[tuple[Table[Any, Any], ...]] = (
@@ -259,6 +261,7 @@ VERDICTS_OF: Final[dict[str, Derived[ObjectRef, Any]]] = {
     "Gateway": GATEWAY_VERDICTS,
     "HTTPRoute": ROUTE_VERDICTS,
     "GRPCRoute": ROUTE_VERDICTS,
+    "TLSRoute": ROUTE_VERDICTS,
     "TCPRoute": ROUTE_VERDICTS,
     "UDPRoute": ROUTE_VERDICTS,
 }

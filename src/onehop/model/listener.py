@@ -61,6 +61,7 @@ class Passthrough(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     Attributes:
         hostname: what clients say as SNI; exact, or `*.example.com`, where `*` is one label.
+        any_depth: whether `*` is one label or more instead, as in Gateway API.
         owner: the object that asked for it.
         pool: None where the backend is missing: connections are closed.
         allow: client networks; empty allows all. A denied one is refused though it is allowed.
@@ -70,6 +71,7 @@ class Passthrough(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     hostname: str
     owner: ObjectRef
     pool: PoolId | None
+    any_depth: bool = False
     idle_timeout_s: float = 3600.0
     allow: tuple[Cidr, ...] = ()
     deny: tuple[Cidr, ...] = ()

@@ -183,7 +183,7 @@ def _places(
     foo.example.com SHOULD only be routed using routes attached to the foo.example.com Listener"
     (GatewaySpec.Listeners, "General Listener behavior").
     """
-    served = [each for each in gateway.served() if each.protocol and each.protocol.is_http]
+    served = [each for each in gateway.served() if each.protocol and each.protocol.is_named]
     if listener not in served:
         return
     closest = {each.hostname: each for each in served if each.port == listener.port}
@@ -193,7 +193,15 @@ def _places(
             yield gateway.place(listener, host)
 
 
-def _routed_hosts(_ref: ObjectRef, attachments: Attachments) -> set[HostKey]:
+def _routed_hosts(ref: ObjectRef, attachments: Attachments) -> set[HostKey]:
+    return set() if ref.kind == "TLSRoute" else _hosts(attachments)
+
+
+def _passed_hosts(ref: ObjectRef, attachments: Attachments) -> set[HostKey]:
+    return _hosts(attachments) if ref.kind == "TLSRoute" else set()
+
+
+def _hosts(attachments: Attachments) -> set[HostKey]:
     return {place.key for each in attachments.parents for place in each.places}
 
 
@@ -202,3 +210,7 @@ ATTACHED_REFS: Final = Index[ObjectRef, Attachments, ObjectRef](
     ATTACHMENTS, "ref", lambda ref, _: (ref,)
 )
 ROUTED_HOSTS: Final = Index[ObjectRef, Attachments, HostKey](ATTACHMENTS, "host", _routed_hosts)
+PASSED_HOSTS: Final = Index[ObjectRef, Attachments, HostKey](
+    ATTACHMENTS, "passed-host", _passed_hosts
+)
+"""Hosts whose TLS goes past us."""

@@ -9,6 +9,7 @@ from onehop.cluster.gateway_ref import BackendObjectRef
 from onehop.cluster.ingress import ServiceBackend, ServiceBackendPort
 from onehop.compile.backend import CA_KEY, ca_pem_of, ca_ref, find_backend, options_of
 from onehop.compile.gateway.grant import is_granted
+from onehop.compile.gateway.kinds import STREAMS
 from onehop.compile.inputs import BACKEND_TLS_POLICIES, SECRETS
 from onehop.compile.policy import Policy
 from onehop.compile.sheet import Index, Reader
@@ -97,7 +98,7 @@ def resolve(  # noqa: PLR0913  what is meant, and what is said if it is not ther
         return refuse("UnsupportedProtocol", Reason.UNSUPPORTED, what)
     merged = found.policy(policy)
     options = options_of(reader)
-    if route.kind in ("TCPRoute", "UDPRoute"):
+    if route.kind in STREAMS:
         # `client-address` is about the listeners of the Service's own ports.
         plain = msgspec.structs.replace(merged, client_address=None)
         stream = stream_wish(found.service, found.port, plain, options=options)

@@ -174,7 +174,7 @@ def _named_hosts(_ref: ObjectRef, intent: GatewayIntent) -> set[HostKey]:
     return {
         intent.place(listener, listener.hostname).key
         for listener in intent.served()
-        if listener.hostname != ANY
+        if listener.hostname != ANY and listener.protocol and listener.protocol.is_http
     }
 
 

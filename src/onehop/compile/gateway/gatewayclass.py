@@ -47,6 +47,7 @@ FEATURES: Final = (
     "HTTPRouteSchemeRedirect",
     "ReferenceGrant",
     "TCPRoute",
+    "TLSRoute",
     "UDPRoute",
 )
 """What a scenario or a test with Envoy shows to work, by the names of `pkg/features` (GEP-2162)."""

@@ -2,19 +2,23 @@
 
 from typing import Any, Final, TypeAlias
 
-from onehop.cluster import GRPCRoute, HTTPRoute, TCPRoute, UDPRoute
-from onehop.compile.inputs import GRPC_ROUTES, HTTP_ROUTES, TCP_ROUTES, UDP_ROUTES
+from onehop.cluster import GRPCRoute, HTTPRoute, TCPRoute, TLSRoute, UDPRoute
+from onehop.compile.inputs import GRPC_ROUTES, HTTP_ROUTES, TCP_ROUTES, TLS_ROUTES, UDP_ROUTES
 from onehop.compile.sheet import Index, Reader, Table
 from onehop.model.ident import ObjectRef
 
-AnyRoute: TypeAlias = HTTPRoute | GRPCRoute | TCPRoute | UDPRoute
+AnyRoute: TypeAlias = HTTPRoute | GRPCRoute | TLSRoute | TCPRoute | UDPRoute
 
 _TABLES: Final[dict[str, Table[ObjectRef, Any]]] = {
     "HTTPRoute": HTTP_ROUTES,
     "GRPCRoute": GRPC_ROUTES,
+    "TLSRoute": TLS_ROUTES,
     "TCPRoute": TCP_ROUTES,
     "UDPRoute": UDP_ROUTES,
 }
+
+STREAMS: Final = frozenset(("TLSRoute", "TCPRoute", "UDPRoute"))
+"""Kinds whose backends get bytes as they come."""
 
 
 def route_of(reader: Reader, ref: ObjectRef) -> AnyRoute | None:

@@ -31,6 +31,8 @@ class Protocol(StrEnum):
 
     HTTP = "HTTP"
     HTTPS = "HTTPS"
+    TLS = "TLS"
+    """Passed through; see `passed`."""
     TCP = "TCP"
     UDP = "UDP"
 
@@ -38,6 +40,16 @@ class Protocol(StrEnum):
     def transport(self) -> Transport:
         """The layer 4 protocol below it."""
         return Transport.UDP if self is Protocol.UDP else Transport.TCP
+
+    @property
+    def is_named(self) -> bool:
+        """Whether what arrives says for which host it is."""
+        return self.is_http or self is Protocol.TLS
+
+    @property
+    def family(self) -> "Protocol":
+        """Return the protocol that stands for all that can share a port: TLS is TLS."""
+        return Protocol.HTTPS if self is Protocol.TLS else self
 
     @property
     def is_http(self) -> bool:
@@ -49,6 +61,7 @@ _HTTP_KINDS: Final = (RouteKind("HTTPRoute"), RouteKind("GRPCRoute"))
 _KINDS: Final = {
     Protocol.HTTP: _HTTP_KINDS,
     Protocol.HTTPS: _HTTP_KINDS,
+    Protocol.TLS: (RouteKind("TLSRoute"),),
     Protocol.TCP: (RouteKind("TCPRoute"),),
     Protocol.UDP: (RouteKind("UDPRoute"),),
 }
@@ -148,7 +161,7 @@ def _protocol(listener: GatewayListener) -> Protocol | None:
 def _hostname(listener: GatewayListener) -> str:
     """Return the hostname; protocols without such a thing ignore it (Listener.Hostname)."""
     protocol = _protocol(listener)
-    return listener.hostname or ANY if protocol is None or protocol.is_http else ANY
+    return listener.hostname or ANY if protocol is None or protocol.is_named else ANY
 
 
 def _said(conflict: Saying | None) -> tuple[str, str]:
@@ -179,7 +192,13 @@ def _fault(listener: GatewayListener) -> Saying | None:
         and listener.tls.mode != "Terminate"
     ):
         return refuse("UnsupportedValue", "the tls.mode of HTTPS is Terminate")
+    if _protocol(listener) is Protocol.TLS and not _is_passed(listener):
+        return refuse("UnsupportedValue", "TLS is passed through here: tls.mode is Passthrough")
     return None
+
+
+def _is_passed(listener: GatewayListener) -> bool:
+    return listener.tls is not None and listener.tls.mode == "Passthrough"
 
 
 def _client_fault(listener: GatewayListener, tls: GatewayTls | None) -> Saying | None:
@@ -202,7 +221,8 @@ def _conflict(listener: GatewayListener, others: Iterable[GatewayListener]) -> S
     """Return why a listener cannot be told from another, or None.
 
     "ALL indistinct Listeners must not be accepted for processing": there is no winner. A port
-    speaks one protocol over TCP, and beside it UDP; listeners of HTTP differ by hostname.
+    speaks one protocol over TCP, and beside it UDP; TLS that ends here and TLS that does not are
+    one, for clients say a name before either. Listeners of such ports differ by hostname.
     """
     own = _protocol(listener)
     for other in others:
@@ -211,7 +231,7 @@ def _conflict(listener: GatewayListener, others: Iterable[GatewayListener]) -> S
             continue
         if theirs.transport is not own.transport:
             continue
-        if theirs is not own:
+        if theirs.family is not own.family:
             what = f"port {listener.port} speaks {quoted(other.protocol)} for {quoted(other.name)}"
             return Saying("Conflicted", Truth.TRUE, "ProtocolConflict", what)
         if _hostname(other) == _hostname(listener):

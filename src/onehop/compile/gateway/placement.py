@@ -4,19 +4,31 @@ A socket can be bound once, so all listeners of a Gateway with one port become o
 Model; their hosts are told apart on its router.
 """
 
+from collections.abc import Iterator
 from typing import Final
+
+import msgspec
 
 from onehop.compile.allocation import LEDGER, Placement
 from onehop.compile.backend import options_of
 from onehop.compile.gateway.gateway import GATEWAY_INTENT_REFS, GATEWAY_INTENTS, GatewayIntent
+from onehop.compile.gateway.hostname import ANY, covers
 from onehop.compile.gateway.listener import ListenerIntent, Protocol
+from onehop.compile.gateway.passed import PASSED_BY_ROUTER
 from onehop.compile.gateway.place import router_of
 from onehop.compile.gateway.route import ROUTE_RULES
 from onehop.compile.gateway.stream import STREAM_OWNERS
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.address import IpAddr
 from onehop.model.ident import ListenerId, ObjectRef
-from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Handler, Listener
+from onehop.model.listener import (
+    ForwardHttp,
+    ForwardTcp,
+    ForwardUdp,
+    Handler,
+    Listener,
+    Passthrough,
+)
 
 
 def listener_id(gateway: ObjectRef, listener: ListenerIntent, address: IpAddr) -> ListenerId:
@@ -49,11 +61,13 @@ def _place(reader: Reader, ref: ObjectRef) -> Cell[Placement]:
 
 def _handler(reader: Reader, intent: GatewayIntent, listener: ListenerIntent) -> Handler | None:
     """Return what is done with what arrives; None refuses it, for there is nobody to take it."""
-    if listener.protocol is None or listener.protocol.is_http:
-        options = options_of(reader)
+    if listener.protocol is None or listener.protocol.is_named:
+        options, router = options_of(reader), router_of(intent.ref, listener.port)
+        is_tls = listener.protocol is not Protocol.HTTP
         return ForwardHttp(
-            router=router_of(intent.ref, listener.port),
-            tls=listener.is_tls,
+            router=router,
+            tls=is_tls,
+            passthroughs=tuple(_passthroughs(reader, intent, listener.port)) if is_tls else (),
             trusted_hops=options.trusted_hops,
             tls_policy=options.tls_policy,
             cors=True,
@@ -64,6 +78,14 @@ def _handler(reader: Reader, intent: GatewayIntent, listener: ListenerIntent) ->
         return None
     is_udp = listener.protocol is Protocol.UDP
     return ForwardUdp(pool=rules.pool) if is_udp else ForwardTcp(pool=rules.pool)
+
+
+def _passthroughs(reader: Reader, intent: GatewayIntent, port: int) -> Iterator[Passthrough]:
+    """Yield the hosts of a port whose TLS goes past us, and of wildcards who is none of them."""
+    ended = {each.hostname for each in intent.served() if each.is_tls and each.port == port}
+    for passed in reader.where(PASSED_BY_ROUTER, router_of(intent.ref, port)):
+        taken = {name for name in ended if name != ANY and covers(passed.hostname, name)}
+        yield msgspec.structs.replace(passed, exceptions=tuple(sorted(taken)))
 
 
 GATEWAY_PLACEMENTS: Final = Derived[ObjectRef, Placement](

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias, assert_never
 
 import msgspec
 
-from onehop.cluster import GRPCRoute, HTTPRoute, TCPRoute, UDPRoute
+from onehop.cluster import GRPCRoute, HTTPRoute, TCPRoute, TLSRoute, UDPRoute
 from onehop.cluster.gateway_http import HttpRouteRule
 from onehop.cluster.gateway_verdict import Saying, Truth
 from onehop.compile.gateway.attachment import ATTACHED_REFS
@@ -64,7 +64,7 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[Rules]:
     match route:
         case HTTPRoute() | GRPCRoute():
             return _of_requests(reader, ref, route)
-        case TCPRoute() | UDPRoute():
+        case TLSRoute() | TCPRoute() | UDPRoute():
             return _of_streams(reader, ref, route)
         case None:
             return Cell(None)
@@ -95,7 +95,9 @@ def _of_requests(reader: Reader, ref: ObjectRef, route: HTTPRoute | GRPCRoute) -
     return Cell(rules, tuple(_problems(ref, rulings)))
 
 
-def _of_streams(reader: Reader, ref: ObjectRef, route: TCPRoute | UDPRoute) -> Cell[Rules]:
+def _of_streams(
+    reader: Reader, ref: ObjectRef, route: TLSRoute | TCPRoute | UDPRoute
+) -> Cell[Rules]:
     """Return the one pool of a route for whole listeners: all of a stream goes to one backend."""
     refs = [backend for rule in route.spec.rules for backend in rule.backend_refs]
     if len(refs) != 1 or refs[0].weight <= 0:

@@ -56,7 +56,7 @@ def connection_rules(host: Passthrough) -> Any | None:
     A filter chain for `*.example.com` takes names of any depth; the `*` of an Ingress is one label.
     """
     policy = _policy(Guard(allow=host.allow, deny=host.deny))
-    if host.hostname.startswith("*."):
+    if host.hostname.startswith("*.") and not host.any_depth:
         one_label = rf"[^.]+{re.escape(host.hostname[1:])}"
         name = {"requested_server_name": {"safe_regex": {"regex": one_label}}}
         return RBAC(action="ALLOW", policies={"onehop": {**policy, "permissions": [name]}})

@@ -1,0 +1,65 @@
+"""TLSRoutes: hosts whose TLS goes to a backend as it is, by the name that clients ask for.
+
+`apis/v1/tlsroute_types.go`, listeners of protocol TLS in mode Passthrough. Of several routes for
+one host the oldest has it. A host of a listener without routes is closed: it belongs to nobody
+else ("Listener Isolation").
+"""
+
+from typing import Final
+
+from onehop.compile.gateway.attachment import PASSED_HOSTS
+from onehop.compile.gateway.gateway import GATEWAY_INTENTS, GatewayIntent
+from onehop.compile.gateway.hostname import ANY
+from onehop.compile.gateway.listener import Protocol
+from onehop.compile.gateway.route import ROUTE_RULES
+from onehop.compile.router import HostKey
+from onehop.compile.sheet import Cell, Derived, Index, Reader
+from onehop.model.ident import ObjectRef, PoolId, RouterId
+from onehop.model.listener import Passthrough
+from onehop.model.problem import Problem, Reason
+
+
+def _passed(reader: Reader, key: HostKey) -> Cell[Passthrough]:
+    rivals = [
+        each
+        for each in reader.unordered(PASSED_HOSTS, key)
+        if reader.need(ROUTE_RULES, each.ref).fault is None
+    ]
+    rivals.sort(key=lambda each: each.age_key)
+    gateway = reader.any(_TLS_HOSTS, key)
+    if not rivals:
+        closed = _host(key, gateway.ref, None) if gateway is not None else None
+        return Cell(closed)
+    owner, *others = rivals
+    problems = tuple(
+        Problem(
+            subject=other.ref,
+            field="spec.hostnames",
+            reason=Reason.CONFLICT,
+            message=f"TLS of {key.hostname} belongs to the older {owner.ref}; this route gets no"
+            " connections for it",
+        )
+        for other in others
+    )
+    return Cell(_host(key, owner.ref, reader.need(ROUTE_RULES, owner.ref).pool), problems)
+
+
+def _host(key: HostKey, owner: ObjectRef, pool: PoolId | None) -> Passthrough:
+    return Passthrough(hostname=key.hostname, owner=owner, pool=pool, any_depth=True)
+
+
+def _tls_hosts(_ref: ObjectRef, intent: GatewayIntent) -> set[HostKey]:
+    return {
+        intent.place(each, each.hostname).key
+        for each in intent.served()
+        if each.protocol is Protocol.TLS and each.hostname != ANY
+    }
+
+
+_TLS_HOSTS: Final = Index[ObjectRef, GatewayIntent, HostKey](
+    GATEWAY_INTENTS, "tls-host", _tls_hosts
+)
+PASSED: Final = Derived[HostKey, Passthrough]("passed", _passed, (PASSED_HOSTS, _TLS_HOSTS))
+PASSED_BY_ROUTER: Final = Index[HostKey, Passthrough, RouterId](
+    PASSED, "router", lambda key, _: (key.router,)
+)
