@@ -5,12 +5,22 @@ from pathlib import Path
 import pytest
 
 from onehop.driver.haproxy import HaproxyOptions
+from onehop.driver.haproxy.book import Book
 from onehop.driver.haproxy.render import why_not
-from onehop.model.listener import ForwardUdp
+from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Passthrough
 from onehop.model.model import Row
 from onehop.model.pool import BackendProtocol
 from onehop.model.route import Forward, HeaderEdit, PoolShare, Redirect, Respond, Retry
-from tests.driver_envoy.world import forward, host, pool, route, udp_listener
+from tests.driver_envoy.world import (
+    HTTPS,
+    SERVICE,
+    forward,
+    host,
+    listener,
+    pool,
+    route,
+    udp_listener,
+)
 
 DNS = pool("dns", protocol=BackendProtocol.UDP)
 OPTIONS = HaproxyOptions(state_dir=Path("/state"))
@@ -46,3 +56,20 @@ def test_a_route_without_any_share_is_taken() -> None:
     nobody = Forward(pools=(PoolShare(DNS.id, 0),))
 
     assert why_not(host("a", route(nobody)), OPTIONS) is None
+
+
+@pytest.mark.parametrize("is_http", [True, False])
+def test_bytes_go_to_no_pool_that_speaks_http(*, is_http: bool) -> None:
+    """HAProxy would refuse the configuration as a whole, or turn connections away."""
+    web = pool(protocol=BackendProtocol.HTTP1 if is_http else BackendProtocol.TCP)
+    passed = Passthrough(hostname="a.example", owner=SERVICE, pool=web.id)
+    book = Book(OPTIONS)
+    book.put(web)
+
+    for handler in (
+        ForwardTcp(pool=web.id),
+        ForwardHttp(router=HTTPS, tls=True, passthroughs=(passed,)),
+    ):
+        reason = book.why_not_passed(listener(443, handler))
+        assert (reason is not None) is is_http
+        assert reason is None or "use a TCP pool" in reason

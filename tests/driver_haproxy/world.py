@@ -35,7 +35,8 @@ async def haproxy(**fields: Any) -> AsyncGenerator[World]:
     """Run a HAProxy with one thread, in a directory whose path is short enough for a socket."""
     fields = {"threads": 1, "stop_grace_s": 0.0, "listener_retry_s": 0.1, **fields}
     with tempfile.TemporaryDirectory(prefix="onehop-") as folder:
-        driver = HaproxyDriver(HaproxyOptions(state_dir=Path(folder) / "haproxy", **fields))
+        options: dict[str, Any] = {"state_dir": Path(folder) / "haproxy", **fields}
+        driver = HaproxyDriver(HaproxyOptions(**options))
         async with driver.running():
             yield World(driver)
 

@@ -29,6 +29,9 @@ _HEAVIEST: Final = 256
 _RETRIED: Final = frozenset((401, 403, 404, 408, 425, 500, 501, 502, 503, 504))
 """What `retry-on` knows."""
 
+KEEPS_CA: Final = "keeps-ca"
+"""The name of a server that never serves."""
+
 _SAME_SITE: Final = frozenset(("", "Strict", "Lax", "None"))
 
 
@@ -43,6 +46,11 @@ class Server(NamedTuple):
     address: str
     weight: int
     options: str
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether HAProxy asks it whether it works."""
+        return "check " in self.options
 
 
 def check_pool(pool: Pool, place: Place) -> None:
@@ -90,7 +98,7 @@ def backend_lines(pool: Pool, retry: Retry, idle_s: float, place: Place) -> Iter
     if pool.tls is not None and pool.tls.ca_pem is not None:
         # A CA must be in memory before a server that needs it comes by the runtime API.
         ca = f"ca-file {_ca_file(pool, place)}"
-        yield f"server keeps-ca 127.0.0.1:1 disabled ssl verify required {ca}"
+        yield f"server {KEEPS_CA} 127.0.0.1:1 disabled ssl verify required {ca}"
     if pool.is_transparent:
         yield "source 0.0.0.0 usesrc clientip"
     if pool.health_check is not None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 from onehop.driver.haproxy.index import POLICY, SERVERS, SWITCH, Index, PieceKey
-from onehop.driver.haproxy.listener import frontend_name
+from onehop.driver.haproxy.listener import bytes_to, frontend_name
 from onehop.driver.haproxy.match import key_of_host, names_over
 from onehop.driver.haproxy.options import HaproxyOptions
 from onehop.driver.haproxy.piece import (
@@ -32,7 +32,7 @@ from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import CertificateId, HostId, ListenerId, PoolId, RouterId
 from onehop.model.listener import ForwardHttp, Listener
 from onehop.model.model import Row, RowKey, Table, key_of
-from onehop.model.pool import Persistence, Pool
+from onehop.model.pool import BackendProtocol, Persistence, Pool
 from onehop.model.route import Retry, VirtualHost
 
 
@@ -107,6 +107,14 @@ class Book:
     def listeners(self) -> Iterable[Listener]:
         """Return the listeners that there are."""
         return self._index.listeners.values()
+
+    def why_not_passed(self, row: Row) -> str | None:
+        """Return why bytes cannot be passed on as a listener wants: HAProxy has one mode a pool."""
+        passed = bytes_to(row) if isinstance(row, Listener) else ()
+        for pool in (self.pool(each) for each, _ in passed):
+            if pool is not None and pool.protocol is not BackendProtocol.TCP:
+                return f"passes bytes on to {pool.id}, which speaks {pool.protocol}: use a TCP pool"
+        return None
 
     def words_of(self, key: RowKey) -> set[str]:
         """Return what HAProxy would call things of a row, if it complained of them."""

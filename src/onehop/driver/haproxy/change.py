@@ -102,7 +102,7 @@ def server_commands(
             yield f"set server {there} weight {server.weight}; set server {there} state ready"
         elif name not in have:
             made = f"add server {there} {server.address} weight {server.weight} {server.options}"
-            checked = f"; enable health {there}" if "check " in server.options else ""
+            checked = f"; enable health {there}" if server.is_checked else ""
             yield f"{made.strip()}; enable server {there}{checked}"
         elif have[name].weight != server.weight:
             yield f"set server {there} weight {server.weight}"

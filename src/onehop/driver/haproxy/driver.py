@@ -1,17 +1,12 @@
-"""HAProxy as a data plane: our child process, told by files, reloads and its runtime API.
+"""HAProxy as a data plane: told by files, reloads and its runtime API.
 
-There is one truth, the rows. A worker is told the difference between what it has and what the rows
-come to. Whatever the runtime API cannot make, or refuses to, a reload does, from the same rows; so
-does a start after a death. What was told to an old worker while a new one came up is a difference
-like any other, and is told again.
+Here is what the rest of onehop sees, and which rows are taken. `hand` brings HAProxy to them, and
+`upkeep` does what goes on besides.
 """
 
 import asyncio
-import contextlib
-import itertools
 import re
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
@@ -24,18 +19,16 @@ from onehop.driver.capability import Capability, capabilities_of
 from onehop.driver.driver import EndpointCount, Receipt, Refusal
 from onehop.driver.haproxy.backend import members_by_name
 from onehop.driver.haproxy.binary import find_haproxy, version_of
-from onehop.driver.haproxy.book import Book
-from onehop.driver.haproxy.change import Reason, reload_reasons
 from onehop.driver.haproxy.counts import count_members
-from onehop.driver.haproxy.disk import Disk, Snapshot, prepare_folder
+from onehop.driver.haproxy.disk import prepare_folder
+from onehop.driver.haproxy.hand import Hand
 from onehop.driver.haproxy.options import HaproxyOptions
 from onehop.driver.haproxy.policy import pool_name
 from onehop.driver.haproxy.process import HaproxyProcess, affordable
 from onehop.driver.haproxy.render import why_not
-from onehop.driver.haproxy.runtime import Runtime
 from onehop.driver.haproxy.socketprobe import why_not_bound
 from onehop.driver.haproxy.support import SHORTCOMINGS
-from onehop.driver.haproxy.worker import Worker
+from onehop.driver.haproxy.upkeep import Upkeep
 from onehop.driver.shortfall import served_without
 from onehop.model.address import IpAddr
 from onehop.model.endpoint import PoolEndpoints
@@ -63,26 +56,12 @@ class HaproxyDriver:
         self.options = options = msgspec.structs.replace(options, max_connections=affords)
         self.is_beside = False
         """Whether another data plane may listen where this one shall; see `Movable`."""
-        self._book = Book(options)
-        self._disk = Disk(options)
-        self._snapshots = itertools.count(1)
-        self._refused: dict[RowKey, Row] = {}
-        self._applying = asyncio.Lock()
-        self._dirty: set[str] = set()
-        self._wake = asyncio.Event()
-        self._taken = 0
-        self._worker: Worker | None = None
-        self._next: Worker | None = None
-        self._doubt: str | None = None
-        self.reloads = 0
-        """How often a new worker has taken over, deaths not counted."""
-        self.reload_reasons: Counter[str] = Counter()
-        """How many of them had a reason of each kind; one reload may have several."""
-        self.last_reload = "-"
-        """Why the last time."""
         self._binary = find_haproxy(options.binary)
         self._version = "-"
-        self._process = HaproxyProcess(options, self._binary, self._write, self._take_over)
+        self._hand = Hand(options, self._binary)
+        self._book = self._hand.book
+        self._upkeep = Upkeep(self._hand)
+        self._refused: dict[RowKey, Row] = {}
 
     # The Driver protocol
 
@@ -98,16 +77,23 @@ class HaproxyDriver:
         prepare_folder(self.options)
         failure: DriverUnavailable | None = None
         async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(each)
+                for each in (
+                    self._upkeep.keep_servers(),
+                    self._upkeep.keep_files(),
+                    self._upkeep.keep_watch(),
+                    self._retry_listeners(),
+                )
+            ]
             supervisor = group.create_task(self._process.supervise())
-            keeper = group.create_task(self._keep_servers())
-            retrier = group.create_task(self._retry_listeners())
             try:
                 failure = await self._started()
                 if failure is None:
                     yield
             finally:
-                keeper.cancel()
-                retrier.cancel()
+                for task in tasks:
+                    task.cancel()
                 await self._process.stop()
                 supervisor.cancel()
         if failure is not None:
@@ -126,9 +112,9 @@ class HaproxyDriver:
         started = time.monotonic()
         before: dict[RowKey, Row | None] = {}
         refused = self._take(plan, before)
-        async with self._applying:
+        async with self._hand.turn:
             try:
-                refused += await self._bring(before)
+                refused += await self._hand.bring(before, self._refused)
             except DriverUnavailable:
                 self._book.restore(before)
                 raise
@@ -141,18 +127,19 @@ class HaproxyDriver:
         """Send a pool's endpoints now, by the runtime API; a pool not there is passed over."""
         if self._book.pool(members.pool) is not None:
             self._book.put(members)
-            self._dirty.add(pool_name(members.pool))
-            self._wake.set()
+            self._upkeep.hurry(pool_name(members.pool))
 
     async def send_away(self, *, is_leaving: bool) -> None:
         """Have answers say `Connection: close`."""
-        async with self._applying:
+        async with self._hand.turn:
             self._book.set_leaving(is_leaving=is_leaving)
-            await self._bring({})
+            await self._hand.bring({}, self._refused)
 
     async def count(self, pools: Iterable[PoolId]) -> Mapping[PoolId, tuple[EndpointCount, ...]]:
         """Return what the worker that serves now has counted: from the last reload on."""
-        worker = self._demand_worker()
+        worker = self._hand.worker
+        if worker is None or self._process.pid is None:
+            raise DriverUnavailable("HAProxy does not run")
         counts: dict[PoolId, tuple[EndpointCount, ...]] = {}
         for pool in pools:
             row = self._book.pool(pool)
@@ -160,6 +147,30 @@ class HaproxyDriver:
                 members = members_by_name(row, self._book.members(pool))
                 counts[pool] = await count_members(worker.runtime, pool_name(pool), members)
         return counts
+
+    @property
+    def reloads(self) -> int:
+        """How often a new worker has taken over, deaths not counted."""
+        return self._hand.reloads
+
+    @property
+    def reload_reasons(self) -> Mapping[str, int]:
+        """How many of them had a reason of each kind; one reload may have several."""
+        return self._hand.reload_reasons
+
+    @property
+    def last_reload(self) -> str:
+        """Why the last one was made."""
+        return self._hand.last_reload
+
+    @property
+    def drifted(self) -> Mapping[str, int]:
+        """How often somebody else had changed something, by what: see `Audit`."""
+        return self._upkeep.drifts
+
+    @property
+    def _process(self) -> HaproxyProcess:
+        return self._hand.process
 
     @property
     def pid(self) -> int | None:
@@ -181,13 +192,17 @@ class HaproxyDriver:
 
     def describe(self) -> dict[str, str]:
         """Return what an operator wants to know of this HAProxy now."""
+        hand = self._hand
         return {
-            "connected": "yes" if self._worker is not None else "no",
+            "connected": "yes" if hand.worker is not None and hand.doubt is None else "no",
             "version": self._version,
             "pid": str(self._process.pid or "-"),
             "restarts": str(self._process.restarts),
-            "reloads": str(self.reloads),
-            "last_reload": self.last_reload,
+            "reloads": str(hand.reloads),
+            "last_reload": hand.last_reload,
+            "drifted": str(self._upkeep.drifts.total()),
+            "doubt": hand.doubt or "-",
+            "files": hand.disk_fault or "written",
             "refused": str(len(self._refused)),
         }
 
@@ -215,152 +230,17 @@ class HaproxyDriver:
         return refused
 
     def _why_not(self, row: Row, bound: set[tuple[IpAddr, int]]) -> str | None:
-        reason = why_not(row, self.options)
+        reason = why_not(row, self.options) or self._book.why_not_passed(row)
         if reason is None and isinstance(row, Listener) and (row.address, row.port) not in bound:
             return why_not_bound(row, shares=self.is_beside)
         return reason
 
-    def _settle(self) -> None:
-        """Bring what is rendered up to the rows, and let workers know what that touched."""
-        touched = self._book.settle()
-        for worker in (self._worker, self._next):
-            if worker is not None:
-                worker.touch(touched)
-
-    # Telling HAProxy
-
-    async def _bring(self, before: dict[RowKey, Row | None]) -> list[Refusal]:
-        """Bring HAProxy to the rows; what it refuses of them is put back to what was before."""
-        refused: list[Refusal] = []
-        while True:
-            self._settle()
-            try:
-                await self._bring_up()
-            except RejectedError as err:
-                culprits = self._culprits(str(err), before)
-                if not culprits:
-                    raise DriverUnavailable(f"HAProxy refuses what it had: {err}") from err
-                for key in culprits:
-                    self._refused[key] = self._book.rows[key]
-                    refused.append(Refusal(key, _excerpt(str(err))))
-                    self._book.restore({key: before.pop(key)})
-            else:
-                return refused
-
-    async def _bring_up(self) -> None:
-        """Tell the worker what it does not have yet; or have another one take over that has it."""
-        worker = self._demand_worker()
-        news = worker.news()
-        reasons = reload_reasons(*news)
-        if not reasons and self._doubt is None:
-            try:
-                await worker.tell(news)
-            except (DriverUnavailable, RejectedError) as err:
-                # It may have taken a part: until a reload has worked, nobody knows what it has.
-                self._doubt = str(err)
-            else:
-                return
-        if self._doubt is not None:
-            reasons.append(Reason("runtime", self._doubt))
-        await self._reload(reasons)
-
-    async def _reload(self, reasons: list[Reason]) -> None:
-        """Have a new worker take over; all reasons that there are go into one reload."""
-        started = time.monotonic()
-        await self._process.reload()
-        self._take_over()
-        self._doubt = None
-        self.reloads += 1
-        self.reload_reasons.update({reason.kind for reason in reasons})
-        shown = [reason.text for reason in reasons[:_SHOWN_REASONS]]
-        self.last_reload = ", ".join(shown)
-        log.info(
-            "haproxy_reloaded",
-            reasons=shown,
-            more=max(0, len(reasons) - _SHOWN_REASONS),
-            duration_ms=round((time.monotonic() - started) * 1000),
-        )
-
-    def _culprits(self, said: str, before: Mapping[RowKey, Row | None]) -> list[RowKey]:
-        """Return the rows that HAProxy complains of; all that are new, if it names none of them."""
-        named = set(_COULD_BE_A_NAME.findall(said))
-        fresh = [key for key in before if key in self._book.rows]
-        return [key for key in fresh if named & self._book.words_of(key)] or fresh
-
-    def _write(self, generation: int) -> None:
-        """Put everything on disk for a worker that is about to start; called by the process.
-
-        Raises:
-            DriverUnavailable: it cannot be written.
-        """
-        self._settle()
-        socket = self._process.socket(generation)
-        self._disk.write(Snapshot(next(self._snapshots), self._book.rendered, str(socket)))
-        self._next = Worker(Runtime(socket), self._book.rendered)
-
-    def _take_over(self) -> None:
-        """Talk to the worker that has come up, and tell it what has happened since it was read."""
-        generation = self._process.generation
-        if self._taken == generation:
-            return
-        assert self._next is not None  # noqa: S101  written before it came up
-        self._taken = generation
-        self._worker, self._next = self._next, None
-        self._dirty |= self._worker.backends_touched
-        self._wake.set()
-
-    def _demand_worker(self) -> Worker:
-        if self._worker is None or self._process.pid is None:
-            raise DriverUnavailable("HAProxy does not run")
-        return self._worker
-
     async def _started(self) -> DriverUnavailable | None:
         try:
-            await self._process.wait_up(1)
-            self._take_over()
+            await self._process.come_up()
         except (DriverUnavailable, RejectedError) as err:
             return DriverUnavailable(str(err))
         return None
-
-    # What goes on beside plans
-
-    async def _keep_servers(self) -> None:
-        """Tell the worker of endpoints as they come, until cancelled; the fast lane."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._until_again()):
-                    await self._wake.wait()
-            self._wake.clear()
-            dirty, self._dirty = self._dirty, set()
-            try:
-                await self._tell_servers(dirty)
-            except DriverUnavailable as err:
-                log.warning("haproxy_not_told", error=str(err))
-                self._dirty |= dirty  # whoever comes up next was given all rows anyway
-            except RejectedError as err:
-                self._doubt = str(err)
-                await self._reload_in_doubt()
-
-    async def _tell_servers(self, backends: Iterable[str]) -> None:
-        worker = self._worker
-        if worker is None:
-            return
-        self._settle()
-        for backend in sorted(backends):
-            await worker.set_servers(backend)
-        await worker.bury_all()
-
-    def _until_again(self) -> float | None:
-        """Return how long to wait for news: for ever, unless something is left to be done."""
-        has_retired = self._worker is not None and self._worker.has_retired
-        return _AGAIN_S if has_retired or self._dirty else None
-
-    async def _reload_in_doubt(self) -> None:
-        async with self._applying:
-            try:
-                await self._bring({})
-            except DriverUnavailable as err:
-                log.error("haproxy_not_reloaded", error=str(err))  # noqa: TRY400  the world's
 
     async def _retry_listeners(self) -> None:
         """Try refused listeners again, until cancelled: what held their port may have gone."""
@@ -371,19 +251,13 @@ class HaproxyDriver:
                     await self._retry(row)
 
     async def _retry(self, row: Listener) -> None:
-        async with self._applying:
+        async with self._hand.turn:
             before = {key_of(row): self._book.rows.get(key_of(row))}
             self._book.put(row)
             self._refused.pop(key_of(row), None)
             try:
-                if not await self._bring(before):
+                if not await self._hand.bring(before, self._refused):
                     log.info("haproxy_took_listener_at_last", listener=row.id)
             except DriverUnavailable:
                 self._book.restore(before)
                 self._refused[key_of(row)] = row
-
-
-def _excerpt(said: str) -> str:
-    """Return what is wrong, of all that HAProxy says while it reads a configuration."""
-    alerts = [line for line in said.splitlines() if "[ALERT]" in line] or [said]
-    return "; ".join(line.partition(" : ")[2] or line for line in alerts)[:_LONGEST_REASON]

@@ -17,6 +17,9 @@ class HaproxyOptions(msgspec.Struct, frozen=True, kw_only=True):
         old_worker_s: how long the connections of a replaced worker may go on, WebSockets too.
         stop_grace_s: how long open connections may go on when onehop stops.
         start_timeout_s: how long a worker may take to come up.
+        answer_timeout_s: how long a worker may take to answer a command.
+        watch_s: how often a part of what the worker has is compared with what it was told.
+        files_after_s: how long after an edit the files say so, which nobody reads as a rule.
         listener_retry_s: how often a refused listener is tried again: its port may be free now.
         is_privileged: whether HAProxy runs as root, and may bind addresses of either family that
             are not there yet.
@@ -29,6 +32,9 @@ class HaproxyOptions(msgspec.Struct, frozen=True, kw_only=True):
     old_worker_s: float = 3600.0
     stop_grace_s: float = 5.0
     start_timeout_s: float = 15.0
+    answer_timeout_s: float = 10.0
+    watch_s: float = 2.0
+    files_after_s: float = 1.0
     listener_retry_s: float = 5.0
     is_privileged: bool = False
 

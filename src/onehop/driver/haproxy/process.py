@@ -20,7 +20,7 @@ import structlog
 from onehop.base.child import Backoff, Child, bound_to_parent, finish
 from onehop.base.errors import DriverUnavailable, RejectedError
 from onehop.driver.haproxy.options import HaproxyOptions
-from onehop.driver.haproxy.runtime import Runtime
+from onehop.driver.haproxy.runtime import Hangs, Runtime
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +28,8 @@ _TERM_S: Final = 3.0
 _LAST_WORDS: Final = 40
 _STOPPING: Final = "\nStopping: 1\n"
 _CHECK_TIMEOUT_S: Final = 60.0
+_SIGNALS: Final = 2
+_HEARD_S: Final = 3.0
 _OWN_FILES: Final = 500
 _ASK_EVERY_S: Final = 0.01
 _NOISE: Final = ("[NOTICE]", "Proxy ", "Stopping ", "Former worker", "Exiting Master")
@@ -57,6 +59,7 @@ class HaproxyProcess:
         self._child = Child(self._hear)
         self._is_stopping = False
         self._has_failed = False
+        self._is_reloading = asyncio.Event()
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
         self.stop_grace_s = options.stop_grace_s
         """How long open connections may go on after `stop`."""
@@ -107,6 +110,16 @@ class HaproxyProcess:
             announcer.cancel()
         return lived_s
 
+    async def come_up(self) -> None:
+        """Wait until the first worker answers.
+
+        Raises:
+            RejectedError: HAProxy cannot load what it was given.
+            DriverUnavailable: it does not come up in time.
+        """
+        await self.wait_up(1)
+        self._up()
+
     async def reload(self) -> None:
         """Have a new worker take over with what is wanted now.
 
@@ -117,20 +130,34 @@ class HaproxyProcess:
         pid = self._child.pid
         if pid is None:
             raise DriverUnavailable("HAProxy does not run")
-        old = self.generation
+        old, workers = self.generation, children_of(pid)
         self._begin()
         wanted = self.generation
         try:
             await self._check()
+            await self._ask_for_reload(pid)
+            await self.wait_up(wanted)
         except RejectedError:
             if self.generation == wanted:
                 self.generation = old
             raise
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGUSR2)
-        await self.wait_up(wanted)
-        await self._wait_stopping(old)
+        if await self._hangs(old) and workers:
+            _end_worker(workers[-1])
         self.socket(old).unlink(missing_ok=True)
+
+    async def _ask_for_reload(self, pid: int) -> None:
+        """Send the signal, and once more if the master does not say that it has heard it.
+
+        One that has just started may lose a signal.
+        """
+        for _ in range(_SIGNALS):
+            self._is_reloading.clear()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGUSR2)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_HEARD_S):
+                    await self._is_reloading.wait()
+                    return
 
     async def wait_up(self, generation: int) -> None:
         """Wait until a worker answers that has this generation, or a later one.
@@ -141,7 +168,7 @@ class HaproxyProcess:
         """
         try:
             async with asyncio.timeout(self._options.start_timeout_s):
-                while not await self._answers(max(generation, self.generation)):
+                while not await self._has_loaded(generation):
                     if self._has_failed:
                         raise RejectedError(f"HAProxy cannot load it: {self.last_words}")
                     await asyncio.sleep(_ASK_EVERY_S)
@@ -186,6 +213,12 @@ class HaproxyProcess:
             return
         self._up()
 
+    async def _has_loaded(self, generation: int) -> bool:
+        """Tell whether the latest generation answers, if it is not older than this one."""
+        latest = max(generation, self.generation)
+        # Another reload may have begun while we asked: then it is its worker that we wait for.
+        return await self._answers(latest) and latest >= self.generation
+
     async def _answers(self, generation: int) -> bool:
         socket = self.socket(generation)
         if not socket.exists():
@@ -195,15 +228,18 @@ class HaproxyProcess:
         except DriverUnavailable:
             return False
 
-    async def _wait_stopping(self, generation: int) -> None:
-        """Wait until the old worker takes no more clients: both may for a moment."""
-        runtime = Runtime(self.socket(generation))
+    async def _hangs(self, generation: int) -> bool:
+        """Wait until the old worker takes no more clients, as both may for a moment; or never."""
+        runtime = Runtime(self.socket(generation), timeout_s=self._options.answer_timeout_s)
         try:
             async with asyncio.timeout(self._options.start_timeout_s):
                 while _STOPPING not in await runtime.ask("show info"):  # noqa: ASYNC110  not ours
                     await asyncio.sleep(_ASK_EVERY_S)
-        except (DriverUnavailable, TimeoutError):
-            return  # it is gone, or hangs and will be killed
+        except (Hangs, TimeoutError):
+            return True
+        except DriverUnavailable:
+            pass  # it is gone
+        return False
 
     async def _check(self) -> None:
         """Let HAProxy read the configuration without using it."""
@@ -224,9 +260,27 @@ class HaproxyProcess:
         """Turn a line of HAProxy's log into one of ours; what it says of each reload is noise."""
         self._last_words.append(line)
         self._has_failed |= "Loading failure" in line
+        if "Reloading HAProxy" in line:
+            self._is_reloading.set()
         if not self._is_stopping and not any(noise in line for noise in _NOISE):
             emit = log.error if "[ALERT]" in line else log.warning
             emit("haproxy_log", text=line)
+
+
+def children_of(pid: int) -> tuple[int, ...]:
+    """Return the processes that a process has started and that are there, the latest last."""
+    try:
+        tasks = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    except OSError:
+        return ()
+    return tuple(map(int, tasks.split()))
+
+
+def _end_worker(pid: int) -> None:
+    """Kill a worker that hangs: it would go on taking connections, and answer none of them."""
+    log.error("haproxy_worker_hangs", worker=pid)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def affordable(max_connections: int) -> int:

@@ -87,6 +87,9 @@ class Touched:
         self.flat: tuple[set[Any], ...] = tuple(set() for _ in NOTHING.flat)
         self.deep: tuple[dict[str, set[str]], ...] = tuple({} for _ in NOTHING.deep)
 
+    def __bool__(self) -> bool:
+        return any(self.flat) or any(self.deep)
+
     @property
     def backends(self) -> frozenset[str]:
         """Those whose servers have been touched."""

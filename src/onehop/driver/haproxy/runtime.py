@@ -8,7 +8,6 @@ from typing import Final
 
 from onehop.base.errors import DriverUnavailable, RejectedError
 
-_TIMEOUT_S: Final = 10.0
 _WELL: Final = re.compile(
     r"|New server registered\.|Server deleted\.|New empty certificate store '.*'!"
     r"|Transaction (created|updated) for certificate .*!|Committing .*|\.*|Success!"
@@ -18,20 +17,31 @@ _WELL: Final = re.compile(
 """What it says when all is well, line by line; anything else is a refusal."""
 
 
-class Runtime:
-    """One worker's socket; each command opens a connection of its own, which costs 0.1 ms."""
+class Hangs(DriverUnavailable):
+    """Somebody is at the socket, and says nothing."""
 
-    def __init__(self, socket: Path) -> None:
+
+class Runtime:
+    """One worker's socket; each command opens a connection of its own, which costs 0.1 ms.
+
+    Args:
+        socket: its path.
+        timeout_s: how long an answer may take.
+    """
+
+    def __init__(self, socket: Path, *, timeout_s: float = 10.0) -> None:
         self._socket = socket
+        self._timeout_s = timeout_s
 
     async def ask(self, command: str) -> str:
         """Return what HAProxy says to a command.
 
         Raises:
             DriverUnavailable: nobody answers.
+            Hangs: somebody is there, and does not answer in time.
         """
         try:
-            async with asyncio.timeout(_TIMEOUT_S):
+            async with asyncio.timeout(self._timeout_s):
                 reader, writer = await asyncio.open_unix_connection(str(self._socket))
                 try:
                     writer.write(f"{command}\n".encode())
@@ -39,8 +49,10 @@ class Runtime:
                     said = await reader.read()
                 finally:
                     writer.close()
-        except (OSError, TimeoutError) as err:
-            raise DriverUnavailable(f"HAProxy's socket {self._socket}: {err}") from err
+        except TimeoutError as err:
+            raise Hangs(f"HAProxy's socket {self._socket}: no answer in time") from err
+        except OSError as err:
+            raise DriverUnavailable(f"HAProxy's socket {self._socket}: {err.strerror}") from err
         return said.decode(errors="replace")
 
     async def tell(self, commands: Iterable[str]) -> None:

@@ -1,10 +1,11 @@
 """What the worker that serves now has, and how it is brought to what is wanted."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from onehop.base.errors import RejectedError
+from onehop.driver.haproxy.backend import Server
 from onehop.driver.haproxy.change import joined, put_commands, remove_commands, server_commands
 from onehop.driver.haproxy.rendered import Rendered, Touched
 from onehop.driver.haproxy.runtime import Runtime
@@ -44,6 +45,40 @@ class Worker:
     def backends_touched(self) -> frozenset[str]:
         """Those whose servers may have become others since everything was told last."""
         return self._touched.backends
+
+    @property
+    def servers(self) -> Mapping[str, Mapping[str, Server]]:
+        """The servers that may get work, by backend."""
+        return self._servers
+
+    def retired(self, backend: str) -> frozenset[str]:
+        """Return the servers of a pool that wait to be deleted."""
+        return frozenset(self._retired.get(backend, ()))
+
+    def turn_of(self, backend: str) -> asyncio.Lock:
+        """Return what is held by whoever changes the servers of a pool."""
+        return self._turns[backend]
+
+    def note_entries(self, path: str, entries: Mapping[str, str]) -> None:
+        """Take note of what a map holds in truth; what is wrong is told with the next news."""
+        has = self.has.maps[path]
+        wrong = {key for key in {*has, *entries} if has.get(key) != entries.get(key)}
+        self.has.maps[path] = dict(entries)
+        self._touched.deep[0].setdefault(path, set()).update(wrong)
+
+    def note_servers(
+        self, backend: str, has: Mapping[str, Server], disabled: Iterable[str]
+    ) -> None:
+        """Take note of what servers a pool has in truth, under its turn.
+
+        Args:
+            backend: the pool.
+            has: those that may get work.
+            disabled: those that may not; they are made ready if they are wanted.
+        """
+        self._servers[backend] = dict(has)
+        self._retired[backend] = set(disabled)
+        self._touched.flat[-1].add(backend)
 
     def touch(self, touched: Touched) -> None:
         """Take note of what has become another."""

@@ -1,0 +1,371 @@
+"""A real HAProxy on bad days: what is served stays, and all ends as it was wanted."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onehop.base.errors import DriverUnavailable
+from onehop.driver.haproxy import disk
+from onehop.driver.haproxy.backend import members_by_name
+from onehop.driver.haproxy.configuration import config_text
+from onehop.driver.haproxy.policy import pool_name
+from onehop.driver.haproxy.process import children_of
+from onehop.driver.haproxy.runtime import Runtime
+from onehop.driver.haproxy.tls import pair_of
+from onehop.model.listener import ForwardHttp
+from onehop.model.model import Change, Row, key_of
+from onehop.plan import make_plan
+from tests.driver_envoy.world import (
+    HTTPS,
+    Backend,
+    backend,
+    endpoint,
+    forward,
+    free_port,
+    get,
+    host,
+    identity,
+    listener,
+    members,
+    pool,
+    route,
+    server_name,
+    until,
+)
+from tests.driver_haproxy.world import World, haproxy
+
+pytestmark = pytest.mark.haproxy
+
+WEB = pool()
+LONG_S = 30.0
+
+
+def shop(port: int, one: Backend) -> tuple[Row, ...]:
+    """Return a small shop."""
+    return (listener(port), WEB, members(WEB, one.endpoint), host("a", route(forward(WEB))))
+
+
+async def serves(port: int, name: str, hostname: str = "a") -> bool:
+    """Tell whether a host is answered by a backend."""
+    try:
+        async with asyncio.timeout(2):
+            return (await get(port, hostname)).body == name
+    except (ConnectionError, EOFError, TimeoutError):
+        return False
+
+
+async def offered(world: World, *rows: Row) -> None:
+    """Want it until it is there, as the pipeline does."""
+    async with asyncio.timeout(LONG_S):
+        while True:
+            try:
+                assert (await world.offer(*rows)).refused == ()
+            except DriverUnavailable:
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+
+def runtime_of(world: World) -> Runtime:
+    """Return the socket of the worker that serves."""
+    sockets = world.driver.options.state_dir.glob("run-*.sock")
+    return Runtime(max(sockets, key=lambda socket: int(socket.stem.removeprefix("run-"))))
+
+
+async def worker_of(world: World) -> int:
+    """Return the process that serves."""
+    said = await runtime_of(world).ask("show info")
+    (pid,) = (line.split()[1] for line in said.splitlines() if line.startswith("Pid: "))
+    return int(pid)
+
+
+@asynccontextmanager
+async def world_with(port: int, **options: Any) -> AsyncGenerator[tuple[World, Backend]]:
+    """Run a HAProxy that serves one host."""
+    options = {"watch_s": 0.05, "files_after_s": 0.0, **options}
+    async with backend("one") as one, haproxy(**options) as world:
+        await world.serve(*shop(port, one))
+        yield world, one
+
+
+@pytest.mark.parametrize("is_edited", [True, False])
+async def test_a_socket_that_is_gone_comes_again(*, is_edited: bool) -> None:
+    """By a reload: with the next edit, or when it is noticed that nobody answers."""
+    port = free_port()
+    async with world_with(port, watch_s=60.0 if is_edited else 0.05) as (world, one):
+        next(world.driver.options.state_dir.glob("run-*.sock")).unlink()
+        assert await serves(port, "one")
+
+        if is_edited:
+            await world.serve(*shop(port, one), host("b", route(forward(WEB))))
+            assert await serves(port, "one", "b")
+
+        async def is_mended() -> bool:
+            return world.driver.reload_reasons["runtime"] == 1
+
+        await until(is_mended, LONG_S)
+        assert await serves(port, "one")
+        assert world.driver.describe()["connected"] == "yes"
+
+
+async def test_a_worker_that_hangs_is_replaced() -> None:
+    """By a reload; it does not hand its sockets over, and would go on taking connections."""
+    port = free_port()
+    async with world_with(port, answer_timeout_s=0.5) as (world, one):
+        hanging = await worker_of(world)
+        os.kill(hanging, signal.SIGSTOP)
+
+        async def is_gone() -> bool:
+            return world.driver.pid is not None and hanging not in children_of(world.driver.pid)
+
+        await until(is_gone, LONG_S)
+        await offered(world, *shop(port, one), host("b", route(forward(WEB))))
+        assert await serves(port, "one", "b")
+
+
+async def test_a_refused_reload_changes_nothing_and_the_next_one_may_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The Receipt names the row, what is served stays, and so do the files."""
+    port, more = free_port(), free_port()
+    async with world_with(port) as (world, one):
+        file = world.driver.options.config_file
+        before = file.read_text(encoding="ascii")
+
+        def broken(*args: Any) -> str:
+            text = config_text(*args)
+            return f"{text}nonsense\n" if f":{more}" in text else text
+
+        with monkeypatch.context() as patch:
+            patch.setattr(disk, "config_text", broken)
+            receipt = await world.offer(*shop(port, one), listener(more))
+        assert [refusal.key.id for refusal in receipt.refused] == [listener(more).id]
+        assert "nonsense" in receipt.refused[0].reason
+        assert world.driver.describe()["refused"] == "1"
+        assert await serves(port, "one")
+        assert file.read_text(encoding="ascii").split("\n") == before.split("\n")
+
+        await world.serve(*shop(port, one), listener(more))
+        assert await serves(more, "one")
+
+
+@pytest.mark.root
+async def test_a_full_disk_stops_no_edit_that_needs_none() -> None:
+    """Hosts are told to the worker, a listener waits for room, and the status says so."""
+    with small_disk() as folder:
+        await _fill_and_edit(folder)
+
+
+async def _fill_and_edit(folder: Path) -> None:
+    port, more, filler = free_port(), free_port(), folder / "filler"
+    async with world_with(port, state_dir=folder / "haproxy") as (world, one):
+        await asyncio.to_thread(fill, filler)
+        await world.serve(*shop(port, one), host("b", route(forward(WEB))))
+        assert await serves(port, "one", "b")
+
+        async def is_told() -> bool:
+            return "No space left" in world.driver.describe()["files"]
+
+        await until(is_told, LONG_S)
+        with pytest.raises(DriverUnavailable, match="No space left"):
+            await world.offer(*shop(port, one), listener(more))
+        assert await serves(port, "one")
+        assert not await serves(more, "one")
+
+        filler.unlink()
+        await offered(world, *shop(port, one), listener(more))
+        assert await serves(more, "one")
+        await until(lambda: says(world, "files", "written"), LONG_S)
+
+
+@contextmanager
+def small_disk() -> Generator[Path]:
+    """Make a file system of 256 KiB."""
+    with tempfile.TemporaryDirectory(prefix="onehop-") as folder:
+        mount = ("mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "onehop-test", folder)
+        subprocess.run(mount, check=True)
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run(("umount", "--lazy", folder), check=True)
+
+
+def fill(path: Path) -> None:
+    """Take all the room that there is."""
+    with path.open("wb", buffering=0) as file:
+        for size in (4096, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                continue
+
+
+async def says(world: World, key: str, value: str) -> bool:
+    """Tell whether the status has a value."""
+    return world.driver.describe()[key] == value
+
+
+BY_HAND = {
+    "server": "set server {server} state maint",
+    "map": "del map {folder}/host.map {key}",
+    "weight": "set server {server} weight 7",
+    "deleted": "set server {server} state maint; del server {server}",
+    "added": "add map {folder}/host.map r-nobody/evil.example v1",
+}
+
+
+@pytest.mark.parametrize("by_hand", BY_HAND)
+async def test_what_somebody_changes_by_hand_is_told_and_put_right(by_hand: str) -> None:
+    """Through the runtime socket, behind our back; it takes neither a plan nor a reload."""
+    port = free_port()
+    async with world_with(port) as (world, one):
+        before = await seen_in(world)
+        (server,) = members_by_name(WEB, members(WEB, one.endpoint))
+        (key,) = (line.split(" ")[0] for line in before if line.startswith("r-"))
+        names = {"folder": world.driver.options.state_dir, "key": key}
+        names["server"] = f"{pool_name(WEB.id)}/{server}"
+
+        await runtime_of(world).ask(BY_HAND[by_hand].format(**names))
+
+        async def is_right() -> bool:
+            return bool(world.driver.drifted) and await seen_in(world) == before
+
+        await until(is_right, LONG_S)
+        assert sum(world.driver.drifted.values()) == 1
+        assert world.driver.describe()["drifted"] == "1"
+        assert world.driver.reloads == 1
+        assert await serves(port, "one")
+
+
+async def seen_in(world: World) -> set[str]:
+    """Return what the worker has: servers, with their weight and state, and hosts."""
+    runtime, folder = runtime_of(world), world.driver.options.state_dir
+    servers = [line.split(" ") for line in (await runtime.ask("show servers state")).splitlines()]
+    hosts = (await runtime.ask(f"show map {folder}/host.map")).splitlines()
+    told = {" ".join((row[3], row[4], row[6], row[7])) for row in servers if len(row) > 20}
+    return told | {line.partition(" ")[2] for line in hosts if line}
+
+
+async def test_a_certificate_that_somebody_changes_by_hand_is_put_right() -> None:
+    """By its fingerprint; what cannot be told entry by entry is reloaded."""
+    port, secure = free_port(), free_port()
+    good, other = identity("good", "a.example"), identity("other", "a.example")
+    async with world_with(port) as (world, one):
+        tls = listener(secure, ForwardHttp(router=HTTPS, tls=True))
+        name = server_name("a.example", good)
+        await world.serve(*shop(port, one), tls, good.certificate, name)
+        (file,) = world.driver.options.state_dir.glob("n-*.pem")
+        runtime = runtime_of(world)
+        await runtime.ask(f"set ssl cert {file} <<\n{pair_of(other.certificate)}")
+        assert "Success" in await runtime.ask(f"commit ssl cert {file}")
+
+        async def is_right() -> bool:
+            said = await runtime_of(world).ask(f"show ssl cert {file}")
+            return "drift" in world.driver.last_reload and "CN=good" in said
+
+        await until(is_right, LONG_S)
+        assert world.driver.drifted == {"certificate": 1}
+
+
+async def test_a_reload_by_somebody_else_loses_nothing() -> None:
+    """The files say what was told, and that another worker serves is noticed."""
+    port = free_port()
+    async with world_with(port) as (world, one), backend("two") as two:
+        edits = (listener(port), WEB, members(WEB, two.endpoint), host("b", route(forward(WEB))))
+        await world.serve(*edits)
+        folder, reloads = world.driver.options.state_dir, world.driver.reloads
+
+        async def is_on_disk() -> bool:
+            maps = (folder / "host.map").read_text(encoding="ascii")
+            config = world.driver.options.config_file.read_text(encoding="ascii")
+            return "/b " in maps and f":{two.port} " in config and f":{one.port} " not in config
+
+        await until(is_on_disk, LONG_S)
+        assert world.driver.pid is not None
+        os.kill(world.driver.pid, signal.SIGUSR2)
+
+        async def is_noticed() -> bool:
+            return world.driver.drifted == {"worker": 1} and world.driver.reloads == reloads + 1
+
+        await until(is_noticed, LONG_S)
+        assert await serves(port, "two", "b")
+
+
+@pytest.mark.parametrize("victim", ["master", "worker"])
+@pytest.mark.parametrize("step", [1, 2, 4])
+async def test_a_death_at_any_step_of_an_apply_is_survived(
+    victim: str, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a command of the runtime API, and while a reload is waited for."""
+    port, more = free_port(), free_port()
+    async with world_with(port, watch_s=60.0) as (world, one), backend("two") as two:
+        for rows, where in (
+            ((members(WEB, two.endpoint), host("b", route(forward(WEB)))), port),
+            ((members(WEB, one.endpoint), listener(more)), more),
+        ):
+            with monkeypatch.context() as patch:
+                patch.setattr(Runtime, "ask", killing(world, victim, step))
+                await offered(world, *{key_of(r): r for r in (*shop(port, one), *rows)}.values())
+            name = "two" if where == port else "one"
+            await until(partial(serves, where, name, "b" if where == port else "a"), LONG_S)
+            await until(partial(serves, port, name), LONG_S)
+
+
+def killing(
+    world: World, victim: str, step: int
+) -> Callable[[Runtime, str], Coroutine[Any, Any, str]]:
+    """Return a way to ask that kills somebody before the n-th question."""
+    ask, left = Runtime.ask, [step]
+
+    async def asked(runtime: Runtime, command: str) -> str:
+        left[0] -= 1
+        if left[0] == 0 and world.driver.pid is not None:
+            workers = sorted(children_of(world.driver.pid))
+            os.kill(world.driver.pid if victim == "master" else workers[-1], signal.SIGKILL)
+        return await ask(runtime, command)
+
+    return asked
+
+
+async def test_a_thousand_edits_while_reloads_run_end_as_wanted() -> None:
+    """Endpoints all the time, and hosts between listeners that come and go."""
+    port, more = free_port(), free_port()
+    async with world_with(port) as (world, one):
+        driver, is_over = world.driver, asyncio.Event()
+
+        async def reload_again_and_again() -> None:
+            while not is_over.is_set():
+                await driver.apply(make_plan(Change(upserts=(listener(more),))))
+                gone = make_plan(Change(removals=(key_of(listener(more)),)))
+                await driver.apply(gone)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(reload_again_and_again())
+            for number in range(1000):
+                driver.set_endpoints(members(WEB, one.endpoint, endpoint(1 + number)))
+                if number % 50 == 0:
+                    edited = host(f"h{number}", route(forward(WEB)))
+                    await driver.apply(make_plan(Change(upserts=(edited,))))
+                await asyncio.sleep(0)
+            is_over.set()
+
+        assert driver.reloads > 10
+
+        async def is_right() -> bool:
+            counts = (await driver.count((WEB.id,)))[WEB.id]
+            return {count.port for count in counts} == {one.port, 1000}
+
+        await until(is_right, LONG_S)
+        hosts = {line.split("/")[-1].split(" ")[0] for line in await seen_in(world) if "/" in line}
+        assert hosts == {"a", *(f"h{number}" for number in range(0, 1000, 50))}
+        assert not driver.drifted
