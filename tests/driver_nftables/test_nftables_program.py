@@ -90,7 +90,7 @@ def test_connections_outlive_onehop_and_the_table_outlives_nobody(
                 await asyncio.to_thread(roads.nft, "flush", "ruleset")
                 drifts = partial(first.metric, "onehop_kernel_drifts_total", what="table")
                 await until(drifts, "the drift")
-                await until(lambda: "service4" in roads.nft("list", "ruleset"), "the repair")
+                await until(partial(once, roads), "the repair")
                 async with client(roads) as open_one:
                     assert await first.stop() == 0
                     assert (await open_one.ask())[0] == 8001
@@ -116,3 +116,29 @@ async def test_render_shows_both_parts(tmp_path: Path) -> None:
     shown = yaml.safe_load(ended.out)
     assert any("add element inet onehop_l4 service4" in line for line in shown["nftables"])
     assert VIP[4] not in yaml.safe_dump(shown["proxy"])
+
+
+def test_without_forwarding_the_proxy_serves_what_the_kernel_did(
+    roads: Crossroads, tmp_path: Path
+) -> None:
+    """Switched off while onehop runs, as a script might; and on again."""
+
+    async def main() -> None:
+        async with pod(roads, 8001), running(tmp_path, configured(tmp_path, "kernel")) as program:
+
+            async def in_kernel(count: int) -> bool:
+                return (await program.snapshot()).data_plane["kernel_entrances"] == str(count)
+
+            await until(partial(in_kernel, 2), "both ports in the kernel")
+            FORWARD.write_text("0")
+            await until(partial(in_kernel, 0), "both with Envoy")
+            assert (await once(roads))[0] == 8001
+            assert await program.metric("onehop_kernel_drifts_total", what="forwarding") == 1
+            FORWARD.write_text("1")
+            await until(partial(in_kernel, 2), "both in the kernel again")
+            assert (await once(roads))[0] == 8001
+
+    roads.balancer.run(main)
+
+
+FORWARD = Path("/proc/sys/net/ipv4/ip_forward")

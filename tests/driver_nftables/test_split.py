@@ -1,5 +1,6 @@
 """Who gets which row, and that nothing is let go before it is taken."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
@@ -40,9 +41,10 @@ class Kernel(Noted):
 
     drifts: Mapping[str, int] = {"table": 1}
     connections: Mapping[str, int] = {"masqueraded": 2}
+    obstacles: Mapping[int, str] = {}
 
     def misfit(self, listener: Listener, pool: Pool | None) -> str | None:
-        return misfit(listener, pool)
+        return misfit(listener, pool) or self.obstacles.get(4)
 
 
 class Pair:
@@ -50,7 +52,7 @@ class Pair:
 
     def __init__(self) -> None:
         self.kernel, self.proxy = Kernel(), Noted()
-        self.split = SplitDriver(self.kernel, self.proxy, handover_s=0.0)
+        self.split = SplitDriver(self.kernel, self.proxy, handover_s=0.0, look_s=0.01)
 
     async def serve(self, rows: Sequence[Row]) -> Receipt:
         plan = make_plan(change_between(await self.split.read_back(), model_of(rows)))
@@ -183,3 +185,42 @@ async def test_what_the_kernel_counts_is_said_of_both() -> None:
     assert pair.split.connections == {"masqueraded": 2}
     assert pair.split.is_in_kernel(listener(web).id)
     assert not pair.split.is_in_kernel(limited.id)
+
+
+async def test_what_the_kernel_can_no_longer_serve_is_the_proxys_until_it_can() -> None:
+    """As when forwarding is switched off: nobody has to edit a Service."""
+    pair, web = Pair(), pool()
+    row = listener(web)
+
+    async def comes_to(name: str) -> None:
+        async with asyncio.timeout(20):
+            while await pair.served_by(row) != (name,):  # noqa: ASYNC110  nobody says when
+                await asyncio.sleep(0.005)
+
+    async with pair.split.running():
+        await pair.serve((web, members(web, 1), row))
+        await comes_to("Kernel")
+        pair.kernel.obstacles = {4: "net.ipv4.ip_forward is 0"}
+        await comes_to("Noted")
+        assert not pair.split.is_in_kernel(row.id)
+        pair.kernel.obstacles = {}
+        await comes_to("Kernel")
+
+
+async def test_what_the_proxy_refuses_stays_where_it_was() -> None:
+    """There is no better place for it, and it is tried again when things change."""
+    pair, web = Pair(), pool()
+    row = listener(web)
+    tried = asyncio.Event()
+
+    def refuses(asked: Row) -> str | None:
+        tried.set()
+        return "no" if isinstance(asked, Listener) else None
+
+    async with pair.split.running():
+        await pair.serve((web, members(web, 1), row))
+        pair.proxy._refuses = refuses
+        pair.kernel.obstacles = {4: "net.ipv4.ip_forward is 0"}
+        async with asyncio.timeout(20):
+            await tried.wait()
+        assert await pair.served_by(row) == ("Kernel",)

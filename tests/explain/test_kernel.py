@@ -110,6 +110,7 @@ class Kernel(MemoryDriver):
 
     drifts: Mapping[str, int] = {}
     connections: Mapping[str, int] = {}
+    obstacles: Mapping[int, str] = {}
 
     def misfit(self, listener: Listener, pool: Pool | None) -> str | None:
         return misfit(listener, pool)

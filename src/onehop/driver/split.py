@@ -11,7 +11,9 @@ from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
 import msgspec
+import structlog
 
+from onehop.base.errors import TransientError
 from onehop.driver.capability import Capability
 from onehop.driver.driver import (
     Connections,
@@ -32,8 +34,11 @@ from onehop.model.pool import BackendProtocol, Pool
 from onehop.plan import Plan, make_plan
 
 _HANDOVER_S: Final = 0.25
+_LOOK_S: Final = 1.0
 _LAYER4: Final = frozenset((BackendProtocol.TCP, BackendProtocol.UDP))
 _SHARED: Final = frozenset((Table.LISTENER, Table.POOL, Table.ENDPOINTS))
+
+log = structlog.get_logger(__name__)
 
 
 class KernelPart(Driver, Drifts, Connections, Protocol):
@@ -41,6 +46,11 @@ class KernelPart(Driver, Drifts, Connections, Protocol):
 
     def misfit(self, listener: Listener, pool: Pool | None) -> str | None:
         """Return why it cannot serve a listener, or None if it can."""
+        ...
+
+    @property
+    def obstacles(self) -> Mapping[int, str]:
+        """Why nothing of a version of IP fits just now; that may change at any time."""
         ...
 
 
@@ -72,12 +82,19 @@ class SplitDriver:
     Args:
         handover_s: how long the proxy keeps a listener that the kernel has taken: what it has not
             accepted by then is reset, so it is as long as a handshake under way may take.
+        look_s: how often it is asked whether the kernel still serves what it did.
     """
 
     def __init__(
-        self, kernel: KernelPart, proxy: Driver, *, handover_s: float = _HANDOVER_S
+        self,
+        kernel: KernelPart,
+        proxy: Driver,
+        *,
+        handover_s: float = _HANDOVER_S,
+        look_s: float = _LOOK_S,
     ) -> None:
         self._handover_s = handover_s
+        self._look_s = look_s
         self._kernel = kernel
         self._proxy = proxy
         self._layer4: dict[RowKey, Row] = {}
@@ -108,8 +125,12 @@ class SplitDriver:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Start both, the kernel first: connections go on there while the proxy starts."""
-        async with self._kernel.running(), self._proxy.running():
-            yield
+        async with self._kernel.running(), self._proxy.running(), asyncio.TaskGroup() as group:
+            following = group.create_task(self._follow_obstacles(dict(self._kernel.obstacles)))
+            try:
+                yield
+            finally:
+                following.cancel()
 
     async def read_back(self) -> Model:
         """Return what the two serve together."""
@@ -134,6 +155,21 @@ class SplitDriver:
         async with self._lock:
             rows = (*self._layer4.values(), *self._listeners.values())
             return rows, await self._apply(make_plan(Change(rows)), handover_s)
+
+    async def _follow_obstacles(self, seen: Mapping[int, str]) -> None:
+        """Give listeners to the proxy that the kernel can no longer serve, and back again."""
+        while True:
+            await asyncio.sleep(self._look_s)
+            now = dict(self._kernel.obstacles)
+            if now == seen:
+                continue
+            try:
+                _, receipt = await self.reconsider(self._handover_s)
+            except TransientError as err:
+                log.warning("layer4_not_given_anew", error=str(err))
+                continue
+            seen = now
+            log.info("layer4_given_anew", obstacles=now, refused=len(receipt.refused))
 
     def forget_kernel(self) -> None:
         """Take in that the kernel serves nothing any more."""

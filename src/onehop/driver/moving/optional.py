@@ -127,6 +127,11 @@ class OptionalKernel:
         return self._stay.driver.misfit(listener, pool)
 
     @property
+    def obstacles(self) -> Mapping[int, str]:
+        """Why it serves nothing of a version of IP."""
+        return {} if self._stay is None else self._stay.driver.obstacles
+
+    @property
     def drifts(self) -> Mapping[str, int]:
         """What others have changed of it."""
         return {} if self._stay is None else self._stay.driver.drifts

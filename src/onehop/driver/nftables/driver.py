@@ -89,25 +89,17 @@ class NftablesDriver:
             ConfigError: this host passes no packets on, or we may not change its rules.
             DriverUnavailable: the kernel refuses, or another process serves layer 4 here.
         """
-        self._hindrances = hindrances()
-        if len(self._hindrances) == 2:  # noqa: PLR2004  of IP
-            raise ConfigError(
-                f"layer 4 in the kernel: {self._hindrances[4]}; set it to 1 (sysctl -w)"
-            )
+        self._hindrances = found = hindrances()
+        if len(found) == 2:  # noqa: PLR2004  of IP
+            raise ConfigError(f"layer 4 in the kernel: {found[4]}; set it to 1 (sysctl -w)")
         for version, why in self._hindrances.items():
             log.warning("no_layer4_in_kernel", ip_version=version, reason=why)
         self._missing = await missing_features()
         for feature, why in self._missing.items():
             log.warning("no_layer4_in_kernel", feature=feature, reason=why)
-        work = (
-            self._follow,
-            self._guard,
-            self._look,
-            self._health.run,
-            self._remove_leftovers,
-        )
+        keeping = (self._follow, self._guard, self._look, self._remove_leftovers)
         async with self._table.opened(), asyncio.TaskGroup() as group:
-            tasks = [group.create_task(each()) for each in work]
+            tasks = [group.create_task(each()) for each in (*keeping, self._health.run)]
             try:
                 yield
             finally:
@@ -183,6 +175,11 @@ class NftablesDriver:
         return self._totals
 
     # What a composite and tests ask
+
+    @property
+    def obstacles(self) -> Mapping[int, str]:
+        """Why nothing of a version of IP is served here, as of a second ago."""
+        return self._hindrances
 
     async def settled(self) -> None:
         """Wait until the kernel has all that was told; `set_endpoints` may leave a rest to do."""
