@@ -67,7 +67,7 @@ def queued(port: int) -> dict[int, int]:
     return found
 
 
-@pytest.mark.parametrize("address", [ADDRESS, "::1"])
+@pytest.mark.parametrize("address", [ADDRESS, "::1"], ids=["ipv4", "ipv6"])
 async def test_new_connections_stay_and_then_turn_all_at_once(address: str) -> None:
     """Of two processes with two sockets each, one gets them all; then the other one does."""
     port = free_port()
