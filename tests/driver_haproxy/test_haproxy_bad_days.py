@@ -11,23 +11,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from onehop.base.errors import DriverUnavailable
-from onehop.driver.haproxy import disk
+from onehop.driver.haproxy import audit, disk
 from onehop.driver.haproxy.backend import members_by_name
 from onehop.driver.haproxy.configuration import config_text
 from onehop.driver.haproxy.policy import pool_name
 from onehop.driver.haproxy.process import children_of
 from onehop.driver.haproxy.runtime import Runtime
 from onehop.driver.haproxy.tls import pair_of
-from onehop.model.listener import ForwardHttp
+from onehop.model.address import IpAddr
+from onehop.model.listener import ClientCheck, ForwardHttp, TlsChallenge
 from onehop.model.model import Change, Row, key_of
+from onehop.model.pool import BackendTls, HealthCheck
 from onehop.plan import make_plan
 from tests.driver_envoy.world import (
     HTTPS,
     Backend,
     backend,
+    draining,
     endpoint,
     forward,
     free_port,
@@ -244,6 +248,43 @@ async def test_what_somebody_changes_by_hand_is_told_and_put_right(by_hand: str)
         assert world.driver.describe()["drifted"] == str(sum(world.driver.drifted.values()))
         assert world.driver.reloads == 1
         assert await serves(port, "one")
+
+
+async def test_nothing_is_found_where_nothing_was_changed() -> None:
+    """Of all kinds of servers, lists and certificates, over some laps."""
+    site, other = identity("site", "a.example"), identity("other", "b.example")
+    checked = pool("checked", health_check=HealthCheck(interval_s=0.2))
+    secret = pool("secret", tls=BackendTls(ca_pem=site.chain_pem, server_name="a.example"))
+    sixth = msgspec.structs.replace(endpoint(7), address=IpAddr("2001:db8::1"))
+    check = ClientCheck(hostname="b.example", router=HTTPS, ca_pem=site.chain_pem)
+    challenge = TlsChallenge(hostname="c.example", certificate=other.certificate.id)
+    asking = ForwardHttp(router=HTTPS, tls=True, client_checks=(check,), challenges=(challenge,))
+    port = free_port()
+    async with world_with(port) as (world, one):
+        await world.serve(
+            *shop(port, one),
+            *(listener(free_port(), asking), site.certificate, other.certificate),
+            *(server_name("a.example", site), server_name("b.example", other)),
+            server_name("*", site),
+            *(checked, members(checked, endpoint(1), draining(2), endpoint(3, weight=300))),
+            *(secret, members(secret, sixth, endpoint(8))),
+        )
+        world.driver.set_endpoints(members(secret, sixth, endpoint(9)))
+        reloads, seen = world.driver.reloads, asyncio.Event()
+        watched = audit.Audit.look
+
+        async def look(self: audit.Audit, *args: Any) -> audit.Finding | None:
+            found = await watched(self, *args)
+            if self.laps > 5:
+                seen.set()
+            return found
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(audit.Audit, "look", look)
+            async with asyncio.timeout(LONG_S):
+                await seen.wait()
+        assert not world.driver.drifted
+        assert world.driver.reloads == reloads
 
 
 async def seen_in(world: World) -> set[str]:
