@@ -165,7 +165,8 @@ def test_events_that_were_lost_are_looked_after(
             load(roads, f"add element inet onehop_l4 refused4 {{ {many} }}")
             load(roads, "flush chain inet onehop_l4 nat-prerouting")
             await until(lambda: "unknown" in driver.drifts)
-            await until(lambda: "goto serve4" in roads.nft("list", "table", "inet", "onehop_l4"))
+            chain = ("list", "chain", "inet", "onehop_l4", "nat-prerouting")
+            await until(lambda: "goto serve4" in roads.nft(*chain))
             await driver.settled()
             assert (await once(roads))[0] == 8001
 
