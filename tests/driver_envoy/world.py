@@ -213,6 +213,8 @@ class Backend(NamedTuple):
     requests: list[str]
     """Head of each request, as it arrived."""
     bodies: list[bytes]
+    clients: list[Any]
+    """Who made each connection, as its socket says."""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -226,8 +228,10 @@ async def backend(
     """Serve HTTP/1.1 with keep-alive until the context is left."""
     requests: list[str] = []
     bodies: list[bytes] = []
+    clients: list[Any] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        clients.append(writer.get_extra_info("peername"))
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -243,7 +247,7 @@ async def backend(
             writer.close()
 
     async with tcp_server(answer, tls=tls) as port:
-        yield Backend(name, port, requests, bodies)
+        yield Backend(name, port, requests, bodies, clients)
 
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -17,6 +17,7 @@ from onehop.model.route import HeaderEdit, Respond
 from tests.driver_envoy.world import (
     HTTPS,
     backend,
+    connected,
     draining,
     endpoint,
     exact,
@@ -85,6 +86,37 @@ async def test_all_that_a_change_needs_goes_into_one_reload() -> None:
         assert world.driver.describe()["reloads"] == "2"
         assert world.driver.reload_reasons == {"listener": 2, "pool": 1, "policy": 2}
         assert isinstance(world.driver, Reloads)
+
+
+async def test_a_wildcard_of_unusual_length_is_looked_for_from_its_coming_on() -> None:
+    """It costs a reload; the next one of that length, and all of the usual lengths, cost none."""
+    port, web = free_port(), pool()
+    async with backend("one") as one, haproxy() as world:
+        rows = (listener(port), web, members(web, one.endpoint))
+        await world.serve(*rows, host("*.a.example", route(forward(web))))
+        assert (await get(port, "deep.www.a.example")).status == 200
+        long = host("*.of.many.labels.example", route(forward(web)))
+        await world.serve(*rows, long)
+        assert (await get(port, "deep.www.of.many.labels.example")).status == 200
+        assert (await get(port, "many.labels.example")).status == 404
+        await world.serve(*rows, host("*.one.of.the.four", route(forward(web))))
+        assert (await get(port, "deep.www.one.of.the.four")).status == 200
+        assert world.driver.reload_reasons["wildcard"] == 1
+        assert world.driver.reloads == 2
+
+
+async def test_connections_to_a_server_that_came_by_the_runtime_api_are_kept() -> None:
+    """One request after another goes over the same one."""
+    port, web = free_port(), pool()
+    async with backend("one") as one, haproxy() as world:
+        rows = (listener(port), web, host("*", route(forward(web))))
+        await world.serve(*rows)
+        await world.serve(*rows, members(web, one.endpoint))
+        assert world.driver.reloads == 1
+        async with connected(port) as client:
+            for _ in range(20):
+                assert (await client.ask("a")).status == 200
+        assert len(set(one.clients)) <= 2
 
 
 async def test_what_only_goes_waits_for_the_next_reload() -> None:

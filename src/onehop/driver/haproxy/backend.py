@@ -186,6 +186,9 @@ def _server_options(pool: Pool, place: Place, path: Path) -> Iterator[str]:
         yield "proto h2"
     if pool.proxy_protocol is not None:
         yield "send-proxy" if pool.proxy_protocol is ProxyProtocol.V1 else "send-proxy-v2"
+    if pool.protocol is not BackendProtocol.TCP:
+        # The defaults of a server in the file; one that the runtime API adds would keep none.
+        yield "pool-max-conn -1 pool-purge-delay 5s"
     if pool.health_check is not None and _is_checked(pool, path):
         yield from check_options(pool, pool.health_check)
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
-from onehop.driver.haproxy.index import POLICY, SERVERS, SWITCH, Index, PieceKey
+from onehop.driver.haproxy.index import POLICY, SERVERS, SWITCH, WILDCARD, Index, PieceKey
 from onehop.driver.haproxy.listener import bytes_to, frontend_name
 from onehop.driver.haproxy.match import key_of_host, names_over
 from onehop.driver.haproxy.options import HaproxyOptions
@@ -23,6 +23,7 @@ from onehop.driver.haproxy.piece import (
     pool_piece,
     servers_piece,
     switch_piece,
+    wildcard_piece,
 )
 from onehop.driver.haproxy.place import Place
 from onehop.driver.haproxy.rendered import NOTHING, Rendered, Touched, nothing
@@ -199,6 +200,7 @@ class Book:
             Table.POOL: self._pool_piece,
             SERVERS: self._servers_piece,
             POLICY: self._policy_piece,
+            WILDCARD: self._wildcard_piece,
             SWITCH: lambda _: switch_piece(self._place, is_leaving=self._is_leaving),
         }
         return makers[key.kind](key)
@@ -259,6 +261,10 @@ class Book:
             return NOTHING
         kinds = (is_tls for is_tls in (False, True) if self._index.kinds.of(is_tls))
         return policy_piece(policy, kinds, self._persistence_of)
+
+    def _wildcard_piece(self, key: PieceKey) -> Rendered:
+        labels = int(key.id)
+        return wildcard_piece(labels, self._place) if self._index.wildcards.of(labels) else NOTHING
 
 
 def _together(retries: Iterable[Retry]) -> Retry:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from onehop.driver.haproxy.backend import Server
-from onehop.driver.haproxy.http import POLICIES_HERE
 from onehop.driver.haproxy.options import HaproxyOptions
 from onehop.driver.haproxy.rendered import Rendered
 
@@ -28,7 +27,9 @@ def config_text(rendered: Rendered, options: HaproxyOptions, runtime_socket: str
         options: how HAProxy is run.
         runtime_socket: where the worker that reads this shall be spoken to.
     """
-    rules = {mark: _rules(rendered, is_tls=is_tls) for is_tls, mark in POLICIES_HERE.items()}
+    rules: dict[str, list[str]] = {}
+    for (mark, _), several in sorted(rendered.rules.items()):
+        rules.setdefault(mark, []).extend(several)
     sections: dict[str, Iterable[str]] = {
         "global": _global(options, runtime_socket),
         "defaults": _DEFAULTS,
@@ -59,12 +60,7 @@ def _global(options: HaproxyOptions, runtime_socket: str) -> Iterator[str]:
     yield "ssl-default-bind-options no-tls-tickets"
 
 
-def _rules(rendered: Rendered, *, is_tls: bool) -> tuple[str, ...]:
-    of_kind = (rules for (_, kind), rules in sorted(rendered.rules.items()) if kind is is_tls)
-    return tuple(line for rules in of_kind for line in rules)
-
-
-def _with_rules(lines: Iterable[str], rules: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+def _with_rules(lines: Iterable[str], rules: Mapping[str, Iterable[str]]) -> Iterator[str]:
     for line in lines:
         yield line
         yield from rules.get(line, ())

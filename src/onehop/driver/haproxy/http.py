@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from onehop.driver.haproxy import word
-from onehop.driver.haproxy.match import DEEPEST_WILDCARD
 from onehop.driver.haproxy.place import Place
 from onehop.model.listener import ForwardHttp
 
@@ -20,7 +19,9 @@ _CLAIMS: Final = (
 
 
 POLICIES_HERE: Final = {False: "# policies, http", True: "# policies, https"}
-"""Where the rules of all policies stand in a frontend; see `render`."""
+"""Where the rules of all policies stand in a frontend; see `configuration`."""
+WILDCARDS_HERE: Final = "# wildcards"
+"""Where names are looked up that are deeper below a wildcard than one label."""
 
 
 def http_rules(name: str, handler: ForwardHttp, place: Place) -> Iterator[str]:
@@ -123,29 +124,30 @@ def _told_peer() -> Iterator[str]:
     yield f"http-request add-header x-forwarded-for %[var(txn.peer)] unless {told}"
 
 
+def wildcard_rule(labels: int, place: Place) -> str:
+    """Return how a name is looked up that has more than one label before so many of a wildcard."""
+    deeper = f"var(txn.host),field(-1,.,{labels + 1}),regsub(^[^.]+,**)"
+    return _look_up(deeper, place, unless_seen=True)
+
+
+def _look_up(host: str, place: Place, *, unless_seen: bool = False) -> str:
+    key = f"{host},concat(/,txn.router)"
+    condition = " if !{ var(txn.view) -m found }" if unless_seen else ""
+    return f"http-request set-var(txn.view) {key},map_str({place.map('host')}){condition}"
+
+
 def _find_route(name: str, handler: ForwardHttp, place: Place) -> Iterator[str]:
     """Yield the two lookups that `match` tells of."""
-    hosts, unseen = place.map("host"), "!{ var(txn.view) -m found }"
-
-    def look_up(host: str, condition: str = "") -> str:
-        key = f"var(txn.router),concat(/,{host})"
-        return f"http-request set-var(txn.view) {key},map_str({hosts}){condition}"
-
     yield f"http-request set-var(txn.router) str({word.name_of('r', handler.router)})"
     if handler.client_checks:
         key = f"str({name}/),concat(,sess.sni),map_str({place.map('check')})"
         yield "http-request set-var(sess.sni) ssl_fc_sni,lower"
         yield f"http-request set-var(txn.router) {key} if {{ ssl_fc_has_sni }}"
     yield "http-request set-var(txn.host) req.hdr(host),field(1,:),lower"
-    yield look_up("txn.host")
-    yield f"http-request set-var(txn.wild) var(txn.host),regsub(^[^.]+,*) if {unseen}"
-    yield look_up("txn.wild", f" if {unseen}")
-    for labels in range(DEEPEST_WILDCARD, 0, -1):
-        deeper = f"var(txn.host),field(-1,.,{labels + 1}),regsub(^[^.]+,**)"
-        yield f"http-request set-var(txn.wild) {deeper} if {unseen}"
-        yield look_up("txn.wild", f" if {unseen}")
-    yield f"http-request set-var(txn.wild) str(*) if {unseen}"
-    yield look_up("txn.wild", f" if {unseen}")
+    yield _look_up("var(txn.host)", place)
+    yield _look_up("var(txn.host),regsub(^[^.]+,*)", place, unless_seen=True)
+    yield WILDCARDS_HERE
+    yield _look_up("str(*)", place, unless_seen=True)
     seen = "if { var(txn.view) -m found }"
     yield "http-request set-var(txn.path) path"
     view = "var(txn.view),concat(,txn.path"

@@ -3,6 +3,7 @@
 * A pool looks at the retries of all routes to it, and at listeners for bytes, for its silence.
 * A policy is there for as long as a host has it, and for each kind of listener, HTTP and HTTPS; one
   that splits requests looks at whether its pools keep sessions.
+* Wildcards are looked for where a host has as many labels behind its `*`.
 * A listener looks at its router's server names, and a server name at its certificate.
 * A name that a wildcard's routes speak of looks at the hosts that would take it before.
 """
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple, assert_never
 
 from onehop.driver.haproxy.listener import bytes_to
-from onehop.driver.haproxy.match import HostEntries, entries_of, names_over
+from onehop.driver.haproxy.match import HostEntries, entries_of, labels_of_wildcard, names_over
 from onehop.driver.haproxy.policy import Policy, answering, shares_of
 from onehop.driver.haproxy.uses import Uses
 from onehop.model.certificate import Certificate, ServerName
@@ -25,9 +26,12 @@ from onehop.model.route import Forward, Retry, VirtualHost
 POLICY: Final = "policy"
 SERVERS: Final = "servers"
 SWITCH: Final = "switch"
+WILDCARD: Final = "wildcard"
 
 _USUAL_ANSWERS: Final = (200, 403, 404, 421, 503)
 """There from the start, so that the first of them needs no reload."""
+_USUAL_LABELS: Final = (2, 3)
+"""Of wildcards, `*.example.com` and `*.apps.example.com`: there from the start as well."""
 
 
 class PieceKey(NamedTuple):
@@ -56,6 +60,7 @@ class Index:
         policies: those that some host has, by name.
         retries: what routes to a pool ask for.
         silences: what listeners for bytes allow a pool.
+        wildcards: the hosts by how many labels are behind their `*`.
         kinds: listeners for HTTP, without TLS and with.
         tls_listeners: those that end the TLS of a router.
         challengers: the listeners that show a certificate to a CA.
@@ -71,6 +76,7 @@ class Index:
         self.policies: dict[str, Policy] = {}
         self.retries = Uses[PoolId, Retry]()
         self.silences = Uses[PoolId, float]()
+        self.wildcards = Uses[int, HostId]()
         self.kinds = Uses[bool, ListenerId]()
         self.tls_listeners = Uses[RouterId, ListenerId]()
         self.challengers = Uses[CertificateId, ListenerId]()
@@ -81,6 +87,8 @@ class Index:
         self._watchers = Uses[tuple[RouterId, str], HostId]()
         for policy in answering(*_USUAL_ANSWERS):
             self._note_policy(policy, HostId(""), 1)
+        for labels in _USUAL_LABELS:
+            self._note_wildcard(labels, HostId(""), 1)
 
     def note(self, row: Row, by: int) -> None:
         """Count a row that comes (1) or goes (-1), and mark what looks at it."""
@@ -114,6 +122,7 @@ class Index:
             entries = self.entries.pop(host.id)
             del self.hosts[host.router, host.hostname]
         self._mark(Table.HOST, (host.id,))
+        self._note_wildcard(labels_of_wildcard(host.hostname), host.id, by)
         for policy in entries.policies.values():
             self._note_policy(policy, host.id, by)
         for pool, retry in entries.retries:
@@ -123,6 +132,11 @@ class Index:
             for over in names_over(name):
                 self._watchers.note((host.router, over), host.id, by)
         self._mark(Table.HOST, self._watchers.of((host.router, host.hostname)))
+
+    def _note_wildcard(self, labels: int, user: HostId, by: int) -> None:
+        if labels:
+            self.wildcards.note(labels, user, by)
+            self._mark(WILDCARD, (str(labels),))
 
     def _note_policy(self, policy: Policy, user: HostId, by: int) -> None:
         self._policy_users.note(policy.name, user, by)

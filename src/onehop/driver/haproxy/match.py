@@ -3,9 +3,10 @@
 HAProxy looks a key up in a tree: the exact one (`map_str`), or the longest that a text begins with
 (`map_beg`). Two lookups make a route.
 
-* The host leads to a *view*, the routes that count for such names. Keys are `ROUTER/www.a.example`,
-  `ROUTER/*.a.example` for names with one label more, `ROUTER/**.a.example` for deeper ones, and
-  `ROUTER/*`; the frontend tries them in this order, the longest names first (`http`).
+* The host leads to a *view*, the routes that count for such names. Keys are `www.a.example/ROUTER`,
+  `*.a.example/ROUTER` for names with one label more, `**.a.example/ROUTER` for deeper ones, and
+  `*/ROUTER`; the frontend tries them in this order, the longest names first (`http`). It tries
+  deeper ones only for as many labels as some wildcard has.
 * View and path lead to the route: `VIEW/exact/path` in one map, `VIEW/a/prefix/` in the other. The
   frontend puts a slash behind the request's path, so `/foo/` is found for `/foo` and `/foo/bar`,
   and not for `/foobar`.
@@ -16,15 +17,15 @@ which the more special one comes first: what the tree finds.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from onehop.driver.haproxy import word
 from onehop.driver.haproxy.policy import Policy, value_of
 from onehop.model.ident import PoolId, RouterId
 from onehop.model.route import Forward, Labels, PathKind, PathMatch, Retry, Route, VirtualHost
 
-DEEPEST_WILDCARD = 10
-"""Labels behind the `*`; the frontend has a rule for each depth."""
+DEEPEST_WILDCARD: Final = 10
+"""Labels behind the `*`; the frontend has a rule for each number that occurs."""
 
 
 class HostEntries(NamedTuple):
@@ -53,7 +54,7 @@ def entries_of(host: VirtualHost) -> HostEntries:
         Unfit: the host's name, or something in one of its routes, cannot be said to HAProxy.
     """
     name = word.host(host.hostname)
-    if name.count(".") > DEEPEST_WILDCARD and name.startswith("*."):
+    if labels_of_wildcard(name) > DEEPEST_WILDCARD:
         raise word.Unfit(f"a wildcard over more than {DEEPEST_WILDCARD} labels: {name}")
     entries = HostEntries({}, {}, {}, {}, {}, tuple(_retries(host)))
     for key, labels in _keys(host.router, name):
@@ -66,7 +67,12 @@ def entries_of(host: VirtualHost) -> HostEntries:
 
 def key_of_host(router: RouterId, hostname: str) -> str:
     """Return the key of a host in the map of hosts."""
-    return f"{word.name_of('r', router)}/{hostname}"
+    return f"{hostname}/{word.name_of('r', router)}"
+
+
+def labels_of_wildcard(hostname: str) -> int:
+    """Return how many labels are behind the `*`; none for other names, and for `*` alone."""
+    return hostname.count(".") if hostname.startswith("*.") else 0
 
 
 def names_over(hostname: str) -> Iterator[str]:

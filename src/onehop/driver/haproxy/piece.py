@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from onehop.driver.haproxy.backend import backend_lines, pool_files, servers_of
 from onehop.driver.haproxy.guard import rate_table
+from onehop.driver.haproxy.http import POLICIES_HERE, WILDCARDS_HERE, wildcard_rule
 from onehop.driver.haproxy.listener import (
     Surroundings,
     checked_routers,
@@ -15,7 +16,7 @@ from onehop.driver.haproxy.listener import (
     render_frontends,
     ways_of,
 )
-from onehop.driver.haproxy.match import HostEntries
+from onehop.driver.haproxy.match import DEEPEST_WILDCARD, HostEntries
 from onehop.driver.haproxy.options import HaproxyOptions
 from onehop.driver.haproxy.place import MAPS, Place
 from onehop.driver.haproxy.policy import PersistenceOf, Policy, policy_rules, pool_name
@@ -77,7 +78,15 @@ def policy_piece(policy: Policy, kinds: Iterable[bool], persistence_of: Persiste
         piece.sections[f"backend t-{policy.name}"] = (rate_table(limit),)
     for is_tls in kinds:
         rules = policy_rules(policy, is_tls=is_tls, persistence_of=persistence_of)
-        piece.rules[policy.name, is_tls] = tuple(rules)
+        piece.rules[POLICIES_HERE[is_tls], policy.name] = tuple(rules)
+    return piece
+
+
+def wildcard_piece(labels: int, place: Place) -> Rendered:
+    """Return what finds wildcards with so many labels; longer ones are looked for before."""
+    piece = nothing()
+    order = f"{DEEPEST_WILDCARD - labels:02d}"
+    piece.rules[WILDCARDS_HERE, order] = (wildcard_rule(labels, place),)
     return piece
 
 

@@ -17,7 +17,7 @@ class Rendered(NamedTuple):
 
     Attributes:
         sections: the lines by the first one; but for `global`, which changes with each start.
-        rules: the lines of a policy, by its name and whether they are for HTTPS.
+        rules: lines of frontends, by where they stand in them and a name, in the order of names.
         files: PEM by path; most hold private keys.
         servers: the servers by name, by backend.
         maps: value by key, by the path of the map.
@@ -25,7 +25,7 @@ class Rendered(NamedTuple):
     """
 
     sections: dict[str, tuple[str, ...]]
-    rules: dict[tuple[str, bool], tuple[str, ...]]
+    rules: dict[tuple[str, str], tuple[str, ...]]
     files: dict[str, str]
     servers: dict[str, dict[str, Server]]
     maps: dict[str, dict[str, str]]
