@@ -1,6 +1,8 @@
 """What all tests share: nothing of onehop may wait for anybody but on the event loop."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
@@ -18,3 +20,10 @@ def blocking_calls() -> Iterator[BlockBuster]:
             if name.startswith(("os.", "io.", "threading.")):
                 function.deactivate()
         yield detector
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A directory with a short name, for programs that put sockets into one of their own."""
+    with tempfile.TemporaryDirectory(prefix="oh-", dir="/tmp") as folder:
+        yield Path(folder)

@@ -6,7 +6,7 @@ What layer 4 knows as well is tried there, for the kernel knows nothing else.
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from onehop.driver import Capability
@@ -66,8 +66,11 @@ async def the_heavier_endpoint_gets_more(scene: Scene) -> None:
     async with two_named() as (one, two):
         await scene.serve(*stream(scene, endpoint(one, weight=9), endpoint(two)))
         port = scene.traffic()
-        taken = Counter([await dial(port) for _ in range(60)])
-    assert taken["one"] > taken["two"]
+        async with AsyncExitStack() as held:
+            clients = [await held.enter_async_context(connected(port)) for _ in range(40)]
+            async with asyncio.timeout(30):
+                taken = Counter([await client.reader.read(100) for client in clients])
+    assert taken[b"one"] > 2 * taken[b"two"] > 0
 
 
 @proves(Capability.DRAINING)

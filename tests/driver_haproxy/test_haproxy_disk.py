@@ -79,10 +79,10 @@ def written(folder: Path, *models: Model) -> Disk:
 @pytest.mark.parametrize("step", range(20))
 @pytest.mark.parametrize("error", [Killed(), OSError(28, "No space left on device")], ids=repr)
 def test_what_is_cut_short_leaves_no_half_file(
-    step: int, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: int, error: BaseException, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wherever it is cut; what the configuration names is there; the next write puts all right."""
-    goal, folder = tmp_path / "goal", tmp_path / "onehop"
+    goal, folder = temporary / "goal", temporary / "onehop"
     for each in (goal, folder):
         each.mkdir()
     written(goal, AFTER)
@@ -113,12 +113,12 @@ def test_what_is_cut_short_leaves_no_half_file(
         assert list(folder.iterdir()) == []
 
 
-def test_an_older_snapshot_does_not_overtake_a_later_one(tmp_path: Path) -> None:
+def test_an_older_snapshot_does_not_overtake_a_later_one(temporary: Path) -> None:
     """A thread may be late."""
-    options = HaproxyOptions(state_dir=tmp_path)
-    disk = written(tmp_path, BEFORE, AFTER)
-    found = files_in(tmp_path)
+    options = HaproxyOptions(state_dir=temporary)
+    disk = written(temporary, BEFORE, AFTER)
+    found = files_in(temporary)
 
     disk.write(snapshot(1, BEFORE, options))
 
-    assert files_in(tmp_path) == found
+    assert files_in(temporary) == found

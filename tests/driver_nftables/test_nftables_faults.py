@@ -1,6 +1,7 @@
 """Bad days of the kernel and of nft: what was served is served on, and what is wanted comes."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import shutil
@@ -17,6 +18,7 @@ from onehop.model.address import IpAddr
 from onehop.model.endpoint import Endpoint
 from onehop.model.pool import SourceIpPersistence
 from tests.driver_nftables.world import (
+    DEADLINE_S,
     at,
     forwarding,
     listener,
@@ -39,6 +41,16 @@ pytestmark = pytest.mark.root
 def roads() -> Generator[Crossroads]:
     with forwarding() as machines:
         yield machines
+
+
+async def _answers(roads: Crossroads, port: int = 8001) -> None:
+    """Wait until a port of the Pod answers new connections, which may be refused before."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            with contextlib.suppress(ConnectionRefusedError):
+                if (await once(roads))[0] == port:
+                    return
+            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("code", [errno.ENOBUFS, errno.ENOMEM, errno.EINTR, errno.EAGAIN])
@@ -101,6 +113,7 @@ def test_a_change_that_meets_something_else_learns_what_is_there(
             driver.set_endpoints(members(web))
             driver.set_endpoints(members(web, at(8002)))
             await until(lambda: driver.describe()["repairs"] != "0")
+            await _answers(roads, 8002)
             await driver.settled()
             assert set(await spread(roads, 5)) == {8002}
             assert driver.describe()["repairs"] == "1"
@@ -145,8 +158,7 @@ def test_nft_that_fails_is_tried_again(
             await until(lambda: int(driver.describe()["repairs"]) > 1)
             monkeypatch.setenv("PATH", before)
             await until(lambda: "service4" in roads.nft("list", "ruleset"))
-            await driver.settled()
-            assert (await once(roads))[0] == 8001
+            await _answers(roads)
 
     roads.balancer.run(main)
 
@@ -165,10 +177,7 @@ def test_events_that_were_lost_are_looked_after(
             load(roads, f"add element inet onehop_l4 refused4 {{ {many} }}")
             load(roads, "flush chain inet onehop_l4 nat-prerouting")
             await until(lambda: "unknown" in driver.drifts)
-            chain = ("list", "chain", "inet", "onehop_l4", "nat-prerouting")
-            await until(lambda: "goto serve4" in roads.nft(*chain))
-            await driver.settled()
-            assert (await once(roads))[0] == 8001
+            await _answers(roads)
 
     roads.balancer.run(main)
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import tempfile
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
@@ -34,13 +33,6 @@ def quiet() -> Iterator[None]:
         return
     with private_network():
         yield
-
-
-@pytest.fixture
-def temporary() -> Iterator[Path]:
-    """A directory with a short name, for programs that put sockets into one of their own."""
-    with tempfile.TemporaryDirectory(prefix="oh-", dir="/tmp") as folder:
-        yield Path(folder)
 
 
 @pytest.fixture

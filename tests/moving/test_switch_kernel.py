@@ -38,13 +38,13 @@ async def is_served(roads: Crossroads) -> bool:
 
 
 def test_what_the_kernel_serves_stays_there_when_the_proxy_changes(
-    roads: Crossroads, tmp_path: Path
+    roads: Crossroads, temporary: Path
 ) -> None:
     """A connection goes on, UDP is not refused by HAProxy, and nothing would be lost by a plan."""
 
     async def main() -> None:
-        config = configured(tmp_path, "kernel")
-        async with pod(roads, 8001), running(tmp_path, config) as program, client(roads) as one:
+        config = configured(temporary, "kernel")
+        async with pod(roads, 8001), running(temporary, config) as program, client(roads) as one:
             assert (await one.ask())[0] == 8001
             words = ("--config", str(program.config_file), "--driver", "haproxy", "-o", "json")
             planned = await onehop("plan", *words)
@@ -68,7 +68,7 @@ def test_what_the_kernel_serves_stays_there_when_the_proxy_changes(
 
 
 def test_layer_4_goes_to_the_kernel_and_back_while_it_is_served(
-    roads: Crossroads, tmp_path: Path
+    roads: Crossroads, temporary: Path
 ) -> None:
     """Connections go on where they are, and new ones are served by whoever has the listener."""
 
@@ -77,10 +77,10 @@ def test_layer_4_goes_to_the_kernel_and_back_while_it_is_served(
             assert (await once(roads))[0] == 8001
 
     async def main() -> None:
-        config = configured(tmp_path, "proxy")
+        config = configured(temporary, "proxy")
         async with (
             pod(roads, 8001),
-            running(tmp_path, config) as program,
+            running(temporary, config) as program,
             asyncio.TaskGroup() as tasks,
         ):
             asking = tasks.create_task(ask_on())

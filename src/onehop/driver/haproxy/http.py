@@ -7,17 +7,6 @@ from onehop.driver.haproxy import word
 from onehop.driver.haproxy.place import Place
 from onehop.model.listener import ForwardHttp
 
-_CLAIMS: Final = (
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-    "x-real-ip",
-    "x-request-id",
-)
-
-
 POLICIES_HERE: Final = {False: "# policies, http", True: "# policies, https"}
 """Where the rules of all policies stand in a frontend; see `configuration`."""
 WILDCARDS_HERE: Final = "# wildcards"
@@ -82,7 +71,7 @@ def _path_hygiene() -> Iterator[str]:
 def _client(handler: ForwardHttp) -> Iterator[str]:
     """Yield who the client is taken to be, and what applications are told about it.
 
-    With no trusted proxy in front, whatever a client says of addresses is taken off before anything
+    With no trusted proxy in front, whatever a client says of addresses is replaced before anything
     reads it. `X_Forwarded_For` and `X-Forwarded-For` are one variable to CGI and WSGI: names with
     underscores are dropped, as nginx does by default.
     """
@@ -91,20 +80,23 @@ def _client(handler: ForwardHttp) -> Iterator[str]:
     # An application that takes up h2c would take requests past every rule of this file.
     yield "http-request del-header upgrade unless { req.hdr(upgrade) -i websocket }"
     yield "http-request del-header x-forwarded-client-cert"
-    yield "http-request set-var(txn.peer) src"
-    if handler.trusted_hops > 0:
+    is_believed = handler.trusted_hops > 0
+    if is_believed:
         nth = f"hdr_ip(x-forwarded-for,-{int(handler.trusted_hops)})"
+        yield "http-request set-var(txn.peer) src"
         yield f"http-request set-src req.{nth} if {{ req.{nth} -m found }}"
+        yield from _told_peer()
     else:
-        yield from (f"http-request del-header {name}" for name in _CLAIMS)
-    yield from _told_peer()
+        yield "http-request del-header forwarded"
+        yield "http-request set-header x-forwarded-for %[src]"
     for name, value in (
         ("x-forwarded-host", "%[req.hdr(host)]"),
         ("x-forwarded-port", "%[dst_port]"),
         ("x-forwarded-proto", scheme),
         ("x-request-id", "%[uuid()]"),
     ):
-        yield f"http-request set-header {name} {value} unless {{ req.hdr({name}) -m found }}"
+        unless = f" unless {{ req.hdr({name}) -m found }}" if is_believed else ""
+        yield f"http-request set-header {name} {value}{unless}"
     yield "http-request set-header x-real-ip %[src]"
     if handler.client_checks:
         told = 'Hash=%[ssl_c_der,sha2(256),hex,lower];Subject="%{+E}[ssl_c_s_dn(,0,rfc2253)]"'
@@ -154,5 +146,6 @@ def _find_route(name: str, handler: ForwardHttp, place: Place) -> Iterator[str]:
     yield f"http-request set-var(txn.route) {view}),map_str({place.map('exact')}) {seen}"
     unrouted = f"{seen} !{{ var(txn.route) -m found }}"
     yield f"http-request set-var(txn.route) {view},/),map_beg({place.map('prefix')}) {unrouted}"
-    for number, part in enumerate(("policy", "pool", "text"), start=1):
+    # What a plain answer says is the third field, and is looked at there (`policy`).
+    for number, part in enumerate(("policy", "pool"), start=1):
         yield f"http-request set-var(txn.{part}) var(txn.route),field({number},:)"

@@ -105,7 +105,7 @@ def policy_rules(policy: Policy, *, is_tls: bool, persistence_of: PersistenceOf)
         case Respond(status=status):
             yield (
                 f"http-request return status {int(status)} content-type text/plain"
-                f" lf-string '%[var(txn.text),b64dec]' {when}"
+                f" lf-string '%[var(txn.route),field(3,:),b64dec]' {when}"
             )
         case Redirect() as redirect:
             yield from redirect_rules(redirect, when, is_tls=is_tls)
