@@ -7,7 +7,7 @@ from typing import Final, TypeVar, cast, overload
 
 T = TypeVar("T")
 
-DEADLINE_S: Final = 15.0
+DEADLINE_S: Final = 30.0
 _LOOK_S: Final = 0.01
 
 
