@@ -36,8 +36,7 @@ async def count_members(
 
 async def _names(rest: Rest) -> tuple[str, ...]:
     try:
-        path = f"/api/tm/{rest.version}/status/local_tm/statistics/{_ROWS}"
-        return await rest.children(path)
+        return await rest.children(rest.statistics_path(_ROWS))
     except RejectedError as err:
         raise DriverUnavailable(f"reading what nodes there are counts of: {err}") from err
 

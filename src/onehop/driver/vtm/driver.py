@@ -16,6 +16,7 @@ from onehop.driver.vtm.counts import count_members
 from onehop.driver.vtm.lane import Lane
 from onehop.driver.vtm.name import Names
 from onehop.driver.vtm.options import VtmOptions
+from onehop.driver.vtm.raising import Raising
 from onehop.driver.vtm.reconciler import Reconciler
 from onehop.driver.vtm.rest import LANE
 from onehop.driver.vtm.support import SHORTCOMINGS
@@ -32,18 +33,25 @@ log = structlog.get_logger(__name__)
 
 
 class VtmDriver:
-    """One cluster of traffic managers; it serves on when this process ends."""
+    """One cluster of traffic managers; it serves on when this process ends.
+
+    Args:
+        options: who and where.
+        raises: whether the unit shall have the addresses from the beginning, or when `take_over`
+            says so.
+    """
 
     name: str = "vtm"
     capabilities: frozenset[Capability] = capabilities_of(SHORTCOMINGS)
 
-    def __init__(self, options: VtmOptions) -> None:
+    def __init__(self, options: VtmOptions, *, raises: bool = True) -> None:
         self.options = options
         self._names = Names(options.owner)
-        self._wanted = Wanted(self._names, machines=options.machines)
+        self._wanted = Wanted(self._names, machines=options.machines, raises=raises)
         self._applying = asyncio.Lock()
         self._hand = Reconciler(options, self._names, self._wanted, self._applying)
         self._hand.on_compared = self._try_again
+        self._raising = Raising(self._hand, self._wanted, self._applying)
         self._again = Again()
         self._lane = Lane(
             self._hand.bring,
@@ -130,6 +138,22 @@ class VtmDriver:
         key = RowKey(Table.POOL, members.pool)
         if key in self._wanted.rows or key in self._again:
             self._lane.add(self._wanted.put((members,)))
+
+    async def make_sure(self) -> None:
+        """Read everything back, and compare it with what it shall be.
+
+        Raises:
+            DriverUnavailable: the unit does not have everything, or another host writes it.
+        """
+        await self._raising.make_sure()
+
+    async def take_over(self, within_s: float) -> None:
+        """Have the addresses raised; if they are not in time, they are lowered again.
+
+        Raises:
+            DriverUnavailable: the unit does not say that it has all of them.
+        """
+        await self._raising.up(within_s)
 
     async def send_away(self, *, is_leaving: bool) -> None:
         """Do nothing: a host that leaves carries no connections, the unit does, and stays."""

@@ -39,12 +39,21 @@ class Served(msgspec.Struct, frozen=True):
     pools: Mapping[PoolId, Pool] = {}
 
 
-def render_address(address: str, machines: Sequence[str], names: Names) -> dict[ObjectKey, Content]:
-    """Return the traffic IP group that carries one address, on one machine at a time."""
+def render_address(
+    address: str, machines: Sequence[str], names: Names, *, is_raised: bool = True
+) -> dict[ObjectKey, Content]:
+    """Return the traffic IP group that carries one address, on one machine at a time.
+
+    Args:
+        address: of one version of IP.
+        machines: one of which has it.
+        names: of one owner.
+        is_raised: whether any machine shall have it yet.
+    """
     properties = {
         "basic": {
             "note": names.note(address),
-            "enabled": True,
+            "enabled": is_raised,
             "mode": "singlehosted",
             "ipaddresses": (address,),
             "machines": tuple(sorted(machines)),

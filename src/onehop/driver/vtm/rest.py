@@ -158,12 +158,19 @@ class Rest:
         errors = state.get("errors") if isinstance(state, dict) else None
         return tuple(map(str, errors)) if isinstance(errors, list) else ()
 
-    async def statistics(self, group: str, row: str) -> Mapping[str, Any]:
+    async def statistics(
+        self, group: str, row: str, *, machine: str = "local_tm"
+    ) -> Mapping[str, Any]:
         """Return the counters of one row of a group of the statistics."""
-        below = f"/api/tm/{self.version}/status/local_tm/statistics"
-        answer = await self._json("GET", f"{below}/{group}/{quote(row, safe='')}")
+        path = self.statistics_path(group, machine=machine)
+        answer = await self._json("GET", f"{path}/{quote(row, safe='')}")
         counters = answer.get("statistics")
         return counters if isinstance(counters, dict) else {}
+
+    def statistics_path(self, group: str, *, machine: str = "local_tm") -> str:
+        """Return where the rows of a group of the statistics are, of one traffic manager."""
+        status = f"/api/tm/{self.version}/status/{quote(machine, safe='')}"
+        return f"{status}/statistics/{group}"
 
     @property
     def config(self) -> str:

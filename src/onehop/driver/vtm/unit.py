@@ -156,6 +156,10 @@ class Unit:
             self._written_at.pop(key, None)
             del self.held[key]
 
+    def differs(self, key: ObjectKey) -> bool:
+        """Tell whether an object is not yet what it shall be, as far as we know."""
+        return key in self._uncertain or self._difference(key) is not None
+
     def listens(self, key: ObjectKey) -> bool:
         """Tell whether a virtual server that is there takes connections."""
         content = self.held.get(key)

@@ -21,6 +21,7 @@ from onehop.driver.vtm.content import (
 from onehop.driver.vtm.listener import Served, render_address, render_listener
 from onehop.driver.vtm.name import Names
 from onehop.driver.vtm.pool import render_pool
+from onehop.model.address import IpAddr
 from onehop.model.certificate import Certificate, ServerName
 from onehop.model.endpoint import Endpoint, PoolEndpoints
 from onehop.model.ident import ListenerId, PoolId, RouterId
@@ -39,13 +40,15 @@ class Wanted:
     Args:
         names: of one owner.
         machines: the traffic managers that carry addresses.
+        raises: whether they shall have the addresses.
     """
 
-    def __init__(self, names: Names, *, machines: Sequence[str] = ()) -> None:
+    def __init__(self, names: Names, *, machines: Sequence[str] = (), raises: bool = True) -> None:
         self.rows: dict[RowKey, Row] = {}
         self.objects: dict[ObjectKey, Content] = {}
         self._names = names
         self._machines = machines
+        self._raises = raises
         self._keys: dict[Group, frozenset[ObjectKey]] = {}
         self._group_of: dict[ObjectKey, Group] = {}
         self._pools: dict[PoolId, Pool] = {}
@@ -69,7 +72,17 @@ class Wanted:
         if machines == self._machines:
             return frozenset()
         self._machines = machines
-        return self._render([group for group in self._keys if isinstance(group, AddressGroup)])
+        return self._render(self._addresses())
+
+    def set_raised(self, *, raises: bool) -> frozenset[ObjectKey]:
+        """Have the addresses raised, or lowered; return the objects that may differ now."""
+        self._raises = raises
+        return self._render(self._addresses())
+
+    @property
+    def addresses(self) -> frozenset[IpAddr]:
+        """All that something is served on."""
+        return frozenset(IpAddr(group.id) for group in self._addresses())
 
     def serves(self, router: RouterId) -> bool:
         """Tell whether some listener serves the hosts of a router."""
@@ -93,6 +106,9 @@ class Wanted:
                 return (*own, *names, *hosts) if is_server else (*hosts, *own)
             case None:
                 return ()
+
+    def _addresses(self) -> tuple[AddressGroup, ...]:
+        return tuple(group for group in self._keys if isinstance(group, AddressGroup))
 
     def _take(self, key: RowKey, row: Row | None) -> Iterator[Group]:
         old = self.rows.pop(key, None)
@@ -159,7 +175,10 @@ class Wanted:
                 return render_certificate(row, self._names) if isinstance(row, Certificate) else {}
             case AddressGroup(id=address):
                 is_used = RowKey(Table.VIP, address) in self.rows or self._at.get(address)
-                return render_address(address, self._machines, self._names) if is_used else {}
+                if not is_used:
+                    return {}
+                raises = self._raises
+                return render_address(address, self._machines, self._names, is_raised=raises)
             case ListenerGroup(id=listener_id):
                 listener = self._listeners.get(listener_id)
                 if listener is None:

@@ -42,6 +42,7 @@ class Faults(msgspec.Struct):
         refuse: objects that no PUT changes, as `pools/NAME`, answered 400.
         complaints: what the unit finds wrong besides what it does find.
         is_down: no connection is taken.
+        keeps_lowered: this member raises no address, whatever it is told.
     """
 
     next: list[Fault] = []
@@ -49,6 +50,7 @@ class Faults(msgspec.Struct):
     refuse: set[str] = set()
     complaints: list[str] = []
     is_down: bool = False
+    keeps_lowered: bool = False
 
 
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +70,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
         trims_texts: line ends at the end of a rule's text are not kept.
         expands_ipv6: nodes by IPv6 come back with all eight groups.
         counts_node_first: rows of a node's counters are called after the node, and then the pool.
+        raises_at_last: the last machine of a traffic IP group has its address, not the first.
         largest_body: of a request, in bytes; a larger one is answered 413 in HTML.
         loses_unreplicated: what a member that dies has not passed on yet is lost.
         replication_s: until a write is seen at the other members.
@@ -87,6 +90,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     trims_texts: bool = False
     expands_ipv6: bool = False
     counts_node_first: bool = False
+    raises_at_last: bool = False
     largest_body: int = 20_000_000
     loses_unreplicated: bool = True
     replication_s: float = 0.0
@@ -108,6 +112,7 @@ THE_OTHER_WAY = Behaviour(
     trims_texts=True,
     expands_ipv6=True,
     counts_node_first=True,
+    raises_at_last=True,
     largest_body=200_000,
     loses_unreplicated=False,
 )

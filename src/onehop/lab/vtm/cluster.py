@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import ipaddress
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from random import Random
@@ -156,6 +157,21 @@ class Member:
             if collection == "rules" and isinstance(content, str):
                 found += self._script_errors(name, content)
         return found + self.faults.complaints
+
+    def traffic_ips(self) -> dict[str, str]:
+        """Return the addresses of all groups, and whether this member has them raised."""
+        behaviour, told = self._cluster.behaviour, dict[str, str]()
+        for (collection, _), content in self.objects.items():
+            if collection != "traffic_ip_groups" or isinstance(content, str):
+                continue
+            basic = content["basic"]
+            machines = sorted(basic["machines"], reverse=behaviour.raises_at_last)
+            is_raised = basic["enabled"] and machines[:1] == [self.name]
+            state = "raised" if is_raised and not self.faults.keeps_lowered else "lowered"
+            for text in basic["ipaddresses"]:
+                address = ipaddress.ip_address(text)
+                told[address.exploded if behaviour.expands_ipv6 else text] = state
+        return told
 
     def metadata(self, collection: str, version: str) -> dict[str, Any]:
         """Return the description of a collection's fields."""

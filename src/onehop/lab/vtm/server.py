@@ -120,6 +120,8 @@ class _Handler:
                 match below:
                     case ["config", "active", *place]:
                         return await self._config(request, version, place, is_halved=is_halved)
+                    case ["status", machine, "statistics", "traffic_ips", "traffic_ip", *row]:
+                        return self._traffic_ips(path, machine, row)
                     case ["status", "local_tm", *place]:
                         return self._status(path, place)
                     case _:
@@ -199,6 +201,20 @@ class _Handler:
                     raise Refused(HTTPStatus.BAD_REQUEST, "statistics.no_counters", text)
                 counters = {"state": "alive", "total_conn": 0, "failures": 0, "errors": 0}
                 return _json(HTTPStatus.OK, {"statistics": {**counters, "current_requests": 0}})
+            case _:
+                raise not_found(path)
+
+    def _traffic_ips(self, path: str, machine: str, row: list[str]) -> web.Response:
+        name = self._member.name if machine == "local_tm" else machine
+        member = next((each for each in self._cluster.members if each.name == name), None)
+        if member is None:
+            raise not_found(path)
+        member.settle()
+        match row, member.traffic_ips():
+            case [], told:
+                return _children(path, told)
+            case [address], told if address in told:
+                return _json(HTTPStatus.OK, {"statistics": {"state": told[address], "time": 0}})
             case _:
                 raise not_found(path)
 

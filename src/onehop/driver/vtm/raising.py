@@ -1,0 +1,109 @@
+"""Addresses pass to a unit when it has all that is served on them, and not before.
+
+Which traffic manager has an address is in the statistics of each, `traffic_ips/traffic_ip`, by the
+address. How IPv6 is written there is not known to us, so it is parsed, not compared as text.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from typing import Final
+
+import structlog
+
+from onehop.base.errors import DriverUnavailable, OnehopError, RejectedError
+from onehop.driver.vtm.content import ObjectKey
+from onehop.driver.vtm.reconciler import Reconciler
+from onehop.driver.vtm.rest import Rest
+from onehop.driver.vtm.wanted import Wanted
+from onehop.model.address import IpAddr, parse_ip
+
+_ROWS: Final = "traffic_ips/traffic_ip"
+_LOOK_EVERY_S: Final = 0.1
+
+log = structlog.get_logger(__name__)
+
+
+class Raising:
+    """Has a unit raise its addresses, or lower them again.
+
+    Args:
+        hand: on the unit.
+        wanted: what our objects shall be.
+        applying: held while anything but endpoints is written.
+    """
+
+    def __init__(self, hand: Reconciler, wanted: Wanted, applying: asyncio.Lock) -> None:
+        self._hand = hand
+        self._wanted = wanted
+        self._applying = applying
+
+    async def make_sure(self) -> None:
+        """Read everything back, and compare it with what it shall be.
+
+        Raises:
+            DriverUnavailable: the unit does not have everything, or another host writes it.
+        """
+        await self._hand.verify()
+        self._demand(self._wanted.objects)
+
+    async def up(self, within_s: float) -> None:
+        """Have all addresses raised; if they are not, they are lowered again.
+
+        Raises:
+            DriverUnavailable: some traffic manager does not say in time that it has one of them.
+        """
+        try:
+            await self._set(raises=True)
+            await self._wait_raised(within_s)
+        except OnehopError:
+            with contextlib.suppress(OnehopError):  # the first fault is told
+                await self._set(raises=False)
+            raise
+
+    async def _set(self, *, raises: bool) -> None:
+        async with self._applying:
+            touched = self._wanted.set_raised(raises=raises)
+            refused = await self._hand.bring(touched)
+        for key, reason in refused.items():
+            raise DriverUnavailable(f"{key}: {reason}")
+        self._demand(touched)
+
+    def _demand(self, keys: Iterable[ObjectKey]) -> None:
+        if not self._hand.rest.may_write():
+            raise DriverUnavailable("another host holds the Lease, and writes to the unit")
+        for key in sorted(keys):
+            if self._hand.unit.differs(key):
+                raise DriverUnavailable(f"{key}: the unit does not have it as it shall be")
+
+    async def _wait_raised(self, within_s: float) -> None:
+        deadline = asyncio.get_running_loop().time() + within_s
+        while missing := self._wanted.addresses - await self._raised():
+            if asyncio.get_running_loop().time() > deadline:
+                names = ", ".join(sorted(missing))
+                raise DriverUnavailable(f"the unit does not say that it has raised {names}")
+            await asyncio.sleep(_LOOK_EVERY_S)
+        log.info("vtm_raised", addresses=sorted(self._wanted.addresses))
+
+    async def _raised(self) -> frozenset[IpAddr]:
+        profile = self._hand.unit.profile
+        raised: set[IpAddr] = set()
+        for machine in profile.machines if profile is not None else ():
+            raised |= await raised_at(self._hand.rest, machine)
+        return frozenset(raised)
+
+
+async def raised_at(rest: Rest, machine: str) -> frozenset[IpAddr]:
+    """Return the addresses that a traffic manager says it has; none if it says nothing.
+
+    Raises:
+        DriverUnavailable: the unit does not answer.
+    """
+    raised: set[IpAddr] = set()
+    with contextlib.suppress(RejectedError):  # a machine that is down has no statistics
+        for row in await rest.children(rest.statistics_path(_ROWS, machine=machine)):
+            address = parse_ip(row)
+            counters = await rest.statistics(_ROWS, row, machine=machine)
+            if address is not None and counters.get("state") == "raised":
+                raised.add(address)
+    return frozenset(raised)
