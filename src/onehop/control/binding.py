@@ -11,12 +11,12 @@ from typing import Final
 
 import structlog
 
-from onehop.base.errors import TransientError
+from onehop.base.errors import ConfigError, TransientError
 from onehop.base.latest import Latest
 from onehop.model.address import IpAddr
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Reason
-from onehop.net import AddressBinder, AddressInUse
+from onehop.net import AddressBinder, AddressInUse, NoBinder
 
 PROBES_AT_ONCE: Final = 32
 RETRY_S: Final = 10.0
@@ -39,6 +39,7 @@ class Binding:
         self._wanted = Latest[Mapping[IpAddr, Owners]]()
         self._bound: frozenset[IpAddr] = frozenset()
         self._problems: dict[IpAddr, tuple[Problem, ...]] = {}
+        self._changing = asyncio.Lock()
 
     def want(self, vips: Mapping[IpAddr, Owners]) -> None:
         """Say which addresses shall be bound from now on, and for whom."""
@@ -57,6 +58,29 @@ class Binding:
         """Return what is wrong with one object's addresses."""
         return tuple(problem for problem in self.problems() if problem.subject == subject)
 
+    async def release(self) -> tuple[IpAddr, ...]:
+        """Take all addresses off this host for good, because another machine has them now.
+
+        They count as bound on, as where somebody else owns the addresses.
+
+        Returns:
+            Those that could not be taken off.
+        """
+        async with self._changing:
+            stayed: list[IpAddr] = []
+            for address in sorted(self._bound):
+                try:
+                    await self._binder.unbind(address)
+                except (ConfigError, TransientError) as err:
+                    stayed.append(address)
+                    log.warning("vip_not_unbound", address=address, error=str(err))
+                else:
+                    log.info("vip_released", address=address)
+            self._binder = NoBinder()
+            for address in self._bound:
+                await self._binder.bind(address)
+        return tuple(stayed)
+
     async def run(self) -> None:
         """Bind and unbind until cancelled; on leaving, everything stays bound for the next run."""
         async with asyncio.TaskGroup() as tasks:
@@ -71,7 +95,8 @@ class Binding:
                     seen, wanted = await self._wanted.newer(seen)
             except TimeoutError:
                 wanted = self._wanted.peek() or {}
-            await self._reconcile(wanted)
+            async with self._changing:
+                await self._reconcile(wanted)
 
     async def _reconcile(self, wanted: Mapping[IpAddr, Owners]) -> None:
         places = asyncio.Semaphore(PROBES_AT_ONCE)

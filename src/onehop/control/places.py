@@ -37,6 +37,11 @@ class Places:
         shutil.rmtree(self._used[driver], ignore_errors=True)
         del self._used[driver]
 
+    def clear_all(self) -> None:
+        """Delete the folders of all that have run: none does any more."""
+        for driver in tuple(self._used):
+            self.clear(driver)
+
     def sweep(self) -> None:
         """Delete what an earlier run has left, which may have ended at any point of a switch."""
         used = set(self._used.values())

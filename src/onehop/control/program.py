@@ -43,12 +43,14 @@ from onehop.control.sources import Origin, open_source, source_name
 from onehop.control.stapling.stapling import Stapling
 from onehop.control.stapling.trust import Trust, system_roots
 from onehop.control.switching import Switching
+from onehop.control.tounit import ToUnit
 from onehop.control.unread import secret_of
+from onehop.control.vacating import vacate
 from onehop.control.writeback import ClusterWriteBack, NoWriteBack, WriteBack
-from onehop.driver import Reloads, SharedDriver
+from onehop.driver import Reloads
 from onehop.driver.driver import Connections, Drifts
 from onehop.driver.moving import Moved
-from onehop.driver.remote import Remote, Reporting
+from onehop.driver.remote import Remote
 from onehop.model.certificate import Certificate, is_challenge
 from onehop.model.ident import ObjectRef
 from onehop.model.model import Table
@@ -89,8 +91,7 @@ class Program:
         self._served = Served()
         self._refusals = Refusals(lambda: driver.name)
         self._write_back = self._make_write_back()
-        if isinstance(driver, SharedDriver):
-            driver.may_write = self._write_back.is_leader
+        driver.may_write = self._write_back.is_leader
         self._pipeline = Pipeline(
             compiler=self._compiler,
             reach=self._reach,
@@ -104,8 +105,8 @@ class Program:
             metrics=self._metrics,
         )
         switching.on_moved = self._moved
-        if isinstance(driver, Reporting):
-            driver.on_news = self._pipeline.data_plane_news
+        switching.to_unit = ToUnit(driver, self._served.rows, self._binding)
+        driver.on_news = self._pipeline.data_plane_news
         self._issuing = self._make_issuing()
         self._certificates = LiveCertificates(
             compiler=self._compiler,
@@ -177,6 +178,7 @@ class Program:
             tasks.create_task(self._save())
             tasks.create_task(self._tell_the_hour())
             tasks.create_task(sweep_layer4(self._config, self._pipeline.is_served))
+            tasks.create_task(vacate(self._config, self._pipeline.is_served))
             tasks.create_task(self._watch_lag())
             tasks.create_task(self._switching.run())
 
@@ -197,7 +199,7 @@ class Program:
             *self._binding.problems(),
             *self._networking.problems(),
             *self._refusals.problems(),
-            *(self._driver.problems() if isinstance(self._driver, Reporting) else ()),
+            *self._driver.problems(),
             *self._write_back.problems(),
             *self._issuing.problems(),
             *self._compiler.problems(),
@@ -245,13 +247,14 @@ class Program:
             problems=self.problems(),
             states=self._issuing.states(),
         )
-        return await explain_live(facts, target, self._driver)
+        return await explain_live(facts, target, self._driver.serving)
 
     def render_metrics(self) -> bytes:
         """Return all series in Prometheus' text format."""
         return self._metrics.render()
 
     def _gauges(self) -> Gauges:
+        serving = self._driver.serving
         return Gauges(
             is_synced=self._pipeline.is_complete.is_set(),
             is_ready=self.is_ready(),
@@ -263,12 +266,12 @@ class Program:
             loop_lag_s=self._worst_lag_s,
             network=self._networking.snapshot(self._served),
             staples=self._stapling.counts(),
-            reloads=self._driver.reload_reasons if isinstance(self._driver, Reloads) else {},
-            drifts=self._driver.drifts if isinstance(self._driver, Drifts) else {},
-            connections=(self._driver.connections if isinstance(self._driver, Connections) else {}),
+            reloads=serving.reload_reasons if isinstance(serving, Reloads) else {},
+            drifts=serving.drifts if isinstance(serving, Drifts) else {},
+            connections=serving.connections if isinstance(serving, Connections) else {},
             switches=self._switching.outcomes,
             planes=Counter((self._driver.name, *self._switching.running)),
-            remote=self._driver.remote_counts() if isinstance(self._driver, Remote) else None,
+            remote=serving.remote_counts() if isinstance(serving, Remote) else None,
             issuing=Counter(state.phase for state in self._issuing.states().values()),
             certificates={
                 name: shown.not_after
@@ -310,8 +313,7 @@ class Program:
 
     def confirm(self) -> int:
         """Let go what the deletion gate and the data plane keep back; return how many that are."""
-        left = self._driver.confirm() if isinstance(self._driver, Reporting) else 0
-        return self._pipeline.confirm() + left
+        return self._pipeline.confirm() + self._driver.confirm()
 
     # -- small tasks ------------------------------------------------------------------------------
 

@@ -20,9 +20,11 @@ from onehop.control.overview import Switched
 from onehop.control.places import Places
 from onehop.control.planes import make_driver, make_movable
 from onehop.control.switchplan import MOVABLE
+from onehop.control.tounit import ToUnit, as_with_unit
 from onehop.driver import Driver
 from onehop.driver.moving import Moved, MoveRefused, MovingDriver
 from onehop.driver.moving.driver import DRAIN_S
+from onehop.driver.moving.exchange import Exchange
 from onehop.driver.moving.handover import HANDSHAKE_S
 from onehop.driver.moving.movable import Movable
 from onehop.driver.moving.optional import OptionalKernel
@@ -51,13 +53,16 @@ class Switching:
         self._tasks: asyncio.TaskGroup | None = None
         self._asked = asyncio.Event()
         self._one = asyncio.Lock()
-        self.driver: Driver
-        """Whatever serves."""
+        self.to_unit: ToUnit | None = None
+        """The way to a vTM."""
+        first: Driver
         if config.data_plane.driver in MOVABLE:
             self._local = self._make_local(config)
-            self.driver = self._local.split
+            first = self._local.split
         else:
-            self.driver = make_driver(config)
+            first = make_driver(config)
+        self.driver: Final = Exchange(first)
+        """Whatever serves."""
         self._places.sweep()
 
     def _make_local(self, config: Config) -> "_Local":
@@ -74,13 +79,16 @@ class Switching:
     @property
     def running(self) -> dict[str, dict[str, str]]:
         """What data planes say that run beside the one that serves, by name."""
-        others = self._local.proxy.others if self._local is not None else ()
+        others: list[Driver] = [*self._local.proxy.others] if self._local is not None else []
+        if self.driver.coming is not None:
+            others.append(self.driver.coming)
         return {each.name: each.describe() for each in others}
 
     @property
     def under_way(self) -> str:
         """Which switch is under way, and how far it is; empty if none is."""
-        return self._local.proxy.move_under_way if self._local is not None else ""
+        local = self._local.proxy.move_under_way if self._local is not None else ""
+        return local or self.driver.under_way
 
     def ask(self) -> None:
         """Have `run` look at the file."""
@@ -115,14 +123,18 @@ class Switching:
             wanted = await asyncio.to_thread(self._reread)
         except ConfigError as err:
             return self._kept(str(err))
-        restart = tuple(_differing(self._config, wanted))
         have, want = self._config.data_plane, wanted.data_plane
+        is_to_unit = self._local is not None and want.driver == "vtm"
+        base = as_with_unit(self._config, wanted) if is_to_unit else self._config
+        restart = tuple(_differing(base, wanted))
         if have.layer4 == want.layer4 and section_of(have) == section_of(want):
             said = f"{self.driver.name} serves already"
             return Switched(is_done=True, driver=self.driver.name, said=said, restart=restart)
-        if self._local is None or want.driver not in MOVABLE:
+        if self._local is None:
             return self._kept(_NOT_LIVE, restart)
         try:
+            if is_to_unit:
+                return await self._bring_to_unit(self._local, wanted, restart, force=force)
             lost = await self._bring(self._local, wanted, force=force)
         except (OnehopError, OSError) as err:
             self.outcomes["failed"] += 1
@@ -131,6 +143,23 @@ class Switching:
         name = self.driver.name
         said = f"{name} serves" + (f"; {lost} connections that waited were lost" if lost else "")
         return Switched(is_done=True, driver=name, said=said, restart=restart)
+
+    async def _bring_to_unit(
+        self, local: "_Local", wanted: Config, restart: tuple[str, ...], *, force: bool
+    ) -> Switched:
+        """Have a vTM serve, with the addresses; nothing of a data plane is left on this host."""
+        assert self.to_unit is not None  # noqa: S101  a program that runs has set it
+        moved = await self.to_unit.go(self._config, wanted, force=force)
+        had_kernel, self._local = local.kernel.is_on, None
+        self._config = as_with_unit(self._config, wanted)
+        self.outcomes["done"] += 1
+        self.on_moved(moved)
+        await asyncio.to_thread(self._places.clear_all)
+        if had_kernel:
+            await withdraw()
+        name = self.driver.name
+        left = "".join(f"; {each} is still on the interface here" for each in self.to_unit.stayed)
+        return Switched(is_done=True, driver=name, said=f"{name} serves{left}", restart=restart)
 
     async def _bring(self, local: "_Local", wanted: Config, *, force: bool) -> int:
         """Bring the data plane to what is wanted; return how many connections were lost.
@@ -207,7 +236,7 @@ async def _sweep_later(kernel: OptionalKernel) -> None:
 
 _PROXY_KEYS: Final = ("driver", "envoy", "haproxy", "vtm")
 
-_NOT_LIVE: Final = "a vTM is another machine, and the addresses move with it: that takes a restart"
+_NOT_LIVE: Final = "a vTM is another machine, and has the addresses: back takes a restart"
 
 
 def section_of(data_plane: DataPlaneConfig) -> object:

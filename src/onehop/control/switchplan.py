@@ -221,10 +221,11 @@ def _way(have: str, want: str) -> tuple[str, ...]:
         return ("the unit goes on; a restart of onehop reads the file",)
     if proxy == "vtm":
         return (
-            "stop onehop on every host, and take the addresses off their interfaces",
-            "set dataPlane.driver to vtm, and addresses.bind to none",
-            "start onehop: the unit is given everything, and raises the addresses",
-            "connections end with the first step, and are refused until the last one is done",
+            "set dataPlane.driver to vtm, and addresses.bind to none, then run: onehop switch",
+            "the unit is given everything, which is read back and compared",
+            f"if it refuses something, or does not raise the addresses, {had} goes on",
+            "clients are asked to come back, the unit raises the addresses, this host drops them",
+            f"new connections go to the unit; those to {had} end",
         )
     return (
         "stop onehop; what it has on the unit serves on",

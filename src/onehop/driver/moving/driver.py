@@ -241,7 +241,7 @@ class MovingDriver:
                 rows = await self._wanted()
                 receipt = await new.driver.apply(make_plan(Change(tuple(rows.values()))))
                 if not force:
-                    _demand_all(receipt, self._refused)
+                    demand_all(receipt, self._refused)
                 refused = {each.key for each in receipt.refused if not each.is_partial}
                 lost = frozenset(_place_of(rows[key]) for key in refused if key in rows)
                 await self._wait_listening(new, handover, lost)
@@ -336,7 +336,7 @@ class MovingDriver:
         yield from self._others
 
 
-def _demand_all(receipt: Receipt, before: Mapping[RowKey, Refusal]) -> None:
+def demand_all(receipt: Receipt, before: Mapping[RowKey, Refusal]) -> None:
     """Look whether nothing is refused that was served.
 
     Raises:

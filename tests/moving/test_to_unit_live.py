@@ -1,0 +1,185 @@
+"""`onehop switch` to a vTM (an imitated one) on a host that has the address on its interface."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from onehop.lab.pod import serve_http
+from onehop.lab.vtm import Behaviour, VtmCluster, serve_vtm
+from onehop.lab.vtm.behaviour import ONE_WAY, THE_OTHER_WAY
+from onehop.lab.vtm.cluster import Write
+from tests.e2e.loopback import POD
+from tests.e2e.objects import HOST, Json, endpoints, ingress, ingress_class, service
+from tests.e2e.program import Onehop, onehop, running
+from tests.e2e.waiting import until
+from tests.moving.world import Site, load
+from tests.net.namespaces import Machine, machines
+
+pytestmark = [pytest.mark.root, pytest.mark.haproxy, pytest.mark.envoy, pytest.mark.slow]
+
+VIP = "192.0.2.100"
+SWITCH_S = 60.0
+GROUPS = "traffic_ip_groups"
+
+
+@pytest.fixture
+def host() -> Iterator[Machine]:
+    with machines("host", "neighbour") as (made, _):
+        yield made
+
+
+class Ground(NamedTuple):
+    """A shop in a folder, a unit, and the file before the switch and after it."""
+
+    machine: Machine
+    folder: Path
+    cluster: VtmCluster
+    before: Json
+    after: Json
+
+    def name_unit(self, program: Onehop) -> None:
+        """Name the unit in the file."""
+        program.config_file.write_text(yaml.safe_dump(self.after | {"state": str(program.state)}))
+
+    def is_here(self) -> bool:
+        """Tell whether the address is on this host's interface."""
+        (link,) = self.machine.show("address", "show", "dev", "eth0")
+        return VIP in {entry["local"] for entry in link["addr_info"]}
+
+    def is_raised(self) -> bool:
+        """Tell whether some traffic manager has the address."""
+        for member in self.cluster.members:
+            member.settle()
+        return any(each.traffic_ips().get(VIP) == "raised" for each in self.cluster.members)
+
+    def has_only_the_unit(self) -> bool:
+        """Tell whether the address has arrived."""
+        return self.is_raised() and not self.is_here()
+
+
+@contextlib.asynccontextmanager
+async def standing(
+    machine: Machine, folder: Path, driver: str, behaviour: Behaviour = ONE_WAY
+) -> AsyncGenerator[Ground]:
+    """Run the Pod and the unit; return the files."""
+    manifests = folder / "manifests"
+    manifests.mkdir()
+    objects = (ingress_class(), service(), endpoints("web", POD), ingress())
+    (manifests / "shop.yaml").write_text(yaml.safe_dump_all(objects))
+    cluster = VtmCluster(behaviour)
+    password = folder / "password"
+    password.write_text(cluster.password)
+    async with serve_http("web", "web-1", POD, 8080), serve_vtm(cluster) as urls:
+        vtm = {"urls": list(urls), "passwordFile": str(password)}
+        before: dict[str, Any] = {
+            "cluster": {"name": "prod", "manifests": str(manifests), "allowLoopback": True},
+            "addresses": {"shared": VIP, "bind": {"interface": "eth0"}},
+            "path": "pod",
+            "dataPlane": {"driver": driver, "envoy": {"concurrency": 1}, "vtm": vtm},
+            "listen": {"metrics": "127.0.0.1:9080"},
+        }
+        after = before | {
+            "addresses": {"shared": VIP, "bind": {"none": True}},
+            "dataPlane": before["dataPlane"] | {"driver": "vtm"},
+        }
+        yield Ground(machine, folder, cluster, before, after)
+
+
+@pytest.mark.parametrize(
+    ("driver", "behaviour"),
+    [("envoy", ONE_WAY), ("haproxy", THE_OTHER_WAY)],
+    ids=["envoy-one", "haproxy-other"],
+)
+def test_at_every_moment_somebody_has_the_address(
+    host: Machine, tmp_path: Path, driver: str, behaviour: Behaviour
+) -> None:
+    """Requests are answered here until the unit has the address; then it leaves the interface."""
+    nobody: list[str] = []
+    overlap: list[bool] = []
+
+    async def main() -> None:
+        async with (
+            standing(host, tmp_path, driver, behaviour) as site,
+            running(tmp_path / "a", site.before, waits=False) as program,
+        ):
+            await until(program.is_ready, "it is ready", timeout_s=SWITCH_S)
+            await until(site.is_here, "the address is bound", timeout_s=SWITCH_S)
+
+            def wrote(write: Write) -> None:
+                if write.collection == GROUPS:
+                    overlap.append(site.is_here())
+
+            async def watch() -> None:
+                while True:
+                    if not site.is_here() and not site.is_raised():
+                        nobody.append("at this moment")
+                    await asyncio.sleep(0.05)
+
+            site.cluster.on_write = wrote
+            site.name_unit(program)
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(watch())
+                async with load(Site(VIP, 80, HOST)) as clients:
+                    await clients.more(10)
+                    switching = tasks.create_task(
+                        onehop("switch", "--config", str(program.config_file))
+                    )
+                    await until(lambda: overlap != [], "it is written", timeout_s=SWITCH_S)
+                assert clients.failures == {}
+                done = await switching
+                watching.cancel()
+            assert (done.code, done.out) == (0, "vtm serves\n"), done
+            assert site.has_only_the_unit()
+            snapshot = await program.snapshot()
+            assert (snapshot.driver, snapshot.problems, snapshot.beside) == ("vtm", (), {})
+            assert not [each for each in program.state.iterdir() if each.is_dir()]
+            assert site.cluster.members[0].errors() == []
+
+            program.config_file.write_text(
+                yaml.safe_dump(site.before | {"state": str(program.state)})
+            )
+            back = await onehop("switch", "--config", str(program.config_file))
+            assert (back.code, "takes a restart" in back.err + back.out) == (1, True), back
+            assert site.has_only_the_unit()
+
+    host.run(main)
+    assert nobody == []
+    assert overlap == [True, True]
+
+
+@pytest.mark.parametrize("moment", ["first", "lowered", "raising"])
+def test_a_crash_at_any_step_is_made_up_for_by_the_next_start(
+    host: Machine, tmp_path: Path, moment: str
+) -> None:
+    """By what the file says: the unit has the address, and this host has it no more."""
+
+    async def main() -> None:
+        async with standing(host, tmp_path, "envoy") as site:
+            async with running(tmp_path / "a", site.before, waits=False) as program:
+                await until(program.is_ready, "it is ready", timeout_s=SWITCH_S)
+                await until(site.is_here, "the address is bound", timeout_s=SWITCH_S)
+                groups: list[Write] = []
+
+                def dies(write: Write) -> None:
+                    groups.extend([write] if write.collection == GROUPS else ())
+                    if moment == "first" or len(groups) == {"lowered": 1, "raising": 2}[moment]:
+                        with contextlib.suppress(ProcessLookupError):
+                            program.process.kill()
+
+                site.cluster.on_write = dies
+                site.name_unit(program)
+                done = await onehop("switch", "--config", str(program.config_file))
+                assert done.code != 0
+                await program.ended()
+            assert site.is_here()
+            site.cluster.on_write = lambda _write: None
+            async with running(tmp_path / "a", site.after, waits=False) as again:
+                await until(site.has_only_the_unit, "the unit has it", timeout_s=SWITCH_S)
+                assert (await again.snapshot()).problems == ()
+
+    host.run(main)
