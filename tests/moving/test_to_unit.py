@@ -209,6 +209,7 @@ async def test_another_host_that_writes_the_unit_goes_first() -> None:
     [
         ("path: auto", {"path": "auto"}),
         ("addresses.bind", {"addresses": {"shared": VIP, "bind": {"none": True}}}),
+        ("dataPlane.layer4", {"dataPlane": {"driver": "envoy", "layer4": "kernel"}}),
         ("bgp.upstream", {"bgp": {"asn": 1, "upstream": [{"address": "192.0.2.1", "asn": 2}]}}),
     ],
 )

@@ -134,7 +134,7 @@ class Switching:
             return self._kept(_NOT_LIVE, restart)
         try:
             if is_to_unit:
-                return await self._bring_to_unit(self._local, wanted, restart, force=force)
+                return await self._bring_to_unit(wanted, restart, force=force)
             lost = await self._bring(self._local, wanted, force=force)
         except (OnehopError, OSError) as err:
             self.outcomes["failed"] += 1
@@ -145,18 +145,16 @@ class Switching:
         return Switched(is_done=True, driver=name, said=said, restart=restart)
 
     async def _bring_to_unit(
-        self, local: "_Local", wanted: Config, restart: tuple[str, ...], *, force: bool
+        self, wanted: Config, restart: tuple[str, ...], *, force: bool
     ) -> Switched:
         """Have a vTM serve, with the addresses; nothing of a data plane is left on this host."""
         assert self.to_unit is not None  # noqa: S101  a program that runs has set it
         moved = await self.to_unit.go(self._config, wanted, force=force)
-        had_kernel, self._local = local.kernel.is_on, None
+        self._local = None
         self._config = as_with_unit(self._config, wanted)
         self.outcomes["done"] += 1
         self.on_moved(moved)
         await asyncio.to_thread(self._places.clear_all)
-        if had_kernel:
-            await withdraw()
         name = self.driver.name
         left = "".join(f"; {each} is still on the interface here" for each in self.to_unit.stayed)
         return Switched(is_done=True, driver=name, said=f"{name} serves{left}", restart=restart)

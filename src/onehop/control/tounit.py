@@ -109,6 +109,11 @@ class ToUnit:
                 "addresses.bind: onehop has no addresses here that it could take away; take them "
                 "from whoever has them, and restart"
             )
+        if have.data_plane.layer4 == "kernel":
+            raise ConfigError(
+                "dataPlane.layer4: kernel: the kernel serves here; switch to proxy first, and then "
+                "to the unit"
+            )
         for problem in self._bound.problems():
             raise ConfigError(f"somebody else has an address already: {problem.message}")
 
