@@ -237,8 +237,12 @@ async def test_an_edit_meanwhile_is_made_at_the_unit() -> None:
         web = pool("web")
         edited = [row for row in shop() if row != members(web, 1, 2)]
         async with asyncio.TaskGroup() as tasks:
+            begun = asyncio.Event()
+            at.unit.cluster.on_write = lambda _write: begun.set()
             going = tasks.create_task(at.go())
-            await until(lambda: "loading" in at.exchange.under_way, "it is being loaded")
+            async with asyncio.timeout(20):
+                await begun.wait()
+            assert at.exchange.under_way == "to vtm: loading"
             plans = len(at.old.plans)
             edit = tasks.create_task(bring_to(at.exchange, *edited, members(web, 7)))
         assert going.done()
