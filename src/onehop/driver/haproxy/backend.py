@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from onehop.driver.haproxy import word
+from onehop.driver.haproxy.affinity import numbers_of, stick_lines
 from onehop.driver.haproxy.health import check_options, health_lines
 from onehop.driver.haproxy.place import Place
 from onehop.model.endpoint import Endpoint, Path, PoolEndpoints, Readiness
@@ -124,17 +125,21 @@ def servers_of(pool: Pool, members: PoolEndpoints | None, place: Place) -> dict[
     endpoints = members.endpoints if members is not None else ()
     drains = any(each.readiness is Readiness.SERVING for each in endpoints)
     heaviest = max((each.weight for each in endpoints), default=1)
+    named = members_by_name(pool, members)
+    numbers = numbers_of(named) if _goes_by_address(pool) else {}
     return {
-        _server_name(pool, each): Server(
+        name: Server(
             address=f"{each.address}:{int(each.port)}"
             if ":" not in each.address
             else f"[{each.address}]:{int(each.port)}",
             weight=0
             if drains and each.readiness is Readiness.DRAINING
             else _weight(each.weight, heaviest),
-            options=" ".join(_server_options(pool, place, each.path)),
+            options=" ".join(
+                (*_number(numbers.get(name)), *_server_options(pool, place, each.path))
+            ),
         )
-        for each in endpoints
+        for name, each in named.items()
     }
 
 
@@ -158,6 +163,11 @@ def _server_name(pool: Pool, endpoint: Endpoint) -> str:
     """Return a name that tells where it is only to us: clients carry it in cookies."""
     kind = "s" if _is_checked(pool, endpoint.path) or pool.health_check is None else "u"
     return word.token_of(kind, f"{endpoint.address}:{endpoint.port}".encode())
+
+
+def _number(number: int | None) -> Iterator[str]:
+    if number is not None:
+        yield f"id {number}"
 
 
 def _weight(weight: int, heaviest: int) -> int:
@@ -197,14 +207,20 @@ def _ca_file(pool: Pool, place: Place) -> str:
     return place.pem(word.name_of("ca", pool.id))
 
 
+def _goes_by_address(pool: Pool) -> bool:
+    return pool.balancing is Balancing.HASH or isinstance(pool.persistence, SourceIpPersistence)
+
+
 def _balancing(pool: Pool) -> Iterator[str]:
-    if pool.balancing is Balancing.HASH or isinstance(pool.persistence, SourceIpPersistence):
+    if _goes_by_address(pool):
         yield "balance source"
         yield "hash-type consistent"
     elif pool.balancing is Balancing.ROUND_ROBIN:
         yield "balance roundrobin"
     else:
         yield "balance leastconn"
+    if isinstance(pool.persistence, SourceIpPersistence):
+        yield from stick_lines(pool.persistence)
 
 
 def _retry_on(retry: Retry) -> Iterator[str]:

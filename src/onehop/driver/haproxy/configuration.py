@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from onehop.driver.haproxy.affinity import keeps_clients, local_peer, peers_section
 from onehop.driver.haproxy.backend import Server
 from onehop.driver.haproxy.options import HaproxyOptions
+from onehop.driver.haproxy.place import Place
 from onehop.driver.haproxy.rendered import Rendered
 
 _DEFAULTS: Final = (
@@ -34,6 +36,10 @@ def config_text(rendered: Rendered, options: HaproxyOptions, runtime_socket: str
         "global": _global(options, runtime_socket),
         "defaults": _DEFAULTS,
     }
+    if keeps_clients(rendered.sections.values()):
+        sections["global"] = (*sections["global"], local_peer())
+        first, lines = peers_section(Place(options.state_dir))
+        sections[first] = lines
     for first, lines in sorted(rendered.sections.items(), key=_place_of):
         servers = rendered.servers.get(first.removeprefix("backend "), {})
         sections[first] = (*_with_rules(lines, rules), *_server_lines(servers))

@@ -21,9 +21,11 @@ import structlog
 
 from onehop.base.errors import DriverUnavailable, RejectedError
 from onehop.driver.driver import Refusal
+from onehop.driver.haproxy.affinity import keeps_clients
 from onehop.driver.haproxy.book import Book
 from onehop.driver.haproxy.change import Reason, reload_reasons
 from onehop.driver.haproxy.disk import Disk, Snapshot
+from onehop.driver.haproxy.handover import until_it_teaches
 from onehop.driver.haproxy.options import HaproxyOptions
 from onehop.driver.haproxy.process import HaproxyProcess
 from onehop.driver.haproxy.runtime import Runtime
@@ -136,6 +138,7 @@ class Hand:
     async def _reload(self, reasons: list[Reason]) -> None:
         """Have a new worker take over; all reasons that there are go into one reload."""
         started = time.monotonic()
+        await self._before_it_goes()
         await self.process.reload()
         self.take_over()
         self.reloads += 1
@@ -148,6 +151,16 @@ class Hand:
             more=max(0, len(reasons) - _SHOWN_REASONS),
             duration_ms=round((time.monotonic() - started) * 1000),
         )
+
+    async def _before_it_goes(self) -> None:
+        """Have the worker ready to teach the next one, unless nobody knows what it is at."""
+        worker = self.worker
+        if (
+            self.doubt is None
+            and worker is not None
+            and keeps_clients(worker.has.sections.values())
+        ):
+            await until_it_teaches(worker.runtime, self.options.start_timeout_s)
 
     def _culprits(self, said: str, before: Mapping[RowKey, Row | None]) -> list[RowKey]:
         """Return the rows that HAProxy complains of; all that are new, if it names none of them."""

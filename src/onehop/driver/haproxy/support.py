@@ -34,13 +34,6 @@ SHORTCOMINGS: Final[Shortcomings] = {
         "a matter of the pool: of several routes to it, the largest number counts"
     ),
     Capability.RETRY_CODES: partly("401, 403, 404, 408, 425 and 500 to 504"),
-    Capability.SOURCE_PERSISTENCE: partly(
-        "HAProxy hashes the client's address: a new endpoint moves some clients"
-    ),
-    Capability.SOURCE_PERSISTENCE_TIMEOUT: no(
-        "HAProxy hashes the client's address and remembers nobody, so there is nothing to forget:"
-        " clients stay for as long as the endpoints do"
-    ),
     Capability.HEALTH_CHECK_UDP: no(UDP_UNKNOWN),
     Capability.HEALTH_CHECK_TCP: partly("a new endpoint gets requests until its first check"),
     Capability.HEALTH_CHECK_HTTP: partly("a new endpoint gets requests until its first check"),
