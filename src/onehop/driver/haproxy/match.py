@@ -58,10 +58,12 @@ def entries_of(host: VirtualHost) -> HostEntries:
         raise word.Unfit(f"a wildcard over more than {DEEPEST_WILDCARD} labels: {name}")
     entries = HostEntries({}, {}, {}, {}, {}, tuple(_retries(host)))
     for key, labels in _keys(host.router, name):
-        _add_view(entries, entries.hosts, key, _seen_by(host.routes, labels, None))
+        entries.hosts[key] = _add_view(entries, key, _seen_by(host.routes, labels, None))
     for only in sorted({word.host(r.hostname) for r in host.routes if r.hostname is not None}):
         labels = Labels.ONE if only.partition(".")[2] == name[2:] else Labels.MORE
-        _add_view(entries, entries.named, only, _seen_by(host.routes, labels, only))
+        # Other hosts, and this one of another router, may speak of the name as well.
+        key = f"{key_of_host(host.router, name)}/{only}"
+        entries.named[only] = _add_view(entries, key, _seen_by(host.routes, labels, only))
     return entries
 
 
@@ -111,11 +113,8 @@ def _slashed(path: str) -> str:
     return path if path.endswith("/") else f"{path}/"
 
 
-def _add_view(
-    entries: HostEntries, keys: dict[str, str], key: str, routes: tuple[Route, ...]
-) -> None:
+def _add_view(entries: HostEntries, key: str, routes: tuple[Route, ...]) -> str:
     view = word.token_of("v", key.encode())
-    keys[key] = view
     for route in routes:
         policy, value = value_of(route)
         entries.policies[policy.name] = policy
@@ -124,6 +123,7 @@ def _add_view(
             entries.exact[view + path] = value
         else:
             entries.prefix[view + _slashed(path)] = value
+    return view
 
 
 def _retries(host: VirtualHost) -> Iterator[tuple[PoolId, Retry]]:
