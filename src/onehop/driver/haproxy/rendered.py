@@ -118,7 +118,7 @@ class Touched:
         for keys, table, part in zip(self.flat, rendered.flat, piece.flat, strict=True):
             part.update((key, table[key]) for key in keys if key in table)
         for paths, tables, parts in zip(self.deep, rendered.deep, piece.deep, strict=True):
-            for path in (*(each for each in tables if each in paths), *(paths.keys() - tables)):
-                table = tables.get(path, {})
+            for path in (each for each in tables if each in paths):
+                table = tables[path]
                 parts[path] = {key: table[key] for key in paths[path] if key in table}
         return piece
