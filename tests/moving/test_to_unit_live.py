@@ -96,7 +96,7 @@ async def standing(
     ids=["envoy-one", "haproxy-other"],
 )
 def test_at_every_moment_somebody_has_the_address(
-    host: Machine, tmp_path: Path, driver: str, behaviour: Behaviour
+    host: Machine, temporary: Path, driver: str, behaviour: Behaviour
 ) -> None:
     """Requests are answered here until the unit has the address; then it leaves the interface."""
     nobody: list[str] = []
@@ -104,8 +104,8 @@ def test_at_every_moment_somebody_has_the_address(
 
     async def main() -> None:
         async with (
-            standing(host, tmp_path, driver, behaviour) as site,
-            running(tmp_path / "a", site.before, waits=False) as program,
+            standing(host, temporary, driver, behaviour) as site,
+            running(temporary / "a", site.before, waits=False) as program,
         ):
             await until(program.is_ready, "it is ready", timeout_s=SWITCH_S)
             await until(site.is_here, "the address is bound", timeout_s=SWITCH_S)
@@ -154,13 +154,13 @@ def test_at_every_moment_somebody_has_the_address(
 
 @pytest.mark.parametrize("moment", ["lowered", "raising"])
 def test_a_crash_at_any_step_is_made_up_for_by_the_next_start(
-    host: Machine, tmp_path: Path, moment: str
+    host: Machine, temporary: Path, moment: str
 ) -> None:
     """By what the file says: the unit has the address, and this host has it no more."""
 
     async def main() -> None:
-        async with standing(host, tmp_path, "envoy") as site:
-            async with running(tmp_path / "a", site.before, waits=False) as program:
+        async with standing(host, temporary, "envoy") as site:
+            async with running(temporary / "a", site.before, waits=False) as program:
                 await until(program.is_ready, "it is ready", timeout_s=SWITCH_S)
                 await until(site.is_here, "the address is bound", timeout_s=SWITCH_S)
                 groups: list[Write] = []
@@ -178,7 +178,7 @@ def test_a_crash_at_any_step_is_made_up_for_by_the_next_start(
                 await program.ended()
             assert site.is_here()
             site.cluster.on_write = lambda _write: None
-            async with running(tmp_path / "a", site.after, waits=False) as again:
+            async with running(temporary / "a", site.after, waits=False) as again:
                 await until(site.has_only_the_unit, "the unit has it", timeout_s=SWITCH_S)
                 assert (await again.snapshot()).problems == ()
 
