@@ -26,7 +26,6 @@ from tests.contract.test_driver_tls import (
     POD,
     SITE,
     body,
-    challenge,
     chosen,
     pod_with_tls,
     shown,
@@ -36,6 +35,7 @@ from tests.driver_envoy.http3 import h3_connected
 from tests.driver_envoy.world import (
     ADDRESS,
     HTTPS,
+    challenge,
     connected,
     host,
     identity,

@@ -1,17 +1,13 @@
 """What every driver promises, held against each of them."""
 
 import asyncio
-import hashlib
 import itertools
-import time
 
 import msgspec
 import pytest
 
-from onehop.acme.solver.solver import alpn_answer
 from onehop.driver import Capability, Driver, Receipt
 from onehop.model.address import IpAddr
-from onehop.model.certificate import Certificate, challenge_certificate
 from onehop.model.endpoint import Endpoint, PoolEndpoints
 from onehop.model.ident import HostId, ListenerId, ObjectRef, PoolId, RouterId
 from onehop.model.listener import ForwardHttp, ForwardTcp, Listener, Passthrough, TlsChallenge
@@ -29,6 +25,7 @@ from onehop.model.route import (
 )
 from onehop.plan import Plan, make_plan
 from tests.contract.drivers import DRIVERS, RunningDriver
+from tests.driver_envoy.world import challenge
 
 ROUTER = RouterId("shared-http")
 SERVICE = ObjectRef("Service", "shop", "web")
@@ -66,17 +63,6 @@ def host(name: str, to: Pool, request_headers: HeaderEdit | None = None) -> Virt
                 request_headers=request_headers or HeaderEdit(),
             ),
         ),
-    )
-
-
-def challenge(hostname: str) -> Certificate:
-    answer = alpn_answer(hostname, "token.thumbprint", now=time.time())
-    return Certificate(
-        id=challenge_certificate(hostname),
-        chain_pem=answer.chain_pem,
-        key_pem=answer.key_pem,
-        fingerprint=hashlib.sha256(answer.chain_pem.encode()).hexdigest(),
-        not_after=0,
     )
 
 

@@ -1,10 +1,8 @@
 """TLS by every data plane: certificates by name, challenges, passthrough, client checks."""
 
 import asyncio
-import hashlib
 import ssl
 import tempfile
-import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from onehop.acme.solver.solver import alpn_answer
 from onehop.model.address import Cidr
-from onehop.model.certificate import Certificate, challenge_certificate
 from onehop.model.ident import RouterId
 from onehop.model.listener import (
     ClientCheck,
@@ -34,6 +30,7 @@ from tests.driver_envoy.world import (
     Backend,
     Identity,
     backend,
+    challenge,
     connected,
     forward,
     free_port,
@@ -280,14 +277,3 @@ def unchecking() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def challenge(hostname: str) -> Certificate:
-    answer = alpn_answer(hostname, "token.thumbprint", now=time.time())
-    return Certificate(
-        id=challenge_certificate(hostname),
-        chain_pem=answer.chain_pem,
-        key_pem=answer.key_pem,
-        fingerprint=hashlib.sha256(answer.chain_pem.encode()).hexdigest(),
-        not_after=0,
-    )

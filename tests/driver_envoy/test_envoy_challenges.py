@@ -1,17 +1,14 @@
 """Answers to CAs that look just now, by TLS-ALPN-01 and by HTTP-01, through a real Envoy."""
 
 import asyncio
-import hashlib
 import ssl
 import tempfile
-import time
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import pytest
 
-from onehop.acme.solver.solver import alpn_answer
 from onehop.model.certificate import Certificate, challenge_certificate
 from onehop.model.ident import RouterId
 from onehop.model.listener import ClientCheck, ForwardHttp, Passthrough, TlsChallenge, TlsPolicy
@@ -22,6 +19,7 @@ from tests.driver_envoy.world import (
     SERVICE,
     Identity,
     backend,
+    challenge,
     connected,
     endpoint,
     envoy,
@@ -65,18 +63,6 @@ class Seen(NamedTuple):
     der: bytes
     protocol: str | None
     ends: bool = False
-
-
-def challenge(hostname: str) -> Certificate:
-    """Return what a CA shall be shown: with a critical extension that nobody else knows."""
-    answer = alpn_answer(hostname, "token.thumbprint", now=time.time())
-    return Certificate(
-        id=challenge_certificate(hostname),
-        chain_pem=answer.chain_pem,
-        key_pem=answer.key_pem,
-        fingerprint=hashlib.sha256(answer.chain_pem.encode()).hexdigest(),
-        not_after=0,
-    )
 
 
 def entry(port: int, *shown: Certificate, **fields: object) -> Row:

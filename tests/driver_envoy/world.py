@@ -2,11 +2,13 @@
 
 import asyncio
 import datetime as dt
+import hashlib
 import itertools
 import os
 import socket
 import ssl
 import tempfile
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,10 +19,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from onehop.acme.solver.solver import alpn_answer
 from onehop.driver import Driver, Receipt
 from onehop.driver.envoy import EnvoyDriver, EnvoyOptions
 from onehop.model.address import IpAddr
-from onehop.model.certificate import Certificate, SecretText, ServerName
+from onehop.model.certificate import Certificate, SecretText, ServerName, challenge_certificate
 from onehop.model.endpoint import Endpoint, PoolEndpoints, Readiness, each_once
 from onehop.model.ident import (
     CertificateId,
@@ -165,6 +168,18 @@ def identity(name: str, *hostnames: str) -> Identity:
 
 def server_name(hostname: str, of: Identity, router: RouterId = HTTPS) -> ServerName:
     return ServerName(router=router, hostname=hostname, certificate=of.certificate.id)
+
+
+def challenge(hostname: str) -> Certificate:
+    """Return what a CA shall be shown: with a critical extension that nobody else knows."""
+    answer = alpn_answer(hostname, "token.thumbprint", now=time.time())
+    return Certificate(
+        id=challenge_certificate(hostname),
+        chain_pem=answer.chain_pem,
+        key_pem=answer.key_pem,
+        fingerprint=hashlib.sha256(answer.chain_pem.encode()).hexdigest(),
+        not_after=0,
+    )
 
 
 # The driver

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import subprocess
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,6 @@ from tests.driver_nftables.world import (
     Client,
     at,
     client,
-    forwarding,
     listener,
     load,
     members,
@@ -41,12 +40,6 @@ from tests.net.namespaces import until
 
 TABLE = ("inet", "onehop_l4")
 ENTRANCE = f"{VIP[4]} . tcp . 80"
-
-
-@pytest.fixture
-def roads() -> Generator[Crossroads]:
-    with forwarding() as machines:
-        yield machines
 
 
 def rows() -> tuple[Row, ...]:

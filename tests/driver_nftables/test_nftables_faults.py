@@ -5,7 +5,6 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,6 @@ from onehop.model.pool import SourceIpPersistence
 from tests.driver_nftables.world import (
     DEADLINE_S,
     at,
-    forwarding,
     listener,
     load,
     members,
@@ -35,12 +33,6 @@ from tests.net.crossroads import VIP, Crossroads
 from tests.net.namespaces import until
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture
-def roads() -> Generator[Crossroads]:
-    with forwarding() as machines:
-        yield machines
 
 
 async def _answers(roads: Crossroads, port: int = 8001) -> None:

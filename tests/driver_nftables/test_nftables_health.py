@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections import Counter
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from functools import partial
 
 import pytest
@@ -21,7 +21,6 @@ from tests.driver_nftables.world import (
     Client,
     accepted,
     at,
-    forwarding,
     listener,
     members,
     nftables,
@@ -35,12 +34,6 @@ from tests.net.crossroads import POD, Crossroads
 from tests.net.namespaces import running, until
 
 WEB = PoolId("shop/web:80")
-
-
-@pytest.fixture
-def roads() -> Generator[Crossroads]:
-    with forwarding() as machines:
-        yield machines
 
 
 class Server:

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from tests.driver_nftables.world import (
     DEADLINE_S,
     at,
     client,
-    forwarding,
     listener,
     members,
     nftables,
@@ -32,12 +30,6 @@ from tests.net.crossroads import VIP, Crossroads
 from tests.net.namespaces import until
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture
-def roads() -> Generator[Crossroads]:
-    with forwarding() as machines:
-        yield machines
 
 
 def test_a_restart_loses_no_connection(roads: Crossroads) -> None:

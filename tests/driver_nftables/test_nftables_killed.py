@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 import pytest
@@ -21,7 +21,6 @@ from onehop.model.pool import SourceIpPersistence
 from tests.driver_nftables.world import (
     at,
     client,
-    forwarding,
     listener,
     members,
     nftables,
@@ -34,12 +33,6 @@ from tests.net.crossroads import CLIENTS, Crossroads
 
 pytestmark = pytest.mark.root
 _MOST_STEPS = 40
-
-
-@pytest.fixture
-def roads() -> Generator[Crossroads]:
-    with forwarding() as machines:
-        yield machines
 
 
 def before() -> tuple[Row, ...]:

@@ -1,7 +1,6 @@
 """A listener moves between the kernel and Envoy while clients come and go."""
 
 import asyncio
-from collections.abc import Generator
 
 import msgspec
 import pytest
@@ -12,7 +11,6 @@ from tests.contract.drivers import envoy
 from tests.driver_nftables.world import (
     at,
     client,
-    forwarding,
     listener,
     members,
     once,
@@ -23,12 +21,6 @@ from tests.driver_nftables.world import (
 from tests.net.crossroads import Crossroads
 
 pytestmark = [pytest.mark.root, pytest.mark.envoy]
-
-
-@pytest.fixture
-def roads() -> Generator[Crossroads]:
-    with forwarding() as machines:
-        yield machines
 
 
 def test_no_new_connection_is_lost(roads: Crossroads) -> None:

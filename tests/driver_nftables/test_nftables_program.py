@@ -1,7 +1,6 @@
 """The whole program with `dataPlane.layer4: kernel`: started, stopped, and started without."""
 
 import asyncio
-from collections.abc import Generator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 import yaml
 
 from onehop.model.listener import Transport
-from tests.driver_nftables.world import PORT, client, forwarding, once, pod
+from tests.driver_nftables.world import PORT, client, once, pod
 from tests.e2e.program import onehop, running
 from tests.e2e.waiting import until
 from tests.net.crossroads import POD, VIP, Crossroads
@@ -62,12 +61,6 @@ def configured(folder: Path, layer4: str) -> dict[str, Any]:
         "dataPlane": {"layer4": layer4, "envoy": {"concurrency": 1}},
         "path": "pod",
     }
-
-
-@pytest.fixture
-def roads() -> Generator[Crossroads]:
-    with forwarding() as machines:
-        yield machines
 
 
 def test_connections_outlive_onehop_and_the_table_outlives_nobody(

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import Generator
 
 import msgspec
 import pytest
@@ -16,7 +15,6 @@ from onehop.model.pool import SourceIpPersistence
 from tests.driver_nftables.world import (
     at,
     client,
-    forwarding,
     listener,
     members,
     nftables,
@@ -32,17 +30,9 @@ from tests.net.namespaces import until
 pytestmark = pytest.mark.root
 
 
-@pytest.fixture(scope="module")
-def machines() -> Generator[Crossroads]:
-    with forwarding() as roads:
-        yield roads
-
-
 @pytest.fixture
-def roads(machines: Crossroads) -> Generator[Crossroads]:
-    yield machines
-    machines.nft("add", "table", "inet", "onehop_l4")
-    machines.nft("delete", "table", "inet", "onehop_l4")
+def roads(swept: Crossroads) -> Crossroads:
+    return swept
 
 
 def ports(count: int) -> list[Row]:

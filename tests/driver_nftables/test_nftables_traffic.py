@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Generator
 
 import pytest
 
@@ -15,7 +14,6 @@ from tests.driver_nftables.world import (
     DEADLINE_S,
     at,
     client,
-    forwarding,
     listener,
     members,
     nftables,
@@ -33,17 +31,9 @@ BALANCER = {4: IpAddr("10.244.9.1"), 6: IpAddr("2001:db8:9::1")}
 pytestmark = pytest.mark.root
 
 
-@pytest.fixture(scope="module")
-def machines() -> Generator[Crossroads]:
-    with forwarding() as roads:
-        yield roads
-
-
 @pytest.fixture
-def roads(machines: Crossroads) -> Generator[Crossroads]:
-    yield machines
-    machines.nft("add", "table", "inet", "onehop_l4")
-    machines.nft("delete", "table", "inet", "onehop_l4")
+def roads(swept: Crossroads) -> Crossroads:
+    return swept
 
 
 def draining(endpoint: Endpoint) -> Endpoint:

@@ -6,6 +6,7 @@ to init. On Linux the kernel does it, if the child asks.
 
 import asyncio
 import contextlib
+import resource
 import shutil
 import signal
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
@@ -188,3 +189,10 @@ def bound_to_parent(command: Sequence[str]) -> tuple[str, ...]:
     if setpriv is None:
         raise ConfigError("no setpriv(1) in PATH: install util-linux 2.33 or newer")
     return (setpriv, "--pdeathsig", "KILL", "--", *command)
+
+
+def allow_many_sockets(pid: int) -> None:
+    """Raise the soft limit of open files to the hard one: each connection of a proxy takes two."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))

@@ -2,14 +2,13 @@
 
 import asyncio
 import contextlib
-import resource
 from collections import deque
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from onehop.base.child import Backoff, Child
+from onehop.base.child import Backoff, Child, allow_many_sockets
 from onehop.base.errors import DriverUnavailable
 from onehop.driver.envoy.admin import EnvoyAdmin
 from onehop.driver.envoy.options import EnvoyOptions
@@ -53,7 +52,7 @@ class EnvoyProcess:
             while not self._is_stopping:
                 lived_s = await self._child.live(
                     self._command(),
-                    born=_allow_many_sockets,
+                    born=allow_many_sockets,
                     shares_stdout=self._options.access_log == "-",
                 )
                 if self._is_stopping:
@@ -123,10 +122,3 @@ class EnvoyProcess:
                 if await self._admin.open_connections() == 0:
                     return
                 await asyncio.sleep(0.05)
-
-
-def _allow_many_sockets(pid: int) -> None:
-    """Raise the soft limit of open files to the hard one: each connection takes two."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))

@@ -90,8 +90,8 @@ def backend_lines(pool: Pool, retry: Retry, idle_s: float, place: Place) -> Iter
     is_http = pool.protocol is not BackendProtocol.TCP
     yield f"mode {'http' if is_http else 'tcp'}"
     yield from _balancing(pool)
-    yield f"timeout connect {_ms(pool.connect_timeout_s)}ms"
-    yield f"timeout server {_ms(300.0 if is_http else max(idle_s, 1.0))}ms"
+    yield f"timeout connect {word.ms(pool.connect_timeout_s)}ms"
+    yield f"timeout server {word.ms(300.0 if is_http else max(idle_s, 1.0))}ms"
     yield f"retries {retry.attempts if is_http else 3}"
     # What was never sent is tried at another one, at the first attempt already.
     yield "option redispatch 1"
@@ -262,7 +262,3 @@ def _cookie(kept: CookiePersistence) -> str:
     parts += ["Secure"] if kept.secure else []
     parts += [f"SameSite={kept.same_site}"] if kept.same_site else []
     return "; ".join(parts)
-
-
-def _ms(seconds: float) -> int:
-    return max(1, round(seconds * 1000))

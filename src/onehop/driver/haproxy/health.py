@@ -8,7 +8,7 @@ from onehop.model.pool import HealthCheck, Pool
 
 def health_lines(check: HealthCheck) -> Iterator[str]:
     """Yield the lines of a backend section."""
-    yield f"timeout check {_ms(check.timeout_s)}ms"
+    yield f"timeout check {word.ms(check.timeout_s)}ms"
     if check.http_path is None:
         return
     host = word.host(check.http_host.lower()) if check.http_host else "localhost"
@@ -21,14 +21,10 @@ def health_lines(check: HealthCheck) -> Iterator[str]:
 
 def check_options(pool: Pool, check: HealthCheck) -> Iterator[str]:
     """Yield the options of a server that is asked; a port of its own is asked in the clear."""
-    yield f"check inter {_ms(check.interval_s)}ms"
+    yield f"check inter {word.ms(check.interval_s)}ms"
     yield f"rise {int(check.healthy_threshold)} fall {int(check.unhealthy_threshold)}"
     if check.port is not None:
         yield f"port {int(check.port)}"
         yield "no-check-ssl" if pool.tls is not None else ""
     elif pool.proxy_protocol is not None:
         yield "check-send-proxy"
-
-
-def _ms(seconds: float) -> int:
-    return max(1, round(seconds * 1000))

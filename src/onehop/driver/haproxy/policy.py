@@ -153,9 +153,9 @@ def _forward_rules(
     silences = (forward.timeout_s, forward.idle_timeout_s, retry.per_try_timeout_s)
     silence_s = min(each for each in silences if each is not None)
     if silence_s != IDLE_S:
-        yield f"http-request set-var(txn.timeout) int({_ms(silence_s)}) {when}"
+        yield f"http-request set-var(txn.timeout) int({word.ms(silence_s)}) {when}"
     if forward.idle_timeout_s != IDLE_S:
-        yield f"http-request set-var(txn.tunnel) int({_ms(forward.idle_timeout_s)}) {when}"
+        yield f"http-request set-var(txn.tunnel) int({word.ms(forward.idle_timeout_s)}) {when}"
     if retry.codes:
         yield f"http-request set-var(txn.retry) bool(true) {when}"
 
@@ -194,7 +194,3 @@ def _edits(ruleset: str, edit: HeaderEdit, when: str) -> Iterator[str]:
         for name, value in pairs:
             said = word.quoted(word.literal(value))
             yield f"{ruleset} {verb} {word.header(name)} {said} {when}"
-
-
-def _ms(seconds: float) -> int:
-    return max(1, round(seconds * 1000))

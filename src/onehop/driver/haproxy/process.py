@@ -17,7 +17,7 @@ from typing import Final
 
 import structlog
 
-from onehop.base.child import Backoff, Child, bound_to_parent, finish
+from onehop.base.child import Backoff, Child, allow_many_sockets, bound_to_parent, finish
 from onehop.base.errors import DriverUnavailable, RejectedError
 from onehop.driver.haproxy.options import HaproxyOptions
 from onehop.driver.haproxy.runtime import Hangs, Runtime
@@ -106,7 +106,7 @@ class HaproxyProcess:
             return 0.0
         async with asyncio.TaskGroup() as tasks:
             announcer = tasks.create_task(self._announce(self.generation))
-            lived_s = await self._child.live(self._command(), born=_allow_many_sockets)
+            lived_s = await self._child.live(self._command(), born=allow_many_sockets)
             announcer.cancel()
         return lived_s
 
@@ -289,10 +289,3 @@ def affordable(max_connections: int) -> int:
     if hard == resource.RLIM_INFINITY:
         return max_connections
     return max(1, min(max_connections, (hard - _OWN_FILES) // 2))
-
-
-def _allow_many_sockets(pid: int) -> None:
-    """Raise the soft limit of open files to the hard one: each connection takes two."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (hard, hard))

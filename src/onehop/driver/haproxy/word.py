@@ -50,6 +50,11 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
+def ms(seconds: float) -> int:
+    """Return a time as HAProxy counts it; 0 would mean something else."""
+    return max(1, round(seconds * 1000))
+
+
 def literal(text: str) -> str:
     """Return text as a part of a log format, where `%` begins a variable."""
     return text.replace("%", "%%")
