@@ -52,6 +52,19 @@ spec:
 {lines}"""
 
 
+def listener_set(name: str, *listeners: str, created: str = "2026-01-01T00:00:00Z") -> str:
+    """Return a ListenerSet of the Gateway with these listeners."""
+    lines = "".join(f"  - {{{listener}}}\n" for listener in listeners)
+    return f"""
+apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {{name: {name}, namespace: shop, creationTimestamp: '{created}'}}
+spec:
+  parentRef: {{name: public}}
+  listeners:
+{lines}"""
+
+
 def route(
     name: str,
     rules: str,

@@ -45,6 +45,7 @@ FEATURES: Final = (
     "HTTPRouteRetryBackendTimeout",
     "HTTPRouteRetryConnectionError",
     "HTTPRouteSchemeRedirect",
+    "ListenerSet",
     "ReferenceGrant",
     "TCPRoute",
     "TLSRoute",
@@ -58,6 +59,7 @@ MODEST_FEATURES: Final = (
     "GatewayHTTPListenerIsolation",
     "GatewayPort8080",
     "GatewayStaticAddresses",
+    "ListenerSet",
     "ReferenceGrant",
     "TCPRoute",
 )

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from onehop.compile.gateway.listener import ListenerIntent
 from onehop.compile.router import HostKey
 from onehop.model.ident import ObjectRef, RouterId
 
@@ -17,3 +18,9 @@ class Place(msgspec.Struct, frozen=True, order=True, gc=False):
     key: HostKey
     port: int
     is_tls: bool
+
+
+def place_of(gateway: ObjectRef, listener: ListenerIntent, hostname: str) -> Place:
+    """Return a host on the port of a listener."""
+    key = HostKey(router_of(gateway, listener.port), hostname)
+    return Place(key, listener.port, listener.is_tls)

@@ -72,7 +72,7 @@ def _handler(reader: Reader, intent: GatewayIntent, listener: ListenerIntent) ->
             tls_policy=options.tls_policy,
             cors=True,
         )
-    owner = reader.get(STREAM_OWNERS, (intent.ref, listener.name))
+    owner = reader.get(STREAM_OWNERS, listener.id)
     rules = reader.get(ROUTE_RULES, owner) if owner is not None else None
     if rules is None or rules.pool is None:
         return None

@@ -37,7 +37,7 @@ def _compute(reader: Reader, key: HostKey) -> Cell[ServerName]:
     )
     problems = tuple(
         Problem(
-            subject=intent.ref,
+            subject=listener.owner,
             field=f"spec.listeners[name={quoted(listener.name)}].tls.certificateRefs",
             reason=checked.fault.reason,
             message=checked.fault.message,
