@@ -160,7 +160,7 @@ STRUCTS: dict[type, tuple[Any, Wrap, set[str], dict[str, Any]]] = {
     ForwardHttp: (
         ForwardHttp(router=RouterId("r"), tls=True),
         _of_http,
-        {"router", "cors"},  # what CORS is for, routes say
+        {"router", "cors", "splits_names"},  # what these are for, routes and hosts say
         {
             "tls": False,
             "trusted_hops": 1,

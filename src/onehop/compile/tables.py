@@ -67,6 +67,7 @@ from onehop.compile.gateway.gateway import GATEWAY_INTENTS
 from onehop.compile.gateway.gatewayclass import GATEWAY_CLASS_VERDICTS
 from onehop.compile.gateway.host import GATEWAY_HOSTS
 from onehop.compile.gateway.listenerset import DOORS, LISTENER_SET_INTENTS
+from onehop.compile.gateway.misdirected import MADE_FOR
 from onehop.compile.gateway.parent import NAMES, PARENTS
 from onehop.compile.gateway.passed import PASSED
 from onehop.compile.gateway.placement import GATEWAY_PLACEMENTS
@@ -176,6 +177,7 @@ _GATEWAY_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     ROUTE_RULES,
     STREAM_OWNERS,
     PASSED,
+    MADE_FOR,
     GATEWAY_HOSTS,
 )
 _SERVICE_TABLES: Final[tuple[Table[Any, Any], ...]] = (

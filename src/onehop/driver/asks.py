@@ -138,6 +138,8 @@ def _host(host: VirtualHost) -> Iterator[Ask]:
         yield Ask(Capability.HTTP, owner)
         if host.hostname.startswith("*."):
             yield Ask(Capability.WILDCARD_HOSTS, owner)
+        if host.made_for is not None:
+            yield Ask(Capability.MISDIRECTED, owner)
     for route in host.routes:
         for capability in _route(route):
             yield Ask(capability, route.owner)

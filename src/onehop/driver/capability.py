@@ -53,6 +53,7 @@ class Capability(StrEnum):
     RETRY_TIMEOUT = "retry-timeout"
     MATCHES = "matches"
     CORS = "cors"
+    MISDIRECTED = "misdirected"
     REDIRECT_ELSEWHERE = "redirect-elsewhere"
     REWRITE_PATH = "rewrite-path"
     REWRITE_HOST = "rewrite-host"
@@ -124,6 +125,7 @@ FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
         Capability.RETRY_TIMEOUT: "timeout of one attempt",
         Capability.MATCHES: "matching by method, header or query, gRPC methods",
         Capability.CORS: "answers to pages of other origins (CORS)",
+        Capability.MISDIRECTED: "421 on connections made for another host",
         Capability.REDIRECT_ELSEWHERE: "redirects to another host or path",
         Capability.REWRITE_PATH: "replacing the whole path",
         Capability.REWRITE_HOST: "replacing the host",

@@ -89,6 +89,8 @@ class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http
         challenges: answers to a CA that looks just now, sorted by host; needs `tls`.
         passthroughs: hosts whose TLS does not end here, sorted by name; needs `tls`.
         cors: whether routes may say what pages of other origins may do (`Route.cors`).
+        splits_names: whether hosts may say on which connections they are served
+            (`VirtualHost.made_for`); needs `tls`.
         http3: whether the hosts are served over QUIC as well, on the same port; needs `tls`.
     """
 
@@ -100,6 +102,7 @@ class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http
     challenges: tuple[TlsChallenge, ...] = ()
     passthroughs: tuple[Passthrough, ...] = ()
     cors: bool = False
+    splits_names: bool = False
     http3: bool = False
 
     def router_for(self, hostname: str) -> RouterId:

@@ -18,7 +18,7 @@ from onehop.compile.gateway.kinds import ROUTE_REFS, AnyRoute, route_of
 from onehop.compile.gateway.listener import ListenerIntent
 from onehop.compile.gateway.origin import lets_in
 from onehop.compile.gateway.parent import NAMES, PARENTS, Parent
-from onehop.compile.gateway.place import Place, place_of
+from onehop.compile.gateway.place import Place, place_of, router_of
 from onehop.compile.ingress import is_hostname
 from onehop.compile.router import HostKey
 from onehop.compile.sheet import Cell, Derived, Index, Reader
@@ -181,7 +181,7 @@ def _places(
     """
     if not listener.is_accepted or not (listener.protocol and listener.protocol.is_named):
         return
-    closest = reader.get(NAMES, (parent.gateway, listener.port)) or {}
+    closest = reader.get(NAMES, router_of(parent.gateway, listener.port)) or {}
     for host in hosts:
         owner = next((closest[name] for name in names_over(host) if name in closest), None)
         if owner == listener.id:

@@ -9,7 +9,7 @@ from onehop.cluster import Gateway
 from onehop.cluster.gateway_verdict import Saying, Truth
 from onehop.compile.backend import options_of
 from onehop.compile.gateway.hostname import ANY
-from onehop.compile.gateway.listener import ListenerIntent, read_listeners
+from onehop.compile.gateway.listener import ListenerIntent, Protocol, read_listeners
 from onehop.compile.gateway.listenerset import DOORS, GATEWAY_REFS, LISTENER_SETS_OF
 from onehop.compile.gateway.merge import Merge
 from onehop.compile.gateway.place import Place, place_of
@@ -57,6 +57,10 @@ class GatewayIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         """Yield the listeners that carry traffic."""
         if self.refusal is None:
             yield from (listener for listener in self.listeners if listener.is_accepted)
+
+    def named(self) -> Iterator[ListenerIntent]:
+        """Yield those of them to which connections or requests come by name."""
+        return (each for each in self.served() if each.protocol and each.protocol.is_named)
 
     def sockets(self) -> dict[tuple[int, Transport], ListenerIntent]:
         """Return the ports that are open, each with one of the listeners there."""
@@ -193,12 +197,14 @@ def _named_hosts(_ref: ObjectRef, intent: GatewayIntent) -> set[HostKey]:
     """Return the hosts that exist by the wish of listeners alone.
 
     A host without routes answers 404, and keeps its requests from the routes of wider listeners
-    ("Listener Isolation").
+    ("Listener Isolation"). On ports with TLS all listeners have theirs: each of them answers 421
+    to what belongs to another one, those that pass TLS on included; see `misdirected`.
     """
+    split = {each.port for each in intent.served() if each.is_tls}
     return {
-        intent.place(listener, listener.hostname).key
-        for listener in intent.served()
-        if listener.hostname != ANY and listener.protocol and listener.protocol.is_http
+        intent.place(each, each.hostname).key
+        for each in intent.named()
+        if each.port in split or (each.hostname != ANY and each.protocol is Protocol.HTTP)
     }
 
 

@@ -8,17 +8,16 @@ whole: one more ListenerSet on it leaves the attachments of all others as they a
 """
 
 from collections.abc import Mapping
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
 from onehop.compile.gateway.gateway import GATEWAY_INTENT_REFS, GATEWAY_INTENTS, GatewayIntent
 from onehop.compile.gateway.listener import ListenerIntent, Listening
 from onehop.compile.gateway.listenerset import LISTENER_SET_INTENT_REFS, LISTENER_SET_INTENTS
+from onehop.compile.gateway.place import port_of, router_of
 from onehop.compile.sheet import Cell, Derived, Index, Reader
-from onehop.model.ident import ObjectRef
-
-_Port: TypeAlias = tuple[ObjectRef, int]
+from onehop.model.ident import ObjectRef, RouterId
 
 
 class Parent(msgspec.Struct, frozen=True, gc=False):
@@ -41,20 +40,20 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[Parent]:
     return Cell(Parent(ref, gateway, reader.need(GATEWAY_INTENTS, gateway).listeners_of(ref)))
 
 
-def _names(reader: Reader, port: _Port) -> Cell[Mapping[str, Listening]]:
-    gateway, number = port
-    served = reader.need(GATEWAY_INTENTS, gateway).served()
-    named = (each for each in served if each.protocol and each.protocol.is_named)
-    return Cell({each.hostname: each.id for each in named if each.port == number} or None)
+def _names(reader: Reader, router: RouterId) -> Cell[Mapping[str, Listening]]:
+    intent = reader.any(_ROUTERS, router)
+    named = intent.named() if intent is not None else ()
+    port = port_of(router)
+    return Cell({each.hostname: each.id for each in named if each.port == port} or None)
 
 
-def _ports(ref: ObjectRef, intent: GatewayIntent) -> set[_Port]:
-    return {(ref, each.port) for each in intent.served()}
+def _routers(ref: ObjectRef, intent: GatewayIntent) -> set[RouterId]:
+    return {router_of(ref, port) for port in {each.port for each in intent.named()}}
 
 
 PARENTS: Final = Derived[ObjectRef, Parent](
     "parents", _compute, (GATEWAY_INTENT_REFS, LISTENER_SET_INTENT_REFS)
 )
-_PORTS: Final = Index[ObjectRef, GatewayIntent, _Port](GATEWAY_INTENTS, "port", _ports)
-NAMES: Final = Derived[_Port, Mapping[str, Listening]]("listener-names", _names, (_PORTS,))
+_ROUTERS: Final = Index[ObjectRef, GatewayIntent, RouterId](GATEWAY_INTENTS, "router", _routers)
+NAMES: Final = Derived[RouterId, Mapping[str, Listening]]("listener-names", _names, (_ROUTERS,))
 """Which listener has which hostname on a port, of those that are served."""

@@ -150,12 +150,15 @@ def _host(host: VirtualHost) -> Fit:
     if fault is not None:
         return Fit(None, fault)
     lacks: list[str] = []
+    if host.made_for is not None:
+        lacks.append("a look at the name that the connection was made for")
     routes: list[Route] = []
     for route in host.routes:
         fitting, missing = _route(route)
         routes.append(fitting)
         lacks += (each for each in missing if each not in lacks)
-    return _without(msgspec.structs.replace(host, routes=tuple(routes)), lacks)
+    fitting_host = msgspec.structs.replace(host, made_for=None, routes=tuple(routes))
+    return _without(fitting_host, lacks)
 
 
 def _route_faults(route: Route) -> Iterator[str]:

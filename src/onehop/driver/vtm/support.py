@@ -43,6 +43,9 @@ SHORTCOMINGS: Final[Shortcomings] = {
         "vTM is not given the CA's OCSP answer; it can staple by itself (`ssl.ocsp_stapling`)"
     ),
     Capability.HTTP3: no("vTM serves no HTTP/3 here"),
+    Capability.MISDIRECTED: no(
+        "a request is served on connections that were made for other hosts as well"
+    ),
     Capability.WEBSOCKET: partly("untried: the imitated unit carries no traffic"),
     Capability.RATE_LIMIT: partly("by second or by minute, rounded down"),
     Capability.RATE_LIMIT_BURST: no("the rate classes of vTM know no burst"),
