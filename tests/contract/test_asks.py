@@ -18,6 +18,7 @@ from onehop.model.listener import (
     ForwardUdp,
     Listener,
     Passthrough,
+    StreamShare,
     TlsChallenge,
     TlsPolicy,
     Transport,
@@ -149,7 +150,7 @@ STRUCTS: dict[type, tuple[Any, Wrap, set[str], dict[str, Any]]] = {
         ForwardTcp(pool=WEB.id),
         lambda each: listener(80, each),
         {"pool"},
-        {"idle_timeout_s": 9.0},
+        {"idle_timeout_s": 9.0, "shares": (StreamShare(WEB.id), StreamShare(OTHER.id))},
     ),
     ForwardUdp: (
         ForwardUdp(pool=WEB.id),

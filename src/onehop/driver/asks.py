@@ -108,6 +108,8 @@ def _listener(listener: Listener) -> Iterator[Ask]:
         case ForwardTcp() | ForwardUdp() as stream:
             if isinstance(stream, ForwardUdp):
                 yield Ask(Capability.UDP, listener.owner)
+            elif stream.shares:
+                yield Ask(Capability.WEIGHTED_STREAMS, listener.owner)
             if stream.idle_timeout_s != _IDLE_S[type(stream)]:
                 yield Ask(Capability.STREAM_IDLE_TIMEOUT, listener.owner)
         case _:
@@ -130,6 +132,8 @@ def _http(http: ForwardHttp, owner: ObjectRef | None) -> Iterator[Ask]:
         yield Ask(needs if check.is_required else may, check.owner)
     for passed in http.passthroughs:
         yield Ask(Capability.TLS_PASSTHROUGH, passed.owner)
+        if passed.shares:
+            yield Ask(Capability.WEIGHTED_STREAMS, passed.owner)
 
 
 def _host(host: VirtualHost) -> Iterator[Ask]:

@@ -20,6 +20,7 @@ class Capability(StrEnum):
     SOURCE_RANGES = "source-ranges"
     CONNECTION_LIMIT = "connection-limit"
     STREAM_IDLE_TIMEOUT = "stream-idle-timeout"
+    WEIGHTED_STREAMS = "weighted-streams"
     PROXY_PROTOCOL_IN = "proxy-protocol-in"
     PROXY_PROTOCOL_OUT = "proxy-protocol-out"
     TRANSPARENT = "transparent"
@@ -90,6 +91,7 @@ FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
         Capability.SOURCE_RANGES: "client networks that may connect",
         Capability.CONNECTION_LIMIT: "a limit of connections to a Service's port",
         Capability.STREAM_IDLE_TIMEOUT: "idle timeout of TCP connections and UDP flows",
+        Capability.WEIGHTED_STREAMS: "several backends by weight for TCP and passthrough",
         Capability.PROXY_PROTOCOL_IN: "PROXY header from clients, v1 and v2",
         Capability.PROXY_PROTOCOL_OUT: "PROXY header to endpoints, v1 and v2",
         Capability.TRANSPARENT: "endpoints see the client's own address",

@@ -1,5 +1,6 @@
 """Where clients arrive."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -56,6 +57,18 @@ class TlsChallenge(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     certificate: CertificateId
 
 
+class StreamShare(msgspec.Struct, frozen=True, gc=False):
+    """A part of the connections, and where it goes.
+
+    Attributes:
+        pool: None where the backend is missing: connections are closed.
+        weight: of the sum of all weights; at least 1.
+    """
+
+    pool: PoolId | None
+    weight: int = 1
+
+
 class Passthrough(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A host whose TLS goes to a pool untouched: it ends at the endpoints, which have the keys.
 
@@ -64,6 +77,7 @@ class Passthrough(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         any_depth: whether `*` is one label or more instead, as in Gateway API.
         owner: the object that asked for it.
         pool: None where the backend is missing: connections are closed.
+        shares: several pools by weight, in place of `pool` alone, which is one of them.
         allow: client networks; empty allows all. A denied one is refused though it is allowed.
         exceptions: names that the wildcard would take, and that belong to others.
     """
@@ -71,11 +85,22 @@ class Passthrough(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     hostname: str
     owner: ObjectRef
     pool: PoolId | None
+    shares: tuple[StreamShare, ...] = ()
     any_depth: bool = False
     idle_timeout_s: float = 3600.0
     allow: tuple[Cidr, ...] = ()
     deny: tuple[Cidr, ...] = ()
     exceptions: tuple[str, ...] = ()
+
+    @property
+    def pools(self) -> tuple[PoolId, ...]:
+        """All that connections go to."""
+        return _pools(self.pool, self.shares)
+
+
+def _pools(pool: PoolId | None, shares: Iterable[StreamShare]) -> tuple[PoolId, ...]:
+    named = dict.fromkeys((pool, *(share.pool for share in shares)))
+    return tuple(each for each in named if each is not None)
 
 
 class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http"):
@@ -121,7 +146,7 @@ class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http
     @property
     def pools(self) -> tuple[PoolId, ...]:
         """Those that connections go to without a router."""
-        return tuple(each.pool for each in self.passthroughs if each.pool is not None)
+        return tuple(pool for each in self.passthroughs for pool in each.pools)
 
     @property
     def routers(self) -> tuple[RouterId, ...]:
@@ -130,10 +155,20 @@ class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http
 
 
 class ForwardTcp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="tcp"):
-    """Pass the byte stream on to a pool."""
+    """Pass the byte stream on to a pool.
+
+    Attributes:
+        shares: several pools by weight, in place of `pool` alone, which is one of them.
+    """
 
     pool: PoolId
+    shares: tuple[StreamShare, ...] = ()
     idle_timeout_s: float = 3600.0
+
+    @property
+    def pools(self) -> tuple[PoolId, ...]:
+        """All that connections go to."""
+        return _pools(self.pool, self.shares)
 
 
 class ForwardUdp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="udp"):
@@ -141,6 +176,11 @@ class ForwardUdp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="udp")
 
     pool: PoolId
     idle_timeout_s: float = 60.0
+
+    @property
+    def pools(self) -> tuple[PoolId, ...]:
+        """The one that packets go to."""
+        return (self.pool,)
 
 
 Handler: TypeAlias = ForwardHttp | ForwardTcp | ForwardUdp

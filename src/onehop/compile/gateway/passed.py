@@ -11,10 +11,10 @@ from onehop.compile.gateway.attachment import PASSED_HOSTS
 from onehop.compile.gateway.gateway import GATEWAY_INTENTS, GatewayIntent
 from onehop.compile.gateway.hostname import ANY
 from onehop.compile.gateway.listener import Protocol
-from onehop.compile.gateway.route import ROUTE_RULES
+from onehop.compile.gateway.route import ROUTE_RULES, Rules
 from onehop.compile.router import HostKey
 from onehop.compile.sheet import Cell, Derived, Index, Reader
-from onehop.model.ident import ObjectRef, PoolId, RouterId
+from onehop.model.ident import ObjectRef, RouterId
 from onehop.model.listener import Passthrough
 from onehop.model.problem import Problem, Reason
 
@@ -41,11 +41,17 @@ def _passed(reader: Reader, key: HostKey) -> Cell[Passthrough]:
         )
         for other in others
     )
-    return Cell(_host(key, owner.ref, reader.need(ROUTE_RULES, owner.ref).pool), problems)
+    return Cell(_host(key, owner.ref, reader.need(ROUTE_RULES, owner.ref)), problems)
 
 
-def _host(key: HostKey, owner: ObjectRef, pool: PoolId | None) -> Passthrough:
-    return Passthrough(hostname=key.hostname, owner=owner, pool=pool, any_depth=True)
+def _host(key: HostKey, owner: ObjectRef, rules: Rules | None) -> Passthrough:
+    return Passthrough(
+        hostname=key.hostname,
+        owner=owner,
+        pool=rules.pool if rules else None,
+        shares=rules.shares if rules else (),
+        any_depth=True,
+    )
 
 
 def _tls_hosts(_ref: ObjectRef, intent: GatewayIntent) -> set[HostKey]:

@@ -79,7 +79,9 @@ def _handler(reader: Reader, intent: GatewayIntent, listener: ListenerIntent) ->
     if rules is None or rules.pool is None:
         return None
     is_udp = listener.protocol is Protocol.UDP
-    return ForwardUdp(pool=rules.pool) if is_udp else ForwardTcp(pool=rules.pool)
+    if is_udp:
+        return ForwardUdp(pool=rules.pool)
+    return ForwardTcp(pool=rules.pool, shares=rules.shares)
 
 
 def _passthroughs(reader: Reader, intent: GatewayIntent, port: int) -> Iterator[Passthrough]:

@@ -21,9 +21,12 @@ _ROUTED: Final = no(
     "the driver of HAProxy routes by host and path, as Ingresses do, and does no more"
 )
 
+ONE_POOL: Final = "this driver sends the connections of a listener to one pool"
+
 SHORTCOMINGS: Final[Shortcomings] = {
     **dict.fromkeys(NOT_OF_INGRESSES, _ROUTED),
     Capability.UDP: no("HAProxy does not pass on UDP"),
+    Capability.WEIGHTED_STREAMS: no(ONE_POOL),
     Capability.OCSP_STAPLE: no(
         "HAProxy is not given the CA's OCSP answer: the certificate is shown without"
     ),

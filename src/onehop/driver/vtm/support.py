@@ -18,8 +18,11 @@ _SECONDS: Final = "whole seconds, rounded up"
 
 _ROUTED: Final = no("the driver of vTM routes by host and path, as Ingresses do, and does no more")
 
+ONE_POOL: Final = "this driver sends the connections of a virtual server to one pool"
+
 SHORTCOMINGS: Final[Shortcomings] = {
     **dict.fromkeys(NOT_OF_INGRESSES, _ROUTED),
+    Capability.WEIGHTED_STREAMS: no(ONE_POOL),
     Capability.PROXY_PROTOCOL_IN: partly("PROXY headers of version 1 alone"),
     Capability.PROXY_PROTOCOL_OUT: no("vTM sends no PROXY header to nodes"),
     Capability.TRANSPARENT: no("transparent pools are not made by this driver"),
