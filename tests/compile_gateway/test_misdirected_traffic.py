@@ -4,29 +4,13 @@ Listeners, routes and answers are those of the conformance test
 HTTPRouteHTTPSListenerDetectMisdirectedRequests.
 """
 
-import json
-
 import pytest
 
-from tests.compile_gateway.world import gateway, route, service, serving
+from tests.compile_gateway.world import gateway, route, secret, service, serving
 from tests.contract.test_driver_tls import unchecking
-from tests.driver_envoy.world import Reply, backend, connected, free_port, identity
+from tests.driver_envoy.world import Reply, backend, connected, free_port
 
 pytestmark = pytest.mark.envoy
-
-_CERTIFICATE = identity("all", "example.org", "*.wildcard.org").certificate
-_SECRET = json.dumps(
-    {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": "all", "namespace": "shop"},
-        "type": "kubernetes.io/tls",
-        "stringData": {
-            "tls.crt": _CERTIFICATE.chain_pem,
-            "tls.key": _CERTIFICATE.key_pem.reveal,
-        },
-    }
-)
 
 
 def https(port: int, name: str, hostname: str = "") -> str:
@@ -63,7 +47,7 @@ async def test_a_request_for_another_listener_than_the_connections_is_told_to_go
         backend("four") as four,
         serving(
             gateway(*listeners),
-            _SECRET,
+            secret("all", "example.org", "*.wildcard.org"),
             web("one", hostnames="example.org"),
             web("two", "second"),
             web("three", "wild"),

@@ -18,7 +18,7 @@ from onehop.model.listener import (
 from onehop.model.model import Row
 from onehop.model.pool import BackendProtocol
 from onehop.model.route import MadeFor, Respond, VirtualHost
-from tests.contract.scene import INGRESS, Scene, entrance, proves
+from tests.contract.scene import INGRESS, Scene, entrance, named, proves
 from tests.contract.test_driver_tls import (
     ACME,
     ENDED,
@@ -37,6 +37,7 @@ from tests.driver_envoy.world import (
     ADDRESS,
     HTTPS,
     connected,
+    endpoint,
     host,
     identity,
     members,
@@ -119,6 +120,19 @@ async def tls_of_a_host_goes_to_its_endpoint(scene: Scene) -> None:
         await scene.serve(STREAM, members(STREAM, pod.endpoint), *rows)
         port = scene.traffic()
         assert await body(port, PASSED, POD) == "pod"
+        assert await body(port, ENDED, SITE) == "site"
+
+
+@proves(Capability.TLS_STREAMS)
+async def what_is_in_the_tls_of_a_host_goes_to_its_endpoint(scene: Scene) -> None:
+    ended = Passthrough(hostname=PASSED, owner=INGRESS, pool=STREAM.id, ends_tls=True)
+    async with named("inside") as inside:
+        rows = site(scene, passthroughs=(ended,))
+        shown_there = server_name(PASSED, SITE)
+        await scene.serve(STREAM, members(STREAM, endpoint(inside)), *rows, shown_there)
+        port = scene.traffic()
+        async with connected(port, tls=unchecking(), sni=PASSED) as client:
+            assert await client.reader.read(100) == b"inside"
         assert await body(port, ENDED, SITE) == "site"
 
 

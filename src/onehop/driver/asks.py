@@ -132,6 +132,8 @@ def _http(http: ForwardHttp, owner: ObjectRef | None) -> Iterator[Ask]:
         yield Ask(needs if check.is_required else may, check.owner)
     for passed in http.passthroughs:
         yield Ask(Capability.TLS_PASSTHROUGH, passed.owner)
+        if passed.ends_tls:
+            yield Ask(Capability.TLS_STREAMS, passed.owner)
         if passed.shares:
             yield Ask(Capability.WEIGHTED_STREAMS, passed.owner)
 

@@ -30,6 +30,7 @@ class Capability(StrEnum):
     CLIENT_CERTIFICATES = "client-certificates"
     OPTIONAL_CLIENT_CERTIFICATES = "optional-client-certificates"
     TLS_PASSTHROUGH = "tls-passthrough"
+    TLS_STREAMS = "tls-streams"
     TLS_ALPN_CHALLENGE = "tls-alpn-challenge"
     OCSP_STAPLE = "ocsp-staple"
     HTTP3 = "http3"
@@ -102,6 +103,7 @@ FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
         Capability.CLIENT_CERTIFICATES: "clients' certificates, required",
         Capability.OPTIONAL_CLIENT_CERTIFICATES: "clients' certificates, optional",
         Capability.TLS_PASSTHROUGH: "passthrough by server name",
+        Capability.TLS_STREAMS: "TLS ended, and passed on as a stream",
         Capability.TLS_ALPN_CHALLENGE: "challenges by TLS-ALPN-01",
         Capability.OCSP_STAPLE: "OCSP answers stapled",
         Capability.HTTP3: "HTTP/3",

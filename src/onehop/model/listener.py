@@ -70,10 +70,14 @@ class StreamShare(msgspec.Struct, frozen=True, gc=False):
 
 
 class Passthrough(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """A host whose TLS goes to a pool untouched: it ends at the endpoints, which have the keys.
+    """A host whose connections go to a pool as streams.
+
+    Mostly its TLS is untouched: it ends at the endpoints, which have the keys.
 
     Attributes:
         hostname: what clients say as SNI; exact, or `*.example.com`, where `*` is one label.
+        ends_tls: whether TLS ends here instead, with the certificate of the router's server name,
+            and the pool gets what is in it.
         any_depth: whether `*` is one label or more instead, as in Gateway API.
         owner: the object that asked for it.
         pool: None where the backend is missing: connections are closed.
@@ -86,6 +90,7 @@ class Passthrough(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     owner: ObjectRef
     pool: PoolId | None
     shares: tuple[StreamShare, ...] = ()
+    ends_tls: bool = False
     any_depth: bool = False
     idle_timeout_s: float = 3600.0
     allow: tuple[Cidr, ...] = ()

@@ -50,6 +50,8 @@ FEATURES: Final = (
     "ReferenceGrant",
     "TCPRoute",
     "TLSRoute",
+    "TLSRouteModeMixed",
+    "TLSRouteModeTerminate",
     "UDPRoute",
 )
 """What a scenario or a test with Envoy shows to work, by the names of `pkg/features` (GEP-2162)."""

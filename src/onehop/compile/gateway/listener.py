@@ -16,6 +16,7 @@ from onehop.cluster.gateway_ref import GROUP, SecretRef
 from onehop.cluster.gateway_selector import LabelSelector
 from onehop.cluster.gateway_status import RouteKind
 from onehop.cluster.gateway_verdict import Saying, Truth
+from onehop.compile.backend import options_of
 from onehop.compile.gateway.grant import is_granted
 from onehop.compile.gateway.hostname import ANY
 from onehop.compile.gateway.origin import From
@@ -33,7 +34,7 @@ class Protocol(StrEnum):
     HTTP = "HTTP"
     HTTPS = "HTTPS"
     TLS = "TLS"
-    """Passed through; see `passed`."""
+    """By name, passed through or ended; see `passed`."""
     TCP = "TCP"
     UDP = "UDP"
 
@@ -68,6 +69,7 @@ _KINDS: Final = {
 }
 
 
+_MODES: Final = ("Terminate", "Passthrough")
 Listening: TypeAlias = tuple[ObjectRef, str]
 """A Gateway or a ListenerSet, and the name of one of its listeners."""
 
@@ -83,6 +85,7 @@ class ListenerIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         origin, selector: which namespaces they may come from.
         certificates: Secrets that its Gateway may show, in the order in which they are named.
         sayings: `Accepted`, `Conflicted` and `ResolvedRefs`, but for what Secrets hold.
+        ends_tls: whether TLS ends here, whatever is in it.
         has_place: whether it stands for its port and hostname, served or not.
         is_accepted: whether anything is served by it.
     """
@@ -97,6 +100,7 @@ class ListenerIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     selector: LabelSelector | None
     certificates: tuple[ObjectRef, ...] = ()
     sayings: tuple[Saying, ...]
+    ends_tls: bool
     has_place: bool
     is_accepted: bool
 
@@ -107,7 +111,7 @@ class ListenerIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     @property
     def is_tls(self) -> bool:
-        """Whether TLS ends here."""
+        """Whether TLS ends here, and HTTP is in it."""
         return self.protocol is Protocol.HTTPS
 
 
@@ -128,7 +132,7 @@ def read_listeners(
 def _read(
     reader: Reader, owner: ObjectRef, listener: GatewayListener, tls: GatewayTls | None
 ) -> ListenerIntent:
-    flaw = _fault(listener)
+    flaw = _fault(listener, can_end=options_of(reader).serves_all_of_routes)
     fault = flaw or _client_fault(listener, tls)
     kinds, are_kinds_good = _kinds(listener)
     certificates, refused = _certificates(reader, owner, listener)
@@ -152,6 +156,7 @@ def _read(
             Saying("Conflicted", Truth.FALSE, "NoConflicts"),
             refs,
         ),
+        ends_tls=_ends_tls(listener),
         has_place=flaw is None,
         is_accepted=fault is None,
     )
@@ -169,8 +174,10 @@ def _hostname(listener: GatewayListener) -> str:
     return listener.hostname or ANY if protocol is None or protocol.is_named else ANY
 
 
-def _fault(listener: GatewayListener) -> Saying | None:
+def _fault(listener: GatewayListener, *, can_end: bool) -> Saying | None:
     """Return why a listener by itself is not served, or None.
+
+    `can_end` tells whether the data plane can end TLS and go on with something else than HTTP.
 
     "If an implementation does not support a specified protocol, it MUST set the Accepted condition
     to False for the affected Listener with a reason of UnsupportedProtocol" (ProtocolType).
@@ -193,13 +200,19 @@ def _fault(listener: GatewayListener) -> Saying | None:
         and listener.tls.mode != "Terminate"
     ):
         return refuse("UnsupportedValue", "the tls.mode of HTTPS is Terminate")
-    if _protocol(listener) is Protocol.TLS and not _is_passed(listener):
-        return refuse("UnsupportedValue", "TLS is passed through here: tls.mode is Passthrough")
+    mode = listener.tls.mode if listener.tls is not None else "Terminate"
+    if _protocol(listener) is Protocol.TLS and mode not in _MODES:
+        return refuse("UnsupportedValue", f"tls.mode {quoted(mode)}: it is {' or '.join(_MODES)}")
+    if _protocol(listener) is Protocol.TLS and mode == "Terminate" and not can_end:
+        what = "with this data plane TLS is passed through: tls.mode is Passthrough"
+        return refuse("UnsupportedValue", what)
     return None
 
 
-def _is_passed(listener: GatewayListener) -> bool:
-    return listener.tls is not None and listener.tls.mode == "Passthrough"
+def _ends_tls(listener: GatewayListener) -> bool:
+    if _protocol(listener) is Protocol.TLS:
+        return listener.tls is None or listener.tls.mode == "Terminate"
+    return _protocol(listener) is Protocol.HTTPS
 
 
 def _client_fault(listener: GatewayListener, tls: GatewayTls | None) -> Saying | None:
@@ -243,11 +256,15 @@ def _certificates(
     "References to a resource in different namespace are invalid UNLESS there is a ReferenceGrant in
     the target namespace" (ListenerTLSConfig.CertificateRefs).
     """
-    if _protocol(listener) is not Protocol.HTTPS:
+    if not _ends_tls(listener):
         return (), None
     refs = listener.tls.certificate_refs if listener.tls is not None else ()
     found: list[ObjectRef] = []
-    refused = None if refs else _bad("InvalidCertificateRef", "HTTPS needs tls.certificateRefs")
+    refused = (
+        None
+        if refs
+        else _bad("InvalidCertificateRef", f"{_protocol(listener)} needs tls.certificateRefs")
+    )
     for ref in refs:
         secret = _secret(owner, ref)
         if secret is None:

@@ -33,7 +33,7 @@ def _compute(reader: Reader, key: HostKey) -> Cell[ServerName]:
     listener = next(
         each
         for each in (intent.served() if intent else ())
-        if each.is_tls and intent and intent.place(each, each.hostname).key == key
+        if each.ends_tls and intent and intent.place(each, each.hostname).key == key
     )
     problems = tuple(
         Problem(
@@ -54,7 +54,9 @@ def _compute(reader: Reader, key: HostKey) -> Cell[ServerName]:
 
 
 def _shown_hosts(_ref: ObjectRef, intent: GatewayIntent) -> set[HostKey]:
-    return {intent.place(each, each.hostname or ANY).key for each in intent.served() if each.is_tls}
+    return {
+        intent.place(each, each.hostname or ANY).key for each in intent.served() if each.ends_tls
+    }
 
 
 _SHOWN: Final = Index[ObjectRef, GatewayIntent, HostKey](

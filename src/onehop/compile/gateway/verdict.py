@@ -114,10 +114,10 @@ def listener_verdict(
 ) -> ListenerVerdict:
     """Return what is said of a listener of a Gateway, its own or one of a ListenerSet."""
     accepted, conflicted, refs = listener.sayings
-    if listener.is_tls and refs.status is Truth.TRUE:
+    if listener.ends_tls and refs.status is Truth.TRUE:
         refs = _certificates(reader, listener) or refs
     obstacle: Saying | None = None
-    cannot_show = listener.is_tls and certificate_for(reader, listener) is None
+    cannot_show = listener.ends_tls and certificate_for(reader, listener) is None
     if not listener.is_accepted or gateway.refusal is not None:
         said = accepted if gateway.refusal is None else gateway.refusal
         obstacle = Saying("Programmed", Truth.FALSE, "Invalid", said.message)

@@ -99,7 +99,8 @@ def passthrough_road(facts: Facts, listener: Listener, host: Passthrough) -> Roa
     branches = _branches(host.pool, host.shares)
     outcome = Outcome(kind=OutcomeKind.RESPOND, says="closed, for its backend is missing")
     if branches:
-        says = "TLS is passed through, and ends at the Pods"
+        passed = "TLS is passed through, and ends at the Pods"
+        says = "TLS ends here, and what is in it is passed on" if host.ends_tls else passed
         outcome = Outcome(kind=OutcomeKind.FORWARD, says=says, branches=branches)
     step = RouteStep(
         host=host.hostname,

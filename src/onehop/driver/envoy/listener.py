@@ -62,8 +62,13 @@ def tcp_chain(handler: ForwardTcp, access_log: str | None) -> Chain:
     return Chain((), None, (_tcp_proxy(handler, handler.pool, access_log),))
 
 
-def passthrough_chain(host: Passthrough, access_log: str | None) -> Chain:
-    """Return the chain that passes the TLS of a host on to its pool."""
+def passthrough_chain(
+    host: Passthrough, access_log: str | None, transport: dict[str, Any] | None = None
+) -> Chain:
+    """Return the chain that passes the connections of a host on to its pool.
+
+    `transport` ends their TLS, where it ends here.
+    """
     if host.pool is None:
         return Chain((host.hostname,), None, ())
     filters = [_tcp_proxy(host, host.pool, access_log)]
@@ -71,7 +76,7 @@ def passthrough_chain(host: Passthrough, access_log: str | None) -> Chain:
     if rules is not None:
         rbac = NetworkRbac(stat_prefix="onehop", rules=rules)
         filters.insert(0, extension("envoy.filters.network.rbac", rbac))
-    return Chain((host.hostname,), None, tuple(filters))
+    return Chain((host.hostname,), transport, tuple(filters))
 
 
 def _tcp_proxy(

@@ -14,7 +14,7 @@ from onehop.driver.haproxy.guard import source_list
 from onehop.driver.haproxy.http import http_rules, route_rules
 from onehop.driver.haproxy.place import Place
 from onehop.driver.haproxy.policy import pool_name
-from onehop.driver.haproxy.support import ONE_POOL
+from onehop.driver.haproxy.support import HTTP_INSIDE, ONE_POOL
 from onehop.driver.haproxy.tls import bind_options, certificate_list, challenge_list
 from onehop.model.address import is_ipv6
 from onehop.model.ident import ListenerId, PoolId
@@ -61,6 +61,8 @@ def check_listener(listener: Listener) -> None:
                 word.host(name)
             if any(each.shares for each in handler.passthroughs):
                 raise word.Unfit(ONE_POOL)
+            if any(each.ends_tls for each in handler.passthroughs):
+                raise word.Unfit(HTTP_INSIDE)
             for checked in handler.client_checks:
                 word.host(checked.hostname)
                 word.pem(checked.ca_pem)

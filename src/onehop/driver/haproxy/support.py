@@ -21,6 +21,7 @@ _ROUTED: Final = no(
     "the driver of HAProxy routes by host and path, as Ingresses do, and does no more"
 )
 
+HTTP_INSIDE: Final = "where this driver ends TLS, it speaks HTTP"
 ONE_POOL: Final = "this driver sends the connections of a listener to one pool"
 
 SHORTCOMINGS: Final[Shortcomings] = {
@@ -31,6 +32,7 @@ SHORTCOMINGS: Final[Shortcomings] = {
         "HAProxy is not given the CA's OCSP answer: the certificate is shown without"
     ),
     Capability.HTTP3: no("HAProxy serves no HTTP/3 here"),
+    Capability.TLS_STREAMS: no(HTTP_INSIDE),
     Capability.MISDIRECTED: no(_ANY_CONNECTION),
     Capability.WILDCARD_HOSTS: partly("up to ten labels behind the `*`"),
     Capability.BODY_LIMIT: partly("a body whose length is not said is answered 411"),

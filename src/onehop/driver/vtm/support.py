@@ -39,6 +39,7 @@ SHORTCOMINGS: Final[Shortcomings] = {
         "this driver sets up no checks of clients' certificates, so the host is not served at all"
     ),
     Capability.TLS_PASSTHROUGH: no("vTM passes no TLS through on a listener that ends TLS"),
+    Capability.TLS_STREAMS: no("vTM passes no TLS through on a listener that ends TLS"),
     Capability.TLS_ALPN_CHALLENGE: no(
         "vTM shows no certificate by ALPN: TLS-ALPN-01 needs another solver"
     ),
