@@ -8,9 +8,17 @@ from tests.compile_gateway.world import gateway, secret, service, serving, strea
 from tests.contract.scene import dial, named
 from tests.contract.test_driver_tls import unchecking
 from tests.driver_envoy.test_envoy_passthrough import POD, pod
-from tests.driver_envoy.world import connected, free_port, trusting
+from tests.driver_envoy.world import connected, free_port, trusting, until
 
 pytestmark = pytest.mark.envoy
+
+
+async def _is_open(port: int) -> bool:
+    try:
+        async with connected(port):
+            return True
+    except ConnectionRefusedError:
+        return False
 
 
 async def test_tls_ends_or_passes_on_one_port_by_the_name_that_is_asked_for() -> None:
@@ -39,6 +47,7 @@ async def test_tls_ends_or_passes_on_one_port_by_the_name_that_is_asked_for() ->
             service("pod", behind),
         ),
     ):
+        await until(lambda: _is_open(port), 30)  # nothing is asked for after the listener
         async with connected(port, tls=unchecking(), sni="a.ended.example") as client:
             assert await client.reader.read(100) == b"inside"
         async with connected(port, tls=trusting(POD.chain_pem), sni="passed.example") as client:
@@ -63,5 +72,6 @@ async def test_connections_are_shared_out_and_a_missing_backends_share_is_closed
             service("two", two),
         ),
     ):
+        await until(lambda: _is_open(port), 30)
         taken = Counter([await dial(port) for _ in range(120)])
     assert taken["one"] > taken["two"] > taken[""] > 0
