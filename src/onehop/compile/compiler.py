@@ -151,8 +151,8 @@ class Compiler:
         """
         return Reader(self._sheet, frozenset(table.name for table in TABLES))
 
-    def wanted_secrets(self) -> frozenset[ObjectRef]:
-        """Return the Secrets that something of ours refers to."""
+    def wanted(self) -> frozenset[ObjectRef]:
+        """Return the Secrets and ConfigMaps that something of ours refers to."""
         wanted = (
             SECRETS_WANTED,
             DEFAULT_CERTIFICATE,

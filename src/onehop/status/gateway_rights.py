@@ -24,6 +24,8 @@ def gateway_rights(kinds: Iterable[Kind]) -> Iterator[Right]:
             resource="customresourcedefinitions",
             name=GATEWAY_CLASS_DEFINITION.name,
         )
+    for verb in ("get", "list", "watch"):
+        yield Right(verb=verb, resource="configmaps")  # each by name: certificates of CAs
     for kind in sorted(kinds):
         plural = KINDS[kind].plural
         for verb in ("get", "list", "watch"):
