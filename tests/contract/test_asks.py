@@ -24,6 +24,7 @@ from onehop.model.listener import (
 )
 from onehop.model.model import Row
 from onehop.model.pool import (
+    AltName,
     BackendProtocol,
     BackendTls,
     Balancing,
@@ -102,7 +103,12 @@ STRUCTS: dict[type, tuple[Any, Wrap, set[str], dict[str, Any]]] = {
         BackendTls(),
         lambda each: _of_pool(tls=each),
         set(),
-        {"ca_pem": "CA", "server_name": "a.example"},
+        {
+            "ca_pem": "CA",
+            "server_name": "a.example",
+            "trusts_system": True,
+            "names": (AltName("b.example"),),
+        },
     ),
     CookiePersistence: (
         CookiePersistence(name="onehop"),

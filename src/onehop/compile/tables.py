@@ -2,6 +2,7 @@
 
 classes ── gateway-intents ─┬─ gateway-address-wishes ── ledger ── gateway-placements ── listeners
 routes, grants ─────────────┼─ attachments ─┬─ gateway-hosts ─ accepted-routes ── gateway-verdicts
+tls policies ── verifications ─ route-rules ┴─ policy-ancestries ── policy-verdicts
                             │               ├─ route-rules ─┬─ gateway-hosts, wishes
                             │               └───────────────┴─ stream-owners ── gateway-placements
                             └─ checked ── certificates, gateway-server-names
@@ -63,11 +64,13 @@ from onehop.compile.endpoint import ENDPOINTS
 from onehop.compile.forbidden import BORDER
 from onehop.compile.gateway.address import GATEWAY_ADDRESS_WISHES
 from onehop.compile.gateway.attachment import ATTACHMENTS
+from onehop.compile.gateway.backendtls import VERIFICATIONS
 from onehop.compile.gateway.gateway import GATEWAY_INTENTS
 from onehop.compile.gateway.gatewayclass import GATEWAY_CLASS_VERDICTS
 from onehop.compile.gateway.host import GATEWAY_HOSTS
 from onehop.compile.gateway.passed import PASSED
 from onehop.compile.gateway.placement import GATEWAY_PLACEMENTS
+from onehop.compile.gateway.policyverdict import ANCESTRIES, POLICY_VERDICTS
 from onehop.compile.gateway.route import ROUTE_RULES
 from onehop.compile.gateway.servername import GATEWAY_SERVER_NAMES
 from onehop.compile.gateway.stream import STREAM_OWNERS
@@ -168,6 +171,7 @@ _GATEWAY_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     GATEWAY_INTENTS,
     GATEWAY_ADDRESS_WISHES,
     ATTACHMENTS,
+    VERIFICATIONS,
     ROUTE_RULES,
     STREAM_OWNERS,
     PASSED,
@@ -217,6 +221,8 @@ _SHARED_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     ACCEPTED_ROUTES,
     GATEWAY_VERDICTS,
     ROUTE_VERDICTS,
+    ANCESTRIES,
+    POLICY_VERDICTS,
 )
 TABLES: Final = (*_INPUTS, *_GATEWAY_TABLES, *_SERVICE_TABLES, *_INGRESS_TABLES, *_SHARED_TABLES)
 
@@ -267,6 +273,7 @@ VERDICTS_OF: Final[dict[str, Derived[ObjectRef, Any]]] = {
     "TLSRoute": ROUTE_VERDICTS,
     "TCPRoute": ROUTE_VERDICTS,
     "UDPRoute": ROUTE_VERDICTS,
+    "BackendTLSPolicy": POLICY_VERDICTS,
 }
 """What is said of objects, by kind."""
 _BLOCK_LANE: Final = frozenset(table.name for table in _BLOCK_TABLES)

@@ -81,6 +81,7 @@ class Capability(StrEnum):
     BACKEND_TLS = "backend-tls"
     BACKEND_TLS_CA = "backend-tls-ca"
     BACKEND_TLS_NAME = "backend-tls-name"
+    BACKEND_TLS_IDENTITY = "backend-tls-identity"
 
 
 FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
@@ -153,6 +154,7 @@ FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
         Capability.BACKEND_TLS: "TLS to endpoints",
         Capability.BACKEND_TLS_CA: "their certificates verified by a CA",
         Capability.BACKEND_TLS_NAME: "their name sent (SNI) and verified",
+        Capability.BACKEND_TLS_IDENTITY: "the system's CAs, and other names than the one sent",
     },
 }
 """In the words of the guide, by chapter; every capability once."""

@@ -12,6 +12,8 @@ from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Reason
 
 FEATURES: Final = (
+    "BackendTLSPolicy",
+    "BackendTLSPolicySANValidation",
     "GRPCRoute",
     "Gateway",
     "GatewayAddressEmpty",

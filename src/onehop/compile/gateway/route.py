@@ -46,7 +46,8 @@ class Rules(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     Attributes:
         entries: in the order of precedence; none if no rule of it can be done.
         pool: of a route for whole listeners; None if its backend is missing.
-        cas: Secrets that its backends are verified by.
+        cas: Secrets and ConfigMaps that its backends are verified by.
+        policies: BackendTLSPolicies that have a say in its backends.
         fault: a condition `Accepted` that says why none of it can be done, or None.
         sayings: `ResolvedRefs`, and `PartiallyInvalid` where it holds.
     """
@@ -55,6 +56,7 @@ class Rules(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     pool: PoolId | None = None
     wishes: tuple[Wish, ...]
     cas: tuple[ObjectRef, ...]
+    policies: tuple[ObjectRef, ...] = ()
     fault: Saying | None
     sayings: tuple[Saying, ...]
 
@@ -89,6 +91,7 @@ def _of_requests(reader: Reader, ref: ObjectRef, route: HTTPRoute | GRPCRoute) -
         entries=() if is_hopeless else tuple(sorted(entries, key=lambda entry: entry.order)),
         wishes=tuple(wishes.values()),
         cas=tuple(sorted({ca for ruling in rulings for ca in ruling.cas})),
+        policies=tuple(sorted({each for ruling in rulings for each in ruling.policies})),
         fault=_fault(bad) if is_hopeless else None,
         sayings=tuple(_sayings(rulings, {} if is_hopeless else bad)),
     )
@@ -114,7 +117,8 @@ def _of_streams(
         entries=(),
         pool=found.wish.pool.id if isinstance(found, Backend) else None,
         wishes=(found.wish,) if isinstance(found, Backend) else (),
-        cas=(),
+        cas=found.cas,
+        policies=found.policies,
         fault=None,
         sayings=tuple(_resolved([] if isinstance(found, Backend) else [found])),
     )

@@ -23,7 +23,7 @@ from onehop.driver.envoy.proto import (
 )
 from onehop.model.certificate import REDACTED, Certificate
 from onehop.model.listener import ClientCheck, TlsPolicy
-from onehop.model.pool import BackendProtocol, Pool
+from onehop.model.pool import AltName, BackendProtocol, BackendTls, Pool
 
 ALPN: Final = ("h2", "http/1.1")
 ACME_TLS: Final = "acme-tls/1"  # RFC 8737, section 6.2
@@ -49,6 +49,8 @@ _INTERMEDIATE: Final = {
     ],
 }
 _PARAMS: Final = {TlsPolicy.MODERN: _MODERN, TlsPolicy.INTERMEDIATE: _INTERMEDIATE}
+SYSTEM_CAS: Final = "/etc/ssl/certs/ca-certificates.crt"
+"""Where Debian and its kin keep what they trust (update-ca-certificates(8))."""
 _PREFIX: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls"
 
 
@@ -169,15 +171,27 @@ def _upstream_tls(pool: Pool) -> dict[str, Any]:
     assert pool.tls is not None  # noqa: S101  the caller asked
     speaks_h2 = pool.protocol in {BackendProtocol.H2, BackendProtocol.GRPC}
     common: dict[str, Any] = {"alpn_protocols": ["h2"] if speaks_h2 else []}
-    if pool.tls.ca_pem is not None:
-        validation: dict[str, Any] = {"trusted_ca": {"inline_string": pool.tls.ca_pem}}
-        if pool.tls.server_name is not None:
-            validation["match_typed_subject_alt_names"] = [
-                {"san_type": "DNS", "matcher": {"exact": pool.tls.server_name}}
-            ]
-        common["validation_context"] = validation
+    if pool.tls.is_verified:
+        common["validation_context"] = _verification(pool.tls)
     context = UpstreamTlsContext(sni=pool.tls.server_name or "", common_tls_context=common)
     return extension("envoy.transport_sockets.tls", context)
+
+
+def _verification(tls: BackendTls) -> dict[str, Any]:
+    ca: dict[str, Any] = {"filename": SYSTEM_CAS}
+    if tls.ca_pem is not None:
+        ca = {"inline_string": tls.ca_pem}
+    names = tls.names or ((AltName(tls.server_name),) if tls.server_name is not None else ())
+    matchers = [_name_matcher(name) for name in names]
+    return {"trusted_ca": ca, **({"match_typed_subject_alt_names": matchers} if matchers else {})}
+
+
+def _name_matcher(name: AltName) -> dict[str, Any]:
+    if name.is_uri:
+        return {"san_type": "URI", "matcher": {"exact": name.text}}
+    if name.text.startswith("*."):
+        return {"san_type": "DNS", "matcher": {"suffix": name.text.removeprefix("*")}}
+    return {"san_type": "DNS", "matcher": {"exact": name.text}}
 
 
 def _downstream(

@@ -72,4 +72,5 @@ SHORTCOMINGS: Final[Shortcomings] = {
     Capability.HTTP2_BACKENDS: no("vTM speaks HTTP/1.1 to nodes, not HTTP/2"),
     Capability.BACKEND_TLS_CA: no(_ONE_CA_LIST),
     Capability.BACKEND_TLS_NAME: no(_ONE_CA_LIST),
+    Capability.BACKEND_TLS_IDENTITY: no(_ONE_CA_LIST),
 }
