@@ -20,6 +20,7 @@ from onehop.cluster.gateway import (
     ClientValidation,
     FrontendTls,
     FrontendTlsConfig,
+    FrontendTlsPort,
     GatewayAddress,
     GatewayClassSpec,
     GatewaySpec,
@@ -71,6 +72,7 @@ from onehop.cluster.gateway_ref import (
     GROUP,
     BackendObjectRef,
     BackendRef,
+    ForeignObjectRef,
     LocalObjectRef,
     ParentRef,
     SecretRef,
@@ -99,6 +101,20 @@ from tests.compile.anything import (
 _CONTROLLER = "onehop.dev/gateway-controller"
 _NAMESPACE = st.none() | NAMESPACES
 _NAMES = st.sampled_from(("one", "two"))
+_VALIDATIONS = (
+    ClientValidation(),
+    *(
+        ClientValidation(
+            ca_certificate_refs=tuple(
+                ForeignObjectRef(group="", kind=kind, name="tls1", namespace=namespace)
+                for kind, namespace in refs
+            ),
+            mode=mode,
+        )
+        for mode in ("AllowValidOnly", "AllowInsecureFallback", "x")
+        for refs in ((("ConfigMap", None),), (("Secret", "b"), ("ConfigMap", "b")))
+    ),
+)
 _GATEWAYS = st.sampled_from(("public", "public", "inner"))
 _SECTIONS = st.sampled_from((None, None, "http", "https", "absent"))
 _PORTS = st.sampled_from((80, 80, 443, 8080))
@@ -160,8 +176,14 @@ GATEWAYS = st.builds(
                 None,
                 None,
                 None,
-                GatewayTls(
-                    frontend=FrontendTls(default=FrontendTlsConfig(validation=ClientValidation()))
+                *(
+                    GatewayTls(
+                        frontend=FrontendTls(
+                            default=FrontendTlsConfig(validation=each),
+                            per_port=(FrontendTlsPort(port=8443, tls=FrontendTlsConfig()),),
+                        )
+                    )
+                    for each in _VALIDATIONS
                 ),
             )
         ),
@@ -298,7 +320,7 @@ GRANTS = st.builds(
             st.builds(
                 GrantTo,
                 group=st.just(""),
-                kind=st.sampled_from(("Service", "Secret")),
+                kind=st.sampled_from(("Service", "Secret", "ConfigMap")),
                 name=st.sampled_from((None, "web", "tls1")),
             ),
             max_size=2,

@@ -18,6 +18,7 @@ from onehop.model.listener import (
     ForwardUdp,
     Listener,
     Passthrough,
+    PortCheck,
     TlsChallenge,
     TlsPolicy,
     Transport,
@@ -175,6 +176,7 @@ STRUCTS: dict[type, tuple[Any, Wrap, set[str], dict[str, Any]]] = {
             "challenges": (TlsChallenge(hostname="a", certificate=CertificateId("c")),),
             "passthroughs": (Passthrough(hostname="a", owner=SERVICE, pool=WEB.id),),
             "http3": True,
+            "clients": PortCheck(ca_pem=""),
         },
     ),
     ClientCheck: (

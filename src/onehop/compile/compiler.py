@@ -17,7 +17,7 @@ from onehop.compile.answers import ANSWERS, CHALLENGE_CERTIFICATES, live_entries
 from onehop.compile.certificate import CHECKED
 from onehop.compile.demand import DEMANDS
 from onehop.compile.endpoint import ENDPOINTS
-from onehop.compile.gateway.gateway import GATEWAY_SECRETS
+from onehop.compile.gateway.gateway import GATEWAY_CAS, GATEWAY_SECRETS
 from onehop.compile.gateway.route import ROUTE_CAS
 from onehop.compile.gateway.verdict import GATEWAY_VERDICTS
 from onehop.compile.ingress import SECRETS_WANTED
@@ -158,6 +158,7 @@ class Compiler:
             DEFAULT_CERTIFICATE,
             ANSWERS_SECRET,
             GATEWAY_SECRETS,
+            GATEWAY_CAS,
             ROUTE_CAS,
         )
         return frozenset(ref for index in wanted for ref in self._sheet.entries(index))

@@ -122,6 +122,7 @@ def _http(http: ForwardHttp, owner: ObjectRef | None) -> Iterator[Ask]:
         (Capability.TRUSTED_PROXIES, http.trusted_hops > 0),
         (Capability.TLS_ALPN_CHALLENGE, bool(http.challenges)),
         (Capability.HTTP3, http.http3),
+        (Capability.PORT_CLIENT_CERTIFICATES, http.clients is not None),
     )
     for capability in _wished(*wishes):
         yield Ask(capability, owner)

@@ -28,6 +28,7 @@ class Capability(StrEnum):
     TLS_MODERN = "tls-modern"
     CLIENT_CERTIFICATES = "client-certificates"
     OPTIONAL_CLIENT_CERTIFICATES = "optional-client-certificates"
+    PORT_CLIENT_CERTIFICATES = "port-client-certificates"
     TLS_PASSTHROUGH = "tls-passthrough"
     TLS_ALPN_CHALLENGE = "tls-alpn-challenge"
     OCSP_STAPLE = "ocsp-staple"
@@ -99,6 +100,7 @@ FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
         Capability.TLS_MODERN: "policy `modern`: TLS 1.3 alone",
         Capability.CLIENT_CERTIFICATES: "clients' certificates, required",
         Capability.OPTIONAL_CLIENT_CERTIFICATES: "clients' certificates, optional",
+        Capability.PORT_CLIENT_CERTIFICATES: "clients' certificates, for a whole port",
         Capability.TLS_PASSTHROUGH: "passthrough by server name",
         Capability.TLS_ALPN_CHALLENGE: "challenges by TLS-ALPN-01",
         Capability.OCSP_STAPLE: "OCSP answers stapled",

@@ -152,6 +152,8 @@ _REASONS: Final = {
     "ProtocolConflict": Reason.CONFLICT,
     "RefNotPermitted": Reason.REF_NOT_PERMITTED,
     "InvalidCertificateRef": Reason.CERTIFICATE_INVALID,
+    "InvalidCACertificateRef": Reason.CERTIFICATE_INVALID,
+    "NoValidCACertificate": Reason.CERTIFICATE_INVALID,
     "ListenersNotValid": Reason.INVALID_OBJECT,
 }
 
@@ -191,3 +193,7 @@ GATEWAY_SECRETS: Final = Index[ObjectRef, GatewayIntent, ObjectRef](
     "secret",
     lambda _, intent: {secret for each in intent.listeners for secret in each.certificates},
 )
+GATEWAY_CAS: Final = Index[ObjectRef, GatewayIntent, ObjectRef](
+    GATEWAY_INTENTS, "ca", lambda _, intent: {ca for each in intent.listeners for ca in each.cas}
+)
+"""What the certificates of clients are verified by."""

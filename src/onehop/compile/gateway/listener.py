@@ -10,19 +10,20 @@ from typing import Final
 
 import msgspec
 
-from onehop.cluster.gateway import GatewaySpec, GatewayTls
+from onehop.cluster.gateway import GatewaySpec
 from onehop.cluster.gateway_listener import GatewayListener
 from onehop.cluster.gateway_ref import GROUP, SecretRef
 from onehop.cluster.gateway_selector import LabelSelector
 from onehop.cluster.gateway_status import RouteKind
 from onehop.cluster.gateway_verdict import Saying, Truth
+from onehop.compile.gateway.frontend import UNASKED, Frontend, read_frontend
 from onehop.compile.gateway.grant import is_granted
 from onehop.compile.gateway.hostname import ANY
 from onehop.compile.ingress import is_hostname
 from onehop.compile.sheet import Reader
 from onehop.compile.value import is_object_name, is_port
 from onehop.model.ident import ObjectRef
-from onehop.model.listener import Transport
+from onehop.model.listener import PortCheck, Transport
 from onehop.model.problem import quoted
 
 
@@ -85,6 +86,7 @@ class ListenerIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         kinds: of routes that it lets in and that we serve.
         origin, selector: which namespaces they may come from.
         certificates: Secrets that its Gateway may show, in the order in which they are named.
+        clients, cas: what clients have to show, and what that is read from.
         sayings: `Accepted`, `Conflicted` and `ResolvedRefs`, but for what Secrets hold.
         is_accepted: whether anything is served by it.
     """
@@ -97,6 +99,8 @@ class ListenerIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     origin: From
     selector: LabelSelector | None
     certificates: tuple[ObjectRef, ...] = ()
+    clients: PortCheck | None = None
+    cas: tuple[ObjectRef, ...] = ()
     sayings: tuple[Saying, ...]
     is_accepted: bool
 
@@ -112,9 +116,18 @@ def read_listeners(
     """Return what the listeners of a Gateway ask for, in their order."""
     readable = [each for each in spec.listeners if _fault(each) is None]
     return tuple(
-        _read(reader, gateway, each, readable, _fault(each) or _client_fault(each, spec.tls))
+        _read(reader, gateway, each, readable, _frontend(reader, gateway, each, spec))
         for each in spec.listeners
     )
+
+
+def _frontend(
+    reader: Reader, gateway: ObjectRef, listener: GatewayListener, spec: GatewaySpec
+) -> Frontend:
+    """Return what is asked of clients; nothing but of those of HTTPS."""
+    if _protocol(listener) is not Protocol.HTTPS:
+        return UNASKED
+    return read_frontend(reader, gateway, listener.port, spec.tls)
 
 
 def _read(
@@ -122,8 +135,9 @@ def _read(
     gateway: ObjectRef,
     listener: GatewayListener,
     others: Iterable[GatewayListener],
-    fault: Saying | None,
+    frontend: Frontend,
 ) -> ListenerIntent:
+    fault = _fault(listener) or frontend.fault
     conflict = _conflict(listener, others) if fault is None else None
     kinds, are_kinds_good = _kinds(listener)
     certificates, refused = _certificates(reader, gateway, listener)
@@ -134,7 +148,7 @@ def _read(
     else:
         accepted = fault or Saying("Accepted", Truth.FALSE, *_said(conflict))
         conflicted = conflict or Saying("Conflicted", Truth.FALSE, "NoConflicts")
-    refs = refused or Saying("ResolvedRefs", Truth.TRUE, "ResolvedRefs")
+    refs = refused or frontend.unresolved or Saying("ResolvedRefs", Truth.TRUE, "ResolvedRefs")
     if not are_kinds_good:
         message = "allowedRoutes.kinds names kinds that this listener does not take"
         refs = Saying("ResolvedRefs", Truth.FALSE, "InvalidRouteKinds", message)
@@ -147,6 +161,8 @@ def _read(
         origin=From(namespaces.origin) if namespaces.origin in set(From) else From.NONE,
         selector=namespaces.selector,
         certificates=certificates,
+        clients=frontend.check,
+        cas=frontend.cas,
         sayings=(accepted, conflicted, refs),
         is_accepted=fault is None and conflict is None,
     )
@@ -199,22 +215,6 @@ def _fault(listener: GatewayListener) -> Saying | None:
 
 def _is_passed(listener: GatewayListener) -> bool:
     return listener.tls is not None and listener.tls.mode == "Passthrough"
-
-
-def _client_fault(listener: GatewayListener, tls: GatewayTls | None) -> Saying | None:
-    """Refuse a listener whose clients should be asked for certificates: nobody would ask them.
-
-    "Once set this configuration overrides the default configuration for all Listeners handling
-    HTTPS traffic that match this port" (FrontendTLSConfig.PerPort).
-    """
-    frontend = tls.frontend if tls is not None else None
-    if frontend is None or _protocol(listener) is not Protocol.HTTPS:
-        return None
-    asked = {each.port: each.tls for each in frontend.per_port}.get(listener.port, frontend.default)
-    if asked.validation is None:
-        return None
-    message = "certificates of clients are not checked here, so nobody is let in"
-    return Saying("Accepted", Truth.FALSE, "UnsupportedValue", message)
 
 
 def _conflict(listener: GatewayListener, others: Iterable[GatewayListener]) -> Saying | None:

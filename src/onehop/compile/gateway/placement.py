@@ -28,6 +28,7 @@ from onehop.model.listener import (
     Handler,
     Listener,
     Passthrough,
+    PortCheck,
 )
 
 
@@ -71,6 +72,7 @@ def _handler(reader: Reader, intent: GatewayIntent, listener: ListenerIntent) ->
             trusted_hops=options.trusted_hops,
             tls_policy=options.tls_policy,
             cors=True,
+            clients=_clients(intent, listener.port),
         )
     owner = reader.get(STREAM_OWNERS, (intent.ref, listener.name))
     rules = reader.get(ROUTE_RULES, owner) if owner is not None else None
@@ -78,6 +80,12 @@ def _handler(reader: Reader, intent: GatewayIntent, listener: ListenerIntent) ->
         return None
     is_udp = listener.protocol is Protocol.UDP
     return ForwardUdp(pool=rules.pool) if is_udp else ForwardTcp(pool=rules.pool)
+
+
+def _clients(intent: GatewayIntent, port: int) -> PortCheck | None:
+    """Return what clients of a port have to show: all HTTPS listeners of a port say the same."""
+    asking = (each.clients for each in intent.served() if each.port == port)
+    return next((clients for clients in asking if clients is not None), None)
 
 
 def _passthroughs(reader: Reader, intent: GatewayIntent, port: int) -> Iterator[Passthrough]:

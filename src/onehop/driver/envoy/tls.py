@@ -7,7 +7,7 @@ new host or certificate never touches a listener, and no connection is dropped f
 """
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from onehop.driver.envoy.proto import (
     ADS,
@@ -22,7 +22,7 @@ from onehop.driver.envoy.proto import (
     wrapped,
 )
 from onehop.model.certificate import REDACTED, Certificate
-from onehop.model.listener import ClientCheck, TlsPolicy
+from onehop.model.listener import ClientCheck, PortCheck, TlsPolicy
 from onehop.model.pool import AltName, BackendProtocol, BackendTls, Pool
 
 ALPN: Final = ("h2", "http/1.1")
@@ -51,11 +51,14 @@ _INTERMEDIATE: Final = {
 _PARAMS: Final = {TlsPolicy.MODERN: _MODERN, TlsPolicy.INTERMEDIATE: _INTERMEDIATE}
 SYSTEM_CAS: Final = "/etc/ssl/certs/ca-certificates.crt"
 """Where Debian and its kin keep what they trust (update-ca-certificates(8))."""
+AnyCheck: TypeAlias = ClientCheck | PortCheck
+"""What clients of a chain have to show."""
+
 _PREFIX: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls"
 
 
 def on_demand_socket(
-    no_sni_name: str, policy: TlsPolicy, check: ClientCheck | None = None
+    no_sni_name: str, policy: TlsPolicy, check: AnyCheck | None = None
 ) -> dict[str, Any]:
     """Return the transport socket that asks for the certificate of each name when it is wanted.
 
@@ -89,9 +92,7 @@ def on_demand_socket(
     )
 
 
-def secret_socket(
-    secret: str, policy: TlsPolicy, check: ClientCheck | None = None
-) -> dict[str, Any]:
+def secret_socket(secret: str, policy: TlsPolicy, check: AnyCheck | None = None) -> dict[str, Any]:
     """Return the transport socket that shows one certificate, whatever name is asked for."""
     return _downstream(policy, check, shown_by_name(secret))
 
@@ -119,7 +120,11 @@ def quic_socket(certificates: dict[str, Any]) -> dict[str, Any]:
 
 
 def inline_socket(
-    certificate: Certificate, policy: TlsPolicy, check: ClientCheck | None = None, *, redact: bool
+    certificate: Certificate,
+    policy: TlsPolicy,
+    check: AnyCheck | None = None,
+    *,
+    redact: bool,
 ) -> dict[str, Any]:
     """Return the transport socket with the certificate itself, for a static configuration."""
     return _downstream(policy, check, shown_inline(certificate, redact=redact))
@@ -196,7 +201,7 @@ def _name_matcher(name: AltName) -> dict[str, Any]:
 
 def _downstream(
     policy: TlsPolicy,
-    check: ClientCheck | None,
+    check: AnyCheck | None,
     certificates: dict[str, Any],
     *,
     alpn: tuple[str, ...] = ALPN,
@@ -208,7 +213,7 @@ def _downstream(
 
 def _context(
     policy: TlsPolicy,
-    check: ClientCheck | None,
+    check: AnyCheck | None,
     certificates: dict[str, Any],
     *,
     alpn: tuple[str, ...],
@@ -216,7 +221,10 @@ def _context(
 ) -> Any:
     validation: dict[str, Any] = {}
     if check is not None:
-        validation["validation_context"] = {"trusted_ca": {"inline_string": check.ca_pem}}
+        held: dict[str, Any] = {"trusted_ca": {"inline_string": check.ca_pem}}
+        if isinstance(check, PortCheck) and not check.is_required:
+            held["trust_chain_verification"] = "ACCEPT_UNTRUSTED"
+        validation["validation_context"] = held
     return DownstreamTlsContext(
         common_tls_context={
             "tls_params": _PARAMS[policy],

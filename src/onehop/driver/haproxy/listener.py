@@ -56,6 +56,8 @@ def check_listener(listener: Listener) -> None:
         case ForwardUdp():
             raise word.Unfit("HAProxy does not pass on UDP")
         case ForwardHttp() as handler:
+            if handler.clients is not None:
+                raise word.Unfit("this driver checks clients' certificates host by host")
             for name in (*(p.hostname for p in handler.passthroughs), *_exceptions(handler)):
                 word.host(name)
             for checked in handler.client_checks:

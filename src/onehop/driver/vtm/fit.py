@@ -120,6 +120,8 @@ def _listener(listener: Listener, *, has_tls13: bool) -> Fit:
         case ForwardHttp() as http:
             if http.tls_policy is TlsPolicy.MODERN and http.tls and not has_tls13:
                 return Fit(None, "this unit speaks no TLS 1.3, which the policy demands")
+            if http.clients is not None:
+                return Fit(None, "this driver sets up no checks of clients' certificates")
             handler, lacks = _http(http)
         case ForwardTcp() | ForwardUdp() as handler:
             lacks = []

@@ -35,6 +35,9 @@ SHORTCOMINGS: Final[Shortcomings] = {
     Capability.OPTIONAL_CLIENT_CERTIFICATES: no(
         "this driver sets up no checks of clients' certificates, so the host is not served at all"
     ),
+    Capability.PORT_CLIENT_CERTIFICATES: no(
+        "this driver sets up no checks of clients' certificates, so the port is not served at all"
+    ),
     Capability.TLS_PASSTHROUGH: no("vTM passes no TLS through on a listener that ends TLS"),
     Capability.TLS_ALPN_CHALLENGE: no(
         "vTM shows no certificate by ALPN: TLS-ALPN-01 needs another solver"
