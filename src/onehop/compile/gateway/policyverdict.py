@@ -35,9 +35,7 @@ def _ancestry(reader: Reader, ref: ObjectRef) -> Cell[_Ancestry]:
 
 def _verdict(reader: Reader, ref: ObjectRef) -> Cell[ParentsVerdict]:
     controller = options_of(reader).gateway_controller
-    policy = reader.get(BACKEND_TLS_POLICIES, ref)
-    if policy is None:
-        return Cell(None)
+    policy = reader.need(BACKEND_TLS_POLICIES, ref)
     pairs = {pair for pairs in reader.unordered(_BY_POLICY, ref) for pair in pairs}
     gateways = sorted(gateway for each, gateway in pairs if each == ref)
     if not gateways:
