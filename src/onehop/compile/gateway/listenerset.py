@@ -67,7 +67,7 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[ListenerSetIntent]:
     intent = ListenerSetIntent(ref=ref, gateway=gateway, age_key=found.metadata.age_key)
     origin, selector = From.of(door.namespaces.origin), door.namespaces.selector
     if lets_in(reader, origin, selector, home=gateway.namespace, namespace=ref.namespace):
-        listeners = read_listeners(reader, ref, found.spec.listeners, door.tls)
+        listeners = read_listeners(reader, ref, found.spec.listeners, gateway, door.tls)
         return Cell(msgspec.structs.replace(intent, listeners=listeners))
     message = f"spec.allowedListeners of {gateway} lets in no ListenerSets of this namespace"
     problem = Problem(

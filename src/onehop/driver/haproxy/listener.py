@@ -57,12 +57,9 @@ def check_listener(listener: Listener) -> None:
         case ForwardUdp():
             raise word.Unfit("HAProxy does not pass on UDP")
         case ForwardHttp() as handler:
-            for name in (*(p.hostname for p in handler.passthroughs), *_exceptions(handler)):
-                word.host(name)
-            if any(each.shares for each in handler.passthroughs):
-                raise word.Unfit(ONE_POOL)
-            if any(each.ends_tls for each in handler.passthroughs):
-                raise word.Unfit(HTTP_INSIDE)
+            if handler.clients is not None:
+                raise word.Unfit("this driver checks clients' certificates host by host")
+            _check_passed(handler)
             for checked in handler.client_checks:
                 word.host(checked.hostname)
                 word.pem(checked.ca_pem)
@@ -73,6 +70,15 @@ def check_listener(listener: Listener) -> None:
                 raise word.Unfit(ONE_POOL)
         case _:
             assert_never(listener.handler)
+
+
+def _check_passed(handler: ForwardHttp) -> None:
+    for name in (*(each.hostname for each in handler.passthroughs), *_exceptions(handler)):
+        word.host(name)
+    if any(each.shares for each in handler.passthroughs):
+        raise word.Unfit(ONE_POOL)
+    if any(each.ends_tls for each in handler.passthroughs):
+        raise word.Unfit(HTTP_INSIDE)
 
 
 def render_frontends(listener: Listener, around: Surroundings) -> Iterator[tuple[str, list[str]]]:
