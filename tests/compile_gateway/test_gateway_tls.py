@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compile_gateway.world import gateway, route, service, serving
+from tests.compile_gateway.world import gateway, listener_set, route, service, serving
 from tests.driver_envoy.world import (
     Identity,
     backend,
@@ -20,7 +20,10 @@ from tests.driver_envoy.world import (
 
 pytestmark = pytest.mark.envoy
 
-SITE, POD = identity("site", "a.example"), identity("pod", "pod.example")
+SITE, POD = (
+    identity("site", "a.example", "b.example", "*.b.example"),
+    identity("pod", "pod.example"),
+)
 ALICE, MALLORY = identity("alice", "alice.client"), identity("mallory", "alice.client")
 
 
@@ -65,6 +68,14 @@ spec:
     caCertificateRefs: [{{group: '', kind: ConfigMap, name: ca}}]
     subjectAltNames: [{names}]
 """
+
+
+def asking(owner: str, ca: str, *, mode: str = "AllowValidOnly") -> str:
+    """Return a Gateway that asks clients for certificates by the CA in a ConfigMap."""
+    refs = f"[{{group: '', kind: ConfigMap, name: {ca}}}]"
+    validation = f"{{mode: {mode}, caCertificateRefs: {refs}}}"
+    asked = f"  tls: {{frontend: {{default: {{validation: {validation}}}}}}}\n"
+    return owner.replace("  listeners:", f"{asked}  listeners:")
 
 
 def showing(of: Identity, context: ssl.SSLContext) -> ssl.SSLContext:
@@ -118,17 +129,12 @@ async def test_backends_are_held_to_the_ca_and_the_name_of_their_policy() -> Non
 async def test_clients_are_let_in_by_what_they_show(mode: str) -> None:
     """Only those with a good certificate, and backends are told; or everybody, told of nobody."""
     port = free_port()
-    asks = f"""  tls:
-    frontend:
-      default:
-        validation: {{mode: {mode}, caCertificateRefs: [{{group: '', kind: ConfigMap, name: ca}}]}}
-"""
     shown = "tls: {certificateRefs: [{name: site}]}"
     listener = f"name: https, port: {port}, protocol: HTTPS, {shown}"
     async with (
         backend("one") as one,
         serving(
-            gateway(listener).replace("  listeners:", f"{asks}  listeners:"),
+            asking(gateway(listener), "ca", mode=mode),
             route("web", "- backendRefs: [{name: web, port: 80}]"),
             service("web", one),
             secret("site", SITE),
@@ -144,12 +150,54 @@ async def test_clients_are_let_in_by_what_they_show(mode: str) -> None:
     assert told == ([True] if is_strict else [False] * 3)
 
 
-async def _asks(port: int, client: Identity | None) -> str | None:
+async def test_listeners_of_a_set_ask_what_its_gateway_does_and_streams_go_on_by_tls() -> None:
+    """One port: HTTPS lets in by certificate; what TLS ended around goes on by a policy's TLS."""
+    port, other = free_port(), free_port()
+    shown = "tls: {mode: Terminate, certificateRefs: [{name: site}]}"
+    owner = gateway(f"name: http, port: {other}, protocol: HTTP")
+    owner += "  allowedListeners: {namespaces: {from: Same}}"
+    more = listener_set(
+        "more",
+        f"name: https, port: {port}, protocol: HTTPS, hostname: a.example, {shown}",
+        f"name: ends, port: {port}, protocol: TLS, hostname: b.example, {shown}",
+        f"name: vain, port: {port}, protocol: TLS, hostname: '*.b.example', {shown}",
+    )
+    rules, parent = "- backendRefs: [{name: web, port: 80}]", "kind: ListenerSet, name: more"
+    tls = showing(POD, ssl.create_default_context(ssl.Purpose.CLIENT_AUTH))
+    async with (
+        backend("pod", tls=tls) as pod,
+        serving(
+            asking(owner, "clients"),
+            more,
+            route("web", rules, parent=f"{parent}, sectionName: https"),
+            route("inside", rules, parent=f"{parent}, sectionName: ends", kind="TLSRoute"),
+            route(
+                "vain",
+                rules.replace("web", "vain"),
+                parent=f"{parent}, sectionName: vain",
+                kind="TLSRoute",
+            ),
+            policy("web"),
+            policy("vain", hostname="other.example"),
+            service("web", pod),
+            service("vain", pod),
+            secret("site", SITE),
+            config_map("ca", POD),
+            config_map("clients", ALICE),
+        ),
+    ):
+        assert await _asks(port, ALICE) == "pod"
+        assert await _asks(port, None) is None
+        assert await _asks(port, None, sni="b.example") == "pod"
+        assert await _asks(port, None, sni="c.b.example") is None
+
+
+async def _asks(port: int, client: Identity | None, *, sni: str = "a.example") -> str | None:
     """Return the answer to a client that shows this certificate; None if it was turned away."""
     context = trusting(SITE.chain_pem)
     context = showing(client, context) if client is not None else context
     try:
-        async with connected(port, tls=context, sni="a.example") as connection:
-            return (await connection.ask("a.example")).body
+        async with connected(port, tls=context, sni=sni) as connection:
+            return (await connection.ask(sni)).body
     except (ssl.SSLError, ConnectionError, EOFError):
         return None
