@@ -164,7 +164,7 @@ class HaproxyDriver:
         return self._hand.last_reload
 
     @property
-    def drifted(self) -> Mapping[str, int]:
+    def drifts(self) -> Mapping[str, int]:
         """How often somebody else had changed something, by what: see `Audit`."""
         return self._upkeep.drifts
 
@@ -201,6 +201,7 @@ class HaproxyDriver:
             "reloads": str(hand.reloads),
             "last_reload": hand.last_reload,
             "drifted": str(self._upkeep.drifts.total()),
+            "last_drift": self._upkeep.last_drift,
             "doubt": hand.doubt or "-",
             "files": hand.disk_fault or "written",
             "refused": str(len(self._refused)),

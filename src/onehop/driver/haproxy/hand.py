@@ -196,12 +196,13 @@ class Hand:
         assert self._next is not None  # noqa: S101  written before it came up
         self._taken = generation
         self.worker, self._next = self._next, None
+        self.worker.pid = self.process.worker_pid
         self.doubt = None
         self.touched_backends |= self.worker.backends_touched
         self.wake.set()
 
-    async def flush(self) -> None:
-        """Put on disk what was told to the worker since it read the files.
+    async def flush(self) -> float:
+        """Put on disk what was told to the worker since it read the files; return how long it took.
 
         Nobody reads them as long as all goes well. Writing is left to a thread: there may be a lot.
         """
@@ -211,6 +212,7 @@ class Hand:
             generation = self.process.generation
             rendered = self.book.rendered.copy()
             snapshot = Snapshot(next(self._snapshots), rendered, self._socket(generation))
+        began = time.monotonic()  # not sooner: waiting for a reload is no work
         try:
             await asyncio.to_thread(self._disk.write, snapshot)
         except DriverUnavailable as err:
@@ -220,6 +222,7 @@ class Hand:
             self.unwritten.set()
         else:
             self.disk_fault = None
+        return time.monotonic() - began
 
     def distrust_files(self) -> None:
         """Write all files anew the next time."""

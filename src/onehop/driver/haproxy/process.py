@@ -8,6 +8,7 @@ they end, and its sockets go on in the new one (`expose-fd listeners`), so no cl
 import asyncio
 import contextlib
 import os
+import re
 import resource
 import signal
 from collections import deque
@@ -27,6 +28,7 @@ log = structlog.get_logger(__name__)
 _TERM_S: Final = 3.0
 _LAST_WORDS: Final = 40
 _STOPPING: Final = "\nStopping: 1\n"
+_PID: Final = re.compile(r"^Pid: (\d+)$", re.MULTILINE)
 _CHECK_TIMEOUT_S: Final = 60.0
 _SIGNALS: Final = 2
 _HEARD_S: Final = 3.0
@@ -65,6 +67,8 @@ class HaproxyProcess:
         """How long open connections may go on after `stop`."""
         self.generation = 0
         """Of the configuration that is loaded, or is being loaded."""
+        self.worker_pid = ""
+        """Of the worker that has come up last; before anybody else can have it replaced."""
         self.restarts = 0
         """How often HAProxy was started again after it had died by itself."""
 
@@ -88,6 +92,7 @@ class HaproxyProcess:
         try:
             while not self._is_stopping:
                 lived_s = await self._live()
+                self._is_reloading.set()  # the next one reads what this one was to read
                 if self._is_stopping:
                     return
                 backoff_s = backoff.after(lived_s)
@@ -148,9 +153,12 @@ class HaproxyProcess:
     async def _ask_for_reload(self, pid: int) -> None:
         """Send the signal, and once more if the master does not say that it has heard it.
 
-        One that has just started may lose a signal.
+        One that has just started may lose a signal. One that has died needs none: the next one
+        reads what is there.
         """
         for _ in range(_SIGNALS):
+            if self._child.pid != pid:
+                return
             self._is_reloading.clear()
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGUSR2)
@@ -224,9 +232,11 @@ class HaproxyProcess:
         if not socket.exists():
             return False
         try:
-            return bool(await Runtime(socket).ask("show version"))
+            pid = await pid_at(Runtime(socket))
         except DriverUnavailable:
             return False
+        self.worker_pid = pid or self.worker_pid
+        return bool(pid)
 
     async def _hangs(self, generation: int) -> bool:
         """Wait until the old worker takes no more clients, as both may for a moment; or never."""
@@ -265,6 +275,16 @@ class HaproxyProcess:
         if not self._is_stopping and not any(noise in line for noise in _NOISE):
             emit = log.error if "[ALERT]" in line else log.warning
             emit("haproxy_log", text=line)
+
+
+async def pid_at(runtime: Runtime) -> str:
+    """Return who answers at a socket; empty if that is not said.
+
+    Raises:
+        DriverUnavailable: nobody does.
+    """
+    found = _PID.search(await runtime.ask("show info"))
+    return found[1] if found is not None else ""
 
 
 def children_of(pid: int) -> tuple[int, ...]:
