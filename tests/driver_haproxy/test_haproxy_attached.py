@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import msgspec
 import pytest
 
@@ -16,6 +17,7 @@ from onehop.base.errors import ConfigError, DriverUnavailable
 from onehop.driver.haproxy import Attachment, describe_haproxy
 from onehop.driver.haproxy.listener import frontend_name
 from onehop.driver.haproxy.process import children_of
+from onehop.model.certificate import ServerName
 from onehop.model.listener import ForwardHttp, Passthrough
 from onehop.model.pool import BackendProtocol
 from onehop.model.route import Respond
@@ -40,6 +42,10 @@ from tests.driver_envoy.world import (
 )
 from tests.driver_haproxy.operator import Operator, operator
 from tests.driver_haproxy.world import World
+from tests.e2e.loopback import SITE, folder_in
+from tests.e2e.objects import HOST
+from tests.e2e.program import onehop
+from tests.e2e.program import running as program
 
 pytestmark = pytest.mark.haproxy
 
@@ -260,6 +266,71 @@ async def test_check_says_which_haproxy_runs() -> None:
             await world.driver.stop_listening()
 
 
+async def test_what_an_earlier_onehop_has_told_is_not_given_up_before_there_is_more() -> None:
+    """A start whose first reload fails for what is theirs leaves it, and so do looks and retries.
+
+    Nobody is sent away either: that is told with the rows.
+    """
+    port = free_port()
+    answer = host("a", route(Respond(status=200, body="a")))
+    async with running() as somebody:
+        async with somebody.onehop() as world:
+            await world.serve(listener(port), answer)
+        theirs = somebody.config.read_text(encoding="ascii")
+        somebody.write(f"{theirs}\nfrontend broken\n    bogus\n")
+        async with somebody.onehop() as world:
+            await world.driver.send_away(is_leaving=True)
+            await world.driver.send_away(is_leaving=False)
+            with pytest.raises(DriverUnavailable, match="bogus"):
+                await world.offer(listener(port), listener(somebody.port), answer)
+            assert (await get(port, "a")).body == "a"
+            assert world.driver.describe()["connected"] == "no"
+        async with somebody.onehop() as world:
+            somebody.write(theirs)
+            receipt = await world.offer(listener(port), listener(somebody.port), answer)
+            assert [refusal.key.id for refusal in receipt.refused] == [listener(somebody.port).id]
+            assert (await get(port, "a")).body == "a"
+
+
+async def test_a_row_that_haproxy_refuses_at_the_first_load_is_the_only_one() -> None:
+    """Our part is read alone before the master is asked, and names its culprit."""
+    port, secure = free_port(), free_port()
+    bad = identity("bad", "bad.example").certificate
+    bad = msgspec.structs.replace(bad, chain_pem=bad.chain_pem.replace("M", "N", 5))
+    shown = ServerName(router=HTTPS, hostname="bad.example", certificate=bad.id)
+    tls = listener(secure, ForwardHttp(router=HTTPS, tls=True))
+    answer = host("a", route(Respond(status=200, body="a")))
+    async with running() as somebody, somebody.onehop() as world:
+        receipt = await world.offer(listener(port), tls, answer, bad, shown)
+
+        assert [refusal.key.id for refusal in receipt.refused] == [bad.id]
+        assert (await get(port, "a")).body == "a"
+
+
+async def test_the_program_leaves_it_serving_and_takes_over_again(tmp_path: Path) -> None:
+    """As a user starts it, by the file; `check` and a start without it say what is the matter."""
+    async with running() as somebody, folder_in(tmp_path) as folder:
+        config = folder.config()
+        keys = {"master": str(somebody.socket), "include": str(somebody.include)}
+        config["dataPlane"] = {"driver": "haproxy", "haproxy": keys}
+        for _ in range(2):
+            async with program(tmp_path / "state", config) as runs:
+                assert (await runs.snapshot()).driver == "haproxy"
+                assert await _shop_answers()
+                said = (await onehop("check", "--config", str(runs.config_file))).out
+                assert "HAProxy version" in said
+            assert somebody.runs
+            assert await _shop_answers()
+        await somebody.stop()
+        somebody.socket.unlink(missing_ok=True)
+        said = (await onehop("check", "--config", str(runs.config_file))).out
+        assert f"start it with `-W -S {somebody.socket}`" in said
+        assert "A HAProxy of yours" in said
+        ended = await onehop("run", "--config", str(runs.config_file))
+        assert ended.code != 0
+        assert f"start it with `-W -S {somebody.socket}`" in ended.out + ended.err
+
+
 @asynccontextmanager
 async def running() -> AsyncGenerator[Operator]:
     """Run the operator's HAProxy, to which nobody is attached yet."""
@@ -291,6 +362,14 @@ def _showing(site: Identity) -> ssl.SSLContext:
         file.flush()
         context.load_cert_chain(Path(file.name))
     return context
+
+
+async def _shop_answers() -> bool:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://{SITE}/", headers={"host": HOST}) as reply,
+    ):
+        return reply.status == 200
 
 
 async def _attach(somebody: Operator) -> None:

@@ -68,8 +68,11 @@ class Master:
         while True:
             try:
                 return await self._runtime.ask(command)
-            except DriverUnavailable:
+            except DriverUnavailable as err:
                 is_late = asyncio.get_running_loop().time() > deadline
                 if is_late or not self._socket.exists():
-                    raise
+                    raise DriverUnavailable(
+                        f"{err}: no master of HAProxy is there (dataPlane.haproxy.master); "
+                        f"start it with `-W -S {self._socket}`"
+                    ) from err
             await asyncio.sleep(_ASK_AGAIN_S)
