@@ -313,20 +313,21 @@ async def test_the_program_leaves_it_serving_and_takes_over_again(tmp_path: Path
         config = folder.config()
         keys = {"master": str(somebody.socket), "include": str(somebody.include)}
         config["dataPlane"] = {"driver": "haproxy", "haproxy": keys}
+        file = str(tmp_path / "state" / "onehop.yaml")
         for _ in range(2):
             async with program(tmp_path / "state", config) as runs:
                 assert (await runs.snapshot()).driver == "haproxy"
                 assert await _shop_answers()
-                said = (await onehop("check", "--config", str(runs.config_file))).out
+                said = (await onehop("check", "--config", file)).out
                 assert "HAProxy version" in said
             assert somebody.runs
             assert await _shop_answers()
         await somebody.stop()
         somebody.socket.unlink(missing_ok=True)
-        said = (await onehop("check", "--config", str(runs.config_file))).out
+        said = (await onehop("check", "--config", file)).out
         assert f"start it with `-W -S {somebody.socket}`" in said
         assert "A HAProxy of yours" in said
-        ended = await onehop("run", "--config", str(runs.config_file))
+        ended = await onehop("run", "--config", file)
         assert ended.code != 0
         assert f"start it with `-W -S {somebody.socket}`" in ended.out + ended.err
 
