@@ -8,7 +8,7 @@ from onehop.control.planes import data_plane_version, make_driver, render_data_p
 from onehop.driver.haproxy import HaproxyDriver
 from onehop.model.listener import ForwardHttp, ForwardUdp
 from onehop.model.model import model_of
-from onehop.model.pool import BackendProtocol
+from onehop.model.pool import BackendProtocol, SourceIpPersistence
 from tests.driver_envoy.world import (
     HTTPS,
     forward,
@@ -91,14 +91,17 @@ def test_the_file_names_a_haproxy_of_the_operators() -> None:
 
 
 def test_what_it_is_given_overrides_nothing_of_theirs() -> None:
-    """Only what adds to `global`, and defaults that have a name."""
-    files = render_data_plane(model_of(()), parse_config(ATTACHED, name="test"))
+    """Only what adds to `global`, and defaults that have a name; who we are to peers is theirs."""
+    kept = pool(persistence=SourceIpPersistence())
+    files = render_data_plane(model_of((kept,)), parse_config(ATTACHED, name="test"))
 
     text = "\n".join(files["haproxy.cfg"])
     settings = text.partition("\ndefaults onehop\n")[0].splitlines()
     assert settings[0] == "global"
     assert [line.split()[0] for line in settings[1:]] == ["expose-experimental-directives", "stats"]
     assert "\ndefaults\n" not in text
+    assert "stick-table" in text
+    assert "peer" not in text
 
 
 @pytest.mark.parametrize(
