@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from onehop.base.errors import DriverUnavailable
 from onehop.driver.haproxy.backend import KEEPS_CA, Server
 from onehop.driver.haproxy.change import joined
-from onehop.driver.haproxy.process import pid_at
+from onehop.driver.haproxy.runtime import pid_at
 from onehop.driver.haproxy.worker import Worker
 
 _AT_ONCE: Final = 100
