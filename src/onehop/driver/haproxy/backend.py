@@ -89,7 +89,7 @@ def backend_lines(pool: Pool, retry: Retry, idle_s: float, place: Place) -> Iter
     """
     is_http = pool.protocol is not BackendProtocol.TCP
     yield f"mode {'http' if is_http else 'tcp'}"
-    yield from _balancing(pool)
+    yield from _balancing(pool, place)
     yield f"timeout connect {word.ms(pool.connect_timeout_s)}ms"
     yield f"timeout server {word.ms(300.0 if is_http else max(idle_s, 1.0))}ms"
     yield f"retries {retry.attempts if is_http else 3}"
@@ -213,7 +213,7 @@ def _goes_by_address(pool: Pool) -> bool:
     return pool.balancing is Balancing.HASH or isinstance(pool.persistence, SourceIpPersistence)
 
 
-def _balancing(pool: Pool) -> Iterator[str]:
+def _balancing(pool: Pool, place: Place) -> Iterator[str]:
     if _goes_by_address(pool):
         yield "balance source"
         yield "hash-type consistent"
@@ -222,7 +222,7 @@ def _balancing(pool: Pool) -> Iterator[str]:
     else:
         yield "balance leastconn"
     if isinstance(pool.persistence, SourceIpPersistence):
-        yield from stick_lines(pool.persistence)
+        yield from stick_lines(pool.persistence, place)
 
 
 def _retry_on(retry: Retry) -> Iterator[str]:

@@ -155,7 +155,7 @@ def _switched(
     yield f"frontend {name}", lines
     yield f"backend inner-{name}", ["mode tcp", f"timeout server {_LONG}", *_hand_over(inner)]
     options = " ".join(_tls_options(name, handler, around))
-    bound = f"bind unix@{inner} mode 600 accept-proxy {options}"
+    bound = f"bind {inner} mode 600 accept-proxy {options}"
     yield f"frontend inner-{name}", [bound, *_http(name, handler, around)]
     if handler.challenges:
         shown = around.place.list(challenge_list(name))
@@ -164,7 +164,7 @@ def _switched(
         yield (
             f"frontend acme-{name}",
             [
-                f"bind unix@{acme} mode 600 accept-proxy {options}",
+                f"bind {acme} mode 600 accept-proxy {options}",
                 "mode tcp",
                 "timeout client 10s",
                 # Nothing is served on such a connection: it ends with the handshake.
@@ -174,7 +174,7 @@ def _switched(
 
 
 def _hand_over(socket: str) -> list[str]:
-    return [f"server inner unix@{socket} send-proxy-v2"]
+    return [f"server inner {socket} send-proxy-v2"]
 
 
 def _switch(name: str, handler: ForwardHttp, place: Place) -> Iterator[str]:
@@ -238,6 +238,8 @@ def _tls_options(name: str, handler: ForwardHttp, around: Surroundings) -> Itera
     certificates = certificate_list(name)
     yield f"ssl crt-list {around.place.list(certificates)}"
     yield from bind_options(handler.tls_policy)
+    if around.place.is_shared:
+        yield "no-tls-tickets"  # ours says so in its `global`
     if certificates not in around.with_default:
         yield "strict-sni"
 
