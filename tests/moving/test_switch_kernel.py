@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from tests.driver_nftables.test_nftables_program import configured
 from tests.driver_nftables.world import client, forwarding, once, pod
 from tests.e2e.program import Onehop, onehop, running
 from tests.net.crossroads import Crossroads
+
+_ENVOY_KEEPS_S = 15.0
+"""How long a connection goes on at least after Envoy's listener has gone."""
 
 pytestmark = [pytest.mark.root, pytest.mark.envoy, pytest.mark.haproxy, pytest.mark.slow]
 
@@ -86,6 +90,7 @@ def test_layer_4_goes_to_the_kernel_and_back_while_it_is_served(
             asking = tasks.create_task(ask_on())
             async with client(roads) as by_envoy:
                 assert (await by_envoy.ask())[0] == 8001
+                begun = time.monotonic()
                 assert await switch(program, layer4="kernel") == (0, "envoy+nftables serves\n")
                 assert (await program.snapshot()).data_plane["kernel_entrances"] == "2"
                 assert await is_served(roads)
@@ -94,7 +99,8 @@ def test_layer_4_goes_to_the_kernel_and_back_while_it_is_served(
                     assert await switch(program, layer4="proxy") == (0, "envoy serves\n")
                     assert await is_served(roads)
                     assert (await by_kernel.ask())[0] == 8001
-                    assert (await by_envoy.ask())[0] == 8001
+                    if time.monotonic() - begun < _ENVOY_KEEPS_S:  # a slow machine is too late
+                        assert (await by_envoy.ask())[0] == 8001
             snapshot = await program.snapshot()
             assert (snapshot.driver, snapshot.problems) == ("envoy", ())
             asking.cancel()

@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from onehop.base.errors import ConfigError, DriverUnavailable
+from onehop.driver.nftables.adopt import adopt_connections
 from onehop.driver.nftables.channel import Refused
 from onehop.driver.nftables.element import (
     Elements,
@@ -72,6 +73,7 @@ class KernelTable:
                     log.info("open_connections_do_not_outlive_a_flush", reason="before Linux 5.12")
                 try:
                     await self.renew()
+                    await _adopt()
                     self._is_open = True
                     yield
                 finally:
@@ -217,6 +219,16 @@ class KernelTable:
         if self._questions is None:
             raise DriverUnavailable("layer 4 in the kernel is not open")
         return self._questions
+
+
+async def _adopt() -> None:
+    try:
+        count = await adopt_connections()
+    except DriverUnavailable as err:
+        log.warning("own_connections_not_tracked", error=str(err))
+        return
+    if count:
+        log.info("own_connections_tracked", count=count)
 
 
 def _draws_of(have: Mapping[Entrance, Elements]) -> set[Draw]:
