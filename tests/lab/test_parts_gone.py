@@ -1,7 +1,11 @@
 """Days on which programs and machines end; requests go on all the time."""
 
+from datetime import datetime
+from itertools import pairwise
+
 import pytest
 
+from onehop.control.config import ReachConfig
 from onehop.lab.world import fault, growth, life
 from tests.e2e.waiting import until
 from tests.lab.clients import clients, now
@@ -71,8 +75,10 @@ async def test_a_node_joins_flaps_ten_times_and_leaves(one: View) -> None:
     assert node in {line["node"] for line in down}
     assert [line for line in down if line["node"] != node and node not in line["why"]] == []
     assert rung in told.message
-    ups = [line for line in one.said("path_moved") if line["to"] == "pod"]
-    assert len(ups) < _FLAPS / 2
+    ups = _promotions(one, node)
+    for losses, (before, after) in enumerate(pairwise(ups), start=1):
+        waited_s = (after - before).total_seconds()
+        assert waited_s > ReachConfig().stable_s * 2 ** (losses - 1) / 2  # it is told a bit late
     assert pod.name not in {each.pod for each in requests.log[-50:]}
 
 
@@ -123,6 +129,17 @@ async def _answers_directly(one: View, pod: str) -> None:
         return all(part in done.out for part in said)
 
     await until(look, f"{pod} answers directly", timeout_s=MOVE_S)
+
+
+def _promotions(one: View, node: str) -> list[datetime]:
+    """Return when a node's Pods were reached directly, for the first time and after each loss."""
+    lines = [line for line in one.said("path_moved") if line["node"] == node]
+    befores = ({"to": ""}, *lines)
+    return [
+        datetime.fromisoformat(line["timestamp"])
+        for before, line in zip(befores, lines, strict=False)
+        if line["to"] == "pod" != before["to"]  # the Pods of one node may be told of in turn
+    ]
 
 
 def _has_moved(one: View, node: str) -> bool:
