@@ -240,7 +240,7 @@ async def give_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 async def dial(port: int, source: str = "127.0.0.5") -> str:
     """Return who answers a connection; nobody, if it is closed."""
     try:
-        async with connected(port, source=source) as client, asyncio.timeout(10):
+        async with connected(port, source=source) as client, asyncio.timeout(30):
             return (await client.reader.read(100)).decode()
     except ConnectionError:
         return ""

@@ -40,7 +40,7 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 async def say(client: Client, data: bytes) -> bytes:
     """Return what comes back; nothing if the connection is closed."""
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             client.writer.write(data)
             await client.writer.drain()
             return await client.reader.read(65_536)

@@ -1,5 +1,6 @@
 """Which route takes a request, and what becomes of it: the same through every data plane."""
 
+import asyncio
 from collections import Counter
 
 import msgspec
@@ -38,6 +39,7 @@ from tests.driver_envoy.world import (
     pool,
     prefix,
     route,
+    tcp_server,
     until,
 )
 
@@ -381,10 +383,18 @@ async def test_a_silent_endpoint_is_given_up_in_time(serving: RunningDriver) -> 
     """504 when the route's time is over; other routes to the pool have theirs."""
     port, web = free_port(), pool()
     quick = route(forward(web, timeout_s=0.2, retry=Retry(attempts=0)), prefix("/quick"))
-    async with backend("slow", delay_s=0.6) as slow, serving() as driver:
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (head := await reader.readuntil(b"\r\n\r\n")).startswith(b"GET / "):
+            await asyncio.sleep(0.3)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nslow")
+        assert b" /quick " in head
+        await reader.read()  # nothing comes until it is given up
+
+    async with tcp_server(answer) as slow, serving() as driver:
         await serve(
             driver,
-            *(web, members(web, slow.endpoint), listener(port)),
+            *(web, members(web, endpoint(slow)), listener(port)),
             host("*", quick, route(forward(web))),
         )
         assert (await get(port, "a", "/quick")).status == 504

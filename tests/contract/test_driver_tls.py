@@ -120,7 +120,7 @@ async def test_a_ca_sees_the_certificate_of_its_challenge(serving: RunningDriver
                 seen = session.getpeercert(binary_form=True)
                 assert seen == ssl.PEM_cert_to_DER_cert(certificate.chain_pem)
                 assert session.selected_alpn_protocol() == ACME
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     assert await client.reader.read() == b""
         assert await body(port, ENDED, SITE) == "site"
 

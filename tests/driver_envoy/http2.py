@@ -80,7 +80,7 @@ class H2Client:
         got: dict[str, str] = {}
         trailers: dict[str, str] = {}
         answer = b""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while data := await self._reader.read(65_536):
                 for event in connection.receive_data(data):
                     if isinstance(event, h2.events.ResponseReceived):

@@ -56,7 +56,7 @@ class H3Client(QuicConnectionProtocol):
         headers = [(key.encode(), value.encode()) for key, value in pseudo.items()]
         self._http.send_headers(stream, headers, end_stream=True)
         self.transmit()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not self._ended.is_set() and not self.is_closed:
                 await self._ended.wait()
         if self.is_closed:

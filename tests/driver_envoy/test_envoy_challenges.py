@@ -100,7 +100,7 @@ async def look(
             der = session.getpeercert(binary_form=True)
             seen = Seen(der, session.selected_alpn_protocol())
             if seen.protocol == CA:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     seen = seen._replace(ends=await client.reader.read() == b"")
             return seen
     except (ssl.SSLError, ConnectionError):

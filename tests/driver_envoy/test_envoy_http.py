@@ -378,7 +378,7 @@ async def test_a_websocket_is_upgraded() -> None:
             listener(port),
             host("*", limited),
         )
-        async with asyncio.timeout(10), connect(f"ws://{ADDRESS}:{port}/") as client:
+        async with asyncio.timeout(30), connect(f"ws://{ADDRESS}:{port}/") as client:
             await client.send("a message that is longer than the limit")
             assert await client.recv() == "a message that is longer than the limit"
 

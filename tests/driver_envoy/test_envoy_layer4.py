@@ -81,7 +81,7 @@ async def ask_udp(port: int, source: str, data: bytes = b"x", timeout_s: float =
 async def say(client: Client, data: bytes) -> bytes:
     """Send, and return what comes back; nothing when the connection is closed."""
     client.writer.write(data)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         try:
             return await client.reader.read(65_536)
         except ConnectionError:

@@ -98,7 +98,7 @@ async def is_agreed(port: int, offer: Callable[[ssl.SSLContext], None]) -> bool:
         context.set_ciphers("ALL:@SECLEVEL=0")
         offer(context)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             _, writer = await asyncio.open_connection(
                 ADDRESS, port, ssl=context, server_hostname=HOST
             )

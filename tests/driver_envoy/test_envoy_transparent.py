@@ -71,7 +71,7 @@ async def seen(roads: Crossroads, version: int, transport: Transport) -> str:
     loop = asyncio.get_running_loop()
     with roads.client.do(lambda: _bound(CLIENT[version], kind, 0)) as client:
         client.setblocking(False)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await loop.sock_connect(client, (VIP[version], PORT))
             await loop.sock_sendall(client, b"?")
             return (await loop.sock_recv(client, 100)).decode()

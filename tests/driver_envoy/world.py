@@ -43,6 +43,9 @@ SERVICE = ObjectRef("Service", "shop", "web")
 HTTP = RouterId("shared-http")
 HTTPS = RouterId("shared-https")
 
+PATIENCE_S = 30.0
+"""How long is waited for what happens at once, on a machine that has time for it."""
+
 _numbers = itertools.count(1)
 # A loopback address of this process alone: its ports cannot be taken by another test run.
 _pid = os.getpid()
@@ -56,7 +59,7 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
         return int(probe.getsockname()[1])
 
 
-async def until(holds: Callable[[], Awaitable[bool]], timeout_s: float = 10.0) -> None:
+async def until(holds: Callable[[], Awaitable[bool]], timeout_s: float = PATIENCE_S) -> None:
     """Wait until a condition holds, asking again and again."""
     async with asyncio.timeout(timeout_s):
         while not await holds():  # noqa: ASYNC110  the condition lies in another process
@@ -349,7 +352,7 @@ class Client:
 
     async def reply(self) -> Reply:
         """Read one response."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
             answer = await _read_body(self.reader, head)
         return Reply(int(head.split(" ", 2)[1]), headers_of(head), answer.decode())
@@ -366,7 +369,7 @@ async def connected(
 ) -> AsyncGenerator[Client]:
     """Open a connection, over TLS if there is a context for it."""
     local = (source, 0) if source else None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         reader, writer = await asyncio.open_connection(
             ADDRESS, port, ssl=tls, server_hostname=sni if tls else None, local_addr=local
         )

@@ -75,7 +75,7 @@ def shop(port: int, one: Backend) -> tuple[Row, ...]:
 async def serves(port: int, name: str, hostname: str = "a") -> bool:
     """Tell whether a host is answered by a backend."""
     try:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(5):
             return (await get(port, hostname)).body == name
     except (ConnectionError, EOFError, TimeoutError):
         return False

@@ -22,7 +22,7 @@ from onehop.plan import make_plan
 from tests.net.crossroads import CLIENT, POD, VIP, Crossroads, crossroads
 
 PORT = 80
-DEADLINE_S = 10.0
+DEADLINE_S = 20.0
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ HOST = "secure.example.com"
 
 async def shown_serial(host: str, context: ssl.SSLContext) -> int:
     """Return the serial number of the certificate that is shown to one who asks for a host."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         _, writer = await asyncio.open_connection(SHARED, 443, ssl=context, server_hostname=host)
         try:
             der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)

@@ -50,7 +50,7 @@ async def tls_pod(secret: Json, folder: Path) -> AsyncGenerator[None]:
 
 async def plain_status(host: str) -> int:
     """Return how plain HTTP is answered, without going where it points."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         reader, writer = await asyncio.open_connection(SHARED, 80)
         writer.write(f"GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode())
         line = await reader.readline()

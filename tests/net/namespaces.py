@@ -14,7 +14,7 @@ from pyroute2 import netns
 
 T = TypeVar("T")
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 
 
 class Machine:

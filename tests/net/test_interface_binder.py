@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 VIP = {4: IpAddr("192.0.2.100"), 6: IpAddr("2001:db8::100")}
 QUICK = Patience(probes=2, probe_s=0.15, announcements=2, announce_s=0.01)
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 
 
 class Host:

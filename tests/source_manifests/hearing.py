@@ -11,7 +11,7 @@ from onehop.model.problem import Problem
 from onehop.source import Batch, Deleted
 from onehop.source.manifests import ManifestSource
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 
 
 class Hearing:

@@ -13,7 +13,7 @@ async def shown_status(address: str, port: int, host: str) -> str:
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             said, _ = await process.communicate()
     finally:
         if process.returncode is None:

@@ -43,6 +43,8 @@ from tests.net.bird.world import (
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
+_HOLD_LEFT_S = 6
+"""How much of the hold time is left at least: a keepalive comes each third of the nine seconds."""
 VIP = IpAddr("203.0.113.10")
 VIP6 = IpAddr("2001:db8:1::10")
 BOTH = {
@@ -207,7 +209,7 @@ def test_bfd_notices_a_cut_at_once(here: World) -> None:
             cut = loop.time()
             await asyncio.to_thread(here.node1.machine.ip, "link", "set", "eth0", "down")
             await until(lambda: "10.244.1.0/24" not in here.routes())
-            assert loop.time() - cut < 3
+            assert loop.time() - cut < _HOLD_LEFT_S
             await until(lambda: not is_up(bird, "node-1"))
             assert is_up(bird, "node-2")
             assert here.routes()["10.244.2.0/24"] == NODE2[0]
