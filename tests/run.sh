@@ -28,13 +28,13 @@ if [ $# -gt 0 ]; then
     exec .venv/bin/pytest "${only[@]}" "$@"
 fi
 
-# Most tests wait for something else than a processor, so each processor gets a worker of its own; a
+# Most tests wait for something else than a processor, so two processors get three workers; a
 # file's tests stay together, because they share servers. Labs come after them, alone: they are
 # whole networks, where a clock that is too slow is a fault like any other.
 labs=(tests/lab tests/lab_bench tests/lab_node tests/lab_world)
 nothing_to_do=5 # pytest's exit code, where a user may run none of them
 failed=0
-.venv/bin/pytest -n "$(nproc)" --dist loadfile "${only[@]}" "${labs[@]/#/--ignore=}" || failed=1
+.venv/bin/pytest -n "$((($(nproc) * 3 + 1) / 2))" --dist loadfile "${only[@]}" "${labs[@]/#/--ignore=}" || failed=1
 .venv/bin/pytest "${only[@]}" "${labs[@]}"
 code=$?
 [ $code -eq 0 ] || [ $code -eq $nothing_to_do ] || failed=1

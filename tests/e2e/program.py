@@ -23,6 +23,8 @@ ONEHOP: Final = Path(sys.executable).with_name("onehop")
 METRICS: Final = "127.0.0.1:9080"
 _END_S: Final = 15.0
 _COMMAND_S: Final = 60.0
+_START_S: Final = 90.0
+"""It starts other programs, on a machine that has others still."""
 
 
 class Ended(NamedTuple):
@@ -203,7 +205,7 @@ async def running(
     program = Onehop(await _start(path, flags, within), folder, config)
     try:
         if waits:
-            await until(program.is_ready, "onehop is ready")
+            await until(program.is_ready, "onehop is ready", timeout_s=_START_S)
         yield program
     finally:
         program_pid = program.pid
