@@ -29,9 +29,10 @@ if [ $# -gt 0 ]; then
 fi
 
 # Most tests wait for something else than a processor, so two processors get three workers; a
-# file's tests stay together, because they share servers. Labs come after them, alone: they are
-# whole networks, where a clock that is too slow is a fault like any other.
-labs=(tests/lab tests/lab_bench tests/lab_node tests/lab_world)
+# file's tests stay together, because they share servers. Labs with clients that ask all the time,
+# or whose work is measured, come after them, alone: there a clock that is too slow is a fault like
+# any other.
+labs=(tests/lab tests/lab_bench)
 nothing_to_do=5 # pytest's exit code, where a user may run none of them
 failed=0
 .venv/bin/pytest -n "$((($(nproc) * 3 + 1) / 2))" --dist loadfile "${only[@]}" "${labs[@]/#/--ignore=}" || failed=1

@@ -22,7 +22,7 @@ from tests.e2e.waiting import until
 
 pytestmark = [pytest.mark.root, pytest.mark.envoy, pytest.mark.slow]
 
-_MOVE_S: Final = 30.0
+_MOVE_S: Final = 90.0
 _URLS: Final = ("http://203.0.113.10/", "http://[2001:db8:113::a]/", "http://203.0.113.11/")
 _NODES: Final = "/api/v1/nodes"
 _WRITES: Final = ("static_routes_put", "overlay_changed", "tunnel_device_made", "routing_rule_put")

@@ -22,7 +22,7 @@ from tests.lab_world.conftest import remains
 pytestmark = [pytest.mark.root, pytest.mark.envoy, pytest.mark.slow]
 
 _UP_S = 60.0
-_MOVE_S = 30.0
+_MOVE_S = 90.0
 
 
 async def ask(world: World, url: str) -> Answer | None:
