@@ -1,4 +1,4 @@
-"""Addresses pass to a unit when it has all that is served on them, and not before.
+"""Addresses pass to a unit when it has all that is served on them, and not before; and from it.
 
 Which traffic manager has an address is in the statistics of each, `traffic_ips/traffic_ip`, by the
 address. How IPv6 is written there is not known to us, so it is parsed, not compared as text.
@@ -22,6 +22,10 @@ _ROWS: Final = "traffic_ips/traffic_ip"
 _LOOK_EVERY_S: Final = 0.1
 
 log = structlog.get_logger(__name__)
+
+
+class Unsure(DriverUnavailable):
+    """A unit has stopped answering: whether it has its addresses still, it does not say."""
 
 
 class Raising:
@@ -61,6 +65,36 @@ class Raising:
                 await self._set(raises=False)
             raise
 
+    async def reach(self) -> None:
+        """Read everything back, and repair it, at whichever member answers.
+
+        Raises:
+            DriverUnavailable: none does, or another host writes it.
+        """
+        await self._hand.verify()
+        self._demand(())
+
+    async def down(self, within_s: float) -> None:
+        """Have all addresses lowered; if they are not, they are raised again.
+
+        All else is left as it is until then, so that the unit could serve on.
+
+        Raises:
+            Unsure: it does not say that it has raised them again.
+            DriverUnavailable: some traffic manager says still that it has one of them; all are
+                raised.
+        """
+        try:
+            await self._set(raises=False)
+            await self._wait_lowered(within_s)
+        except OnehopError as first:
+            try:
+                await self._set(raises=True)
+                await self._wait_raised(within_s)
+            except OnehopError as second:
+                raise Unsure(f"{first}; and then: {second}") from first
+            raise
+
     async def _set(self, *, raises: bool) -> None:
         async with self._applying:
             touched = self._wanted.set_raised(raises=raises)
@@ -84,6 +118,15 @@ class Raising:
                 raise DriverUnavailable(f"the unit does not say that it has raised {names}")
             await asyncio.sleep(_LOOK_EVERY_S)
         log.info("vtm_raised", addresses=sorted(self._wanted.addresses))
+
+    async def _wait_lowered(self, within_s: float) -> None:
+        deadline = asyncio.get_running_loop().time() + within_s
+        while left := self._wanted.addresses & await self._raised():
+            if asyncio.get_running_loop().time() > deadline:
+                names = ", ".join(sorted(left))
+                raise DriverUnavailable(f"the unit says still that it has raised {names}")
+            await asyncio.sleep(_LOOK_EVERY_S)
+        log.info("vtm_lowered", addresses=sorted(self._wanted.addresses))
 
     async def _raised(self) -> frozenset[IpAddr]:
         profile = self._hand.unit.profile
