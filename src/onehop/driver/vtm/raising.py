@@ -92,6 +92,7 @@ class Raising:
                 await self._set(raises=True)
                 await self._wait_raised(within_s)
             except OnehopError as second:
+                self._hand.compare_soon()  # it is told to have them as soon as it answers
                 raise Unsure(f"{first}; and then: {second}") from first
             raise
 
