@@ -79,14 +79,18 @@ class Parting:
     async def run(self, config: Config, is_served: asyncio.Event) -> None:
         """End what an earlier run has begun, and what `begin` begins; until cancelled."""
         async with asyncio.TaskGroup() as self._tasks:
-            try:
-                if config.data_plane.driver == "vtm":
-                    await self.forget()
-            except OSError as err:
-                log.error("unit_still_noted", file=str(self._file), error=str(err))  # noqa: TRY400
-            await is_served.wait()
-            self.begin()
+            if config.data_plane.driver == "vtm":
+                await self._forget_old()
+            elif await asyncio.to_thread(self._file.exists):
+                await is_served.wait()
+                self.begin()
             await asyncio.Event().wait()
+
+    async def _forget_old(self) -> None:
+        try:
+            await self.forget()
+        except OSError as err:
+            log.error("unit_still_noted", file=str(self._file), error=str(err))  # noqa: TRY400
 
     def begin(self) -> None:
         """Take everything of ours off the unit that is noted, if one is, from now on."""
