@@ -26,6 +26,7 @@ from tests.driver_vtm.stage import (
     OWNER,
     VIP,
     Stage,
+    listener,
     members,
     pool,
     shop,
@@ -198,6 +199,9 @@ async def test_a_unit_that_is_to_serve_again_is_not_left(tmp_path: Path) -> None
             assert left.problems() == ()
             assert (tmp_path / "unit").exists()
         at.silence(is_silent=False)
-        async with at.parting(driver="vtm") as left:
+        at.unit.cluster.on_write = lambda _write: None
+        async with at.parting(driver="vtm"), at.unit.driver() as driver:
             await until(lambda: not (tmp_path / "unit").exists(), "it is forgotten")
-            assert at.ours()
+            await start(driver, *shop())
+            server: Any = at.unit.object("virtual_servers", listener().id)
+            assert (at.is_raised(), server["basic"]["enabled"]) == (True, True)
