@@ -98,6 +98,20 @@ def test_listeners_that_the_kernel_takes_are_named() -> None:
     assert plan.way == ("set dataPlane.layer4 to kernel, then run: onehop switch",)
 
 
+def test_from_a_unit_the_file_says_where_the_addresses_go() -> None:
+    """It is a switch as any other, the kernel's part included; sessions are not carried over."""
+    kept = pool(persistence=CookiePersistence(name="onehop"))
+    plan = planned(kept, have="vtm", want="haproxy+nftables")
+    assert plan.way[0] == (
+        "set dataPlane.driver to haproxy, dataPlane.layer4 to kernel, and addresses.bind to the "
+        "interface for them, then run: onehop switch"
+    )
+    assert plan.way[-1] == "what is ours on the unit is deleted"
+    assert "sessions are not carried over" in plan.differs[0].said
+    (step,) = planned(kept, have="vtm", want="vtm").way
+    assert "restart" in step
+
+
 @pytest.fixture
 def folder(temporary: Path) -> Folder:
     """The shop's manifests; nobody serves them."""

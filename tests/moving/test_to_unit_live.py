@@ -1,4 +1,4 @@
-"""`onehop switch` to a vTM (an imitated one) on a host that has the address on its interface."""
+"""`onehop switch` to a vTM (an imitated one), and back, on a host with an interface for them."""
 
 import asyncio
 import contextlib
@@ -28,9 +28,19 @@ GROUPS = "traffic_ip_groups"
 
 
 @pytest.fixture
-def host() -> Iterator[Machine]:
-    with machines("host", "neighbour") as (made, _):
+def link() -> Iterator[list[Machine]]:
+    with machines("host", "neighbour") as made:
         yield made
+
+
+@pytest.fixture
+def host(link: list[Machine]) -> Machine:
+    return link[0]
+
+
+@pytest.fixture
+def neighbour(link: list[Machine]) -> Machine:
+    return link[1]
 
 
 class Ground(NamedTuple):
@@ -42,9 +52,9 @@ class Ground(NamedTuple):
     before: Json
     after: Json
 
-    def name_unit(self, program: Onehop) -> None:
-        """Name the unit in the file."""
-        program.config_file.write_text(yaml.safe_dump(self.after | {"state": str(program.state)}))
+    def write(self, program: Onehop, file: Json) -> None:
+        """Have the program's file say something else."""
+        program.config_file.write_text(yaml.safe_dump(file | {"state": str(program.state)}))
 
     def is_here(self) -> bool:
         """Tell whether the address is on this host's interface."""
@@ -61,23 +71,32 @@ class Ground(NamedTuple):
         """Tell whether the address has arrived."""
         return self.is_raised() and not self.is_here()
 
+    def is_only_here(self) -> bool:
+        """Tell whether the address has come back."""
+        return self.is_here() and not self.is_raised()
+
 
 @contextlib.asynccontextmanager
 async def standing(
-    machine: Machine, folder: Path, driver: str, behaviour: Behaviour = ONE_WAY
+    machine: Machine,
+    folder: Path,
+    driver: str,
+    behaviour: Behaviour = ONE_WAY,
+    *,
+    pod: str = POD,
 ) -> AsyncGenerator[Ground]:
     """Run the Pod and the unit; return the files."""
     manifests = folder / "manifests"
     manifests.mkdir()
-    objects = (ingress_class(), service(), endpoints("web", POD), ingress())
+    objects = (ingress_class(), service(), endpoints("web", pod), ingress())
     (manifests / "shop.yaml").write_text(yaml.safe_dump_all(objects))
     cluster = VtmCluster(behaviour)
     password = folder / "password"
     password.write_text(cluster.password)
-    async with serve_http("web", "web-1", POD, 8080), serve_vtm(cluster) as urls:
+    async with serve_http("web", "web-1", pod, 8080), serve_vtm(cluster) as urls:
         vtm = {"urls": list(urls), "passwordFile": str(password)}
         before: dict[str, Any] = {
-            "cluster": {"name": "prod", "manifests": str(manifests), "allowLoopback": True},
+            "cluster": {"name": "prod", "manifests": str(manifests), "allowLoopback": pod == POD},
             "addresses": {"shared": VIP, "bind": {"interface": "eth0"}},
             "path": "pod",
             "dataPlane": {"driver": driver, "envoy": {"concurrency": 1}, "vtm": vtm},
@@ -98,7 +117,10 @@ async def standing(
 def test_at_every_moment_somebody_has_the_address(
     host: Machine, temporary: Path, driver: str, behaviour: Behaviour
 ) -> None:
-    """Requests are answered here until the unit has the address; then it leaves the interface."""
+    """Requests are answered here until the unit has the address; then it leaves the interface.
+
+    And back: it is here, silently, before the unit lets go of it, and nobody asks in vain.
+    """
     nobody: list[str] = []
     overlap: list[bool] = []
 
@@ -121,7 +143,7 @@ def test_at_every_moment_somebody_has_the_address(
                     await asyncio.sleep(0.05)
 
             site.cluster.on_write = wrote
-            site.name_unit(program)
+            site.write(program, site.after)
             async with asyncio.TaskGroup() as tasks:
                 watching = tasks.create_task(watch())
                 async with load(Site(VIP, 80, HOST)) as clients:
@@ -132,24 +154,28 @@ def test_at_every_moment_somebody_has_the_address(
                     await until(lambda: overlap != [], "it is written", timeout_s=SWITCH_S)
                 assert clients.failures == {}
                 done = await switching
-                watching.cancel()
-            assert (done.code, done.out) == (0, "vtm serves\n"), done
-            assert site.has_only_the_unit()
-            snapshot = await program.snapshot()
-            assert (snapshot.driver, snapshot.problems, snapshot.beside) == ("vtm", (), {})
-            assert not [each for each in program.state.iterdir() if each.is_dir()]
-            assert site.cluster.members[0].errors() == []
+                assert (done.code, done.out) == (0, "vtm serves\n"), done
+                assert site.has_only_the_unit()
+                snapshot = await program.snapshot()
+                assert (snapshot.driver, snapshot.problems, snapshot.beside) == ("vtm", (), {})
+                assert not [each for each in program.state.iterdir() if each.is_dir()]
+                assert site.cluster.members[0].errors() == []
 
-            program.config_file.write_text(
-                yaml.safe_dump(site.before | {"state": str(program.state)})
-            )
-            back = await onehop("switch", "--config", str(program.config_file))
-            assert (back.code, "takes a restart" in back.err + back.out) == (1, True), back
-            assert site.has_only_the_unit()
+                site.write(program, site.before)
+                back = await onehop("switch", "--config", str(program.config_file))
+                assert (back.code, back.out) == (0, f"{driver} serves\n"), back
+                assert site.is_only_here()
+                async with load(Site(VIP, 80, HOST)) as clients:
+                    await clients.more(10)
+                watching.cancel()
+            assert clients.failures == {}
+            snapshot = await program.snapshot()
+            assert (snapshot.driver, snapshot.problems) == (driver, ())
+            assert "vtm" in snapshot.beside
 
     host.run(main)
     assert nobody == []
-    assert overlap == [True, True]
+    assert overlap[:3] == [True, True, True]
 
 
 @pytest.mark.parametrize("moment", ["lowered", "raising"])
@@ -172,7 +198,7 @@ def test_a_crash_at_any_step_is_made_up_for_by_the_next_start(
                             program.process.kill()
 
                 site.cluster.on_write = dies
-                site.name_unit(program)
+                site.write(program, site.after)
                 done = await onehop("switch", "--config", str(program.config_file))
                 assert done.code != 0
                 await program.ended()
@@ -181,5 +207,85 @@ def test_a_crash_at_any_step_is_made_up_for_by_the_next_start(
             async with running(temporary / "a", site.after, waits=False) as again:
                 await until(site.has_only_the_unit, "the unit has it", timeout_s=SWITCH_S)
                 assert (await again.snapshot()).problems == ()
+
+    host.run(main)
+
+
+def test_a_crash_on_the_way_back_is_made_up_for_by_the_next_start(
+    host: Machine, temporary: Path
+) -> None:
+    """Killed when the address is here and the unit has been told: it is told again, and to stop."""
+
+    async def main() -> None:
+        async with standing(host, temporary, "envoy") as site:
+            async with running(temporary / "a", site.after, waits=False) as program:
+                await until(program.is_ready, "it is ready", timeout_s=SWITCH_S)
+                assert site.has_only_the_unit()
+
+                def dies(write: Write) -> None:
+                    if write.collection == GROUPS:
+                        with contextlib.suppress(ProcessLookupError):
+                            program.process.kill()
+
+                site.cluster.on_write = dies
+                site.write(program, site.before)
+                done = await onehop("switch", "--config", str(program.config_file))
+                assert done.code != 0
+                await program.ended()
+            assert site.is_here()
+            writes: list[Write] = []
+            site.cluster.on_write = writes.append
+            async with running(temporary / "a", site.before, waits=False) as again:
+                await until(lambda: bool(writes), "the unit is left", timeout_s=SWITCH_S)
+                assert site.is_only_here()
+                assert (await again.snapshot()).driver == "envoy"
+
+    host.run(main)
+
+
+def test_a_unit_that_does_not_answer_is_left_by_force_when_nobody_has_its_address(
+    host: Machine, neighbour: Machine, temporary: Path
+) -> None:
+    """A neighbour stands for its data plane, which may go on while nobody answers by REST.
+
+    What it is left for has the kernel's part, too.
+    """
+
+    async def main() -> None:
+        async with (
+            standing(host, temporary, "haproxy", pod="192.0.2.1") as site,
+            running(temporary / "a", site.after, waits=False) as program,
+        ):
+            await until(program.is_ready, "it is ready", timeout_s=SWITCH_S)
+            neighbour.ip("address", "add", f"{VIP}/32", "dev", "eth0")
+            forwards = Path("/proc/sys/net/ipv4/ip_forward")
+            await asyncio.to_thread(forwards.write_text, "1")
+            for member in site.cluster.members:
+                member.faults.is_down = True
+            planes = site.before["dataPlane"] | {"layer4": "kernel"}
+            site.write(program, site.before | {"dataPlane": planes})
+            words = ("switch", "--config", str(program.config_file))
+            said = await onehop(*words, "--force")
+            assert (said.code, "carries traffic still" in said.out) == (1, True), said
+            assert not site.is_here()
+            assert (await program.snapshot()).driver == "vtm"
+
+            neighbour.ip("address", "del", f"{VIP}/32", "dev", "eth0")
+            said = await onehop(*words, "--force")
+            assert (said.code, "should it come back" in said.out) == (0, True), said
+            assert said.out.startswith("haproxy+nftables serves; ")
+            assert site.is_here()
+            async with load(Site(VIP, 80, HOST)) as clients:
+                await clients.more(10)
+            assert clients.failures == {}
+
+            async def is_told() -> bool:
+                problems = (await program.snapshot()).problems
+                return any("two machines answer" in each.message for each in problems)
+
+            await until(is_told, "that the unit was not told is a Problem", timeout_s=SWITCH_S)
+            for member in site.cluster.members:
+                member.faults.is_down = False
+            await until(site.is_only_here, "it is told when it answers", timeout_s=SWITCH_S)
 
     host.run(main)

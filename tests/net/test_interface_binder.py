@@ -254,6 +254,47 @@ def test_what_is_taken_off_comes_back(hosts: tuple[Host, Host, Host]) -> None:
     host.run(main)
 
 
+@pytest.mark.parametrize("family", [4, 6])
+def test_an_address_that_is_let_go_elsewhere_is_held_silently(
+    hosts: tuple[Host, Host, Host], family: int
+) -> None:
+    """Who has it is still asked for, and nobody is told, until it is announced."""
+    first, second, client = hosts
+    vip = VIP[family]
+    bind(first, vip)
+    reach(client, vip)
+    assert client.neighbour(vip) == first.mac
+
+    async def main() -> None:
+        binder = InterfaceBinder("eth0", patience=QUICK)
+        free = IpAddr("192.0.2.99")
+        assert await binder.claimed(frozenset((vip, free))) == {vip}
+        await binder.hold(vip)
+        await binder.hold(vip)
+        assert await binder.bound() == {vip}
+        assert client.neighbour(vip) == first.mac
+        await asyncio.to_thread(first.run, lambda: InterfaceBinder("eth0").unbind(vip))
+        assert await binder.claimed(frozenset((vip,))) == frozenset()
+        assert client.neighbour(vip) == first.mac
+        await binder.announce(frozenset((vip,)))
+        await until(lambda: client.neighbour(vip) == second.mac)
+
+    second.run(main)
+    reach(client, vip)
+
+
+def test_on_a_link_that_is_down_nothing_is_held(hosts: tuple[Host, Host, Host]) -> None:
+    """Nobody would come; where there is no link, nobody is asked."""
+    host, _, _ = hosts
+    everything = frozenset(VIP.values())
+    assert host.run(lambda: InterfaceBinder("lo").claimed(everything)) == frozenset()
+    host.ip("link", "set", "eth0", "down")
+    with pytest.raises(TransientError, match="eth0 is down"):
+        host.run(lambda: InterfaceBinder("eth0").hold(VIP[4]))
+    with pytest.raises(TransientError, match="eth0"):
+        host.run(lambda: InterfaceBinder("eth0").claimed(everything))
+
+
 def test_loopback_has_nobody_to_ask(hosts: tuple[Host, Host, Host]) -> None:
     """An address on `lo` is bound at once, though a machine on eth0 has it."""
     first, second, _ = hosts

@@ -164,7 +164,8 @@ def switch(
     state: StateOption = None,
     *,
     force: Annotated[
-        bool, typer.Option("--force", help="lose what the new data plane refuses")
+        bool,
+        typer.Option("--force", help="lose what the new one refuses; leave a vTM that is gone"),
     ] = False,
 ) -> None:
     """Have the data plane that the configuration names now take over; no connection is lost.

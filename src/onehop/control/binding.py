@@ -40,6 +40,8 @@ class Binding:
         self._bound: frozenset[IpAddr] = frozenset()
         self._problems: dict[IpAddr, tuple[Problem, ...]] = {}
         self._changing = asyncio.Lock()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._guard: asyncio.Task[None] | None = None
 
     def want(self, vips: Mapping[IpAddr, Owners]) -> None:
         """Say which addresses shall be bound from now on, and for whom."""
@@ -58,6 +60,29 @@ class Binding:
         """Return what is wrong with one object's addresses."""
         return tuple(problem for problem in self.problems() if problem.subject == subject)
 
+    @property
+    def addresses(self) -> frozenset[IpAddr]:
+        """All that shall be bound."""
+        return frozenset(self._wanted.peek() or ())
+
+    async def hold(self, binder: AddressBinder) -> None:
+        """Put all addresses on this host as well, because another machine lets them go.
+
+        From then on they are kept bound by this binder; `release` undoes it.
+
+        Raises:
+            ConfigError, TransientError: they cannot be; none of them stays.
+        """
+        async with self._changing:
+            try:
+                for address in sorted(self.addresses):
+                    await binder.hold(address)
+            except (ConfigError, TransientError):
+                await _unbind(binder, self.addresses)
+                raise
+            self._bound |= self.addresses
+            self._use(binder)
+
     async def release(self) -> tuple[IpAddr, ...]:
         """Take all addresses off this host for good, because another machine has them now.
 
@@ -67,25 +92,25 @@ class Binding:
             Those that could not be taken off.
         """
         async with self._changing:
-            stayed: list[IpAddr] = []
-            for address in sorted(self._bound):
-                try:
-                    await self._binder.unbind(address)
-                except (ConfigError, TransientError) as err:
-                    stayed.append(address)
-                    log.warning("vip_not_unbound", address=address, error=str(err))
-                else:
-                    log.info("vip_released", address=address)
-            self._binder = NoBinder()
+            stayed = await _unbind(self._binder, self._bound)
+            self._use(NoBinder())
             for address in self._bound:
                 await self._binder.bind(address)
-        return tuple(stayed)
+        return stayed
 
     async def run(self) -> None:
         """Bind and unbind until cancelled; on leaving, everything stays bound for the next run."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._binder.keep_bound())
-            tasks.create_task(self._follow())
+        async with asyncio.TaskGroup() as self._tasks:
+            self._use(self._binder)
+            self._tasks.create_task(self._follow())
+
+    def _use(self, binder: AddressBinder) -> None:
+        """Have the addresses kept by this one from now on."""
+        self._binder = binder
+        if self._guard is not None:
+            self._guard.cancel()
+        if self._tasks is not None:
+            self._guard = self._tasks.create_task(binder.keep_bound())
 
     async def _follow(self) -> None:
         seen = 0
@@ -125,6 +150,20 @@ class Binding:
                 log.info("vip_bound", address=address)
         for heed in self.on_outcome:
             heed(frozenset(owners))
+
+
+async def _unbind(binder: AddressBinder, addresses: frozenset[IpAddr]) -> tuple[IpAddr, ...]:
+    """Take addresses off this host; return those that could not be."""
+    stayed: list[IpAddr] = []
+    for address in sorted(addresses):
+        try:
+            await binder.unbind(address)
+        except (ConfigError, TransientError) as err:
+            stayed.append(address)
+            log.warning("vip_not_unbound", address=address, error=str(err))
+        else:
+            log.info("vip_released", address=address)
+    return tuple(stayed)
 
 
 def _refusal(subject: ObjectRef, err: AddressInUse | TransientError) -> Problem:

@@ -27,12 +27,14 @@ from onehop.control.config import Config
 from onehop.control.configfile import compile_options, state_directory
 from onehop.control.explain.explanation import Answer
 from onehop.control.explain.live import explain_live, live_facts
+from onehop.control.fromunit import FromUnit
 from onehop.control.garbage import collect_after
 from onehop.control.gate import Budget, Gate
 from onehop.control.issuing.port import Issuing, NoIssuing
 from onehop.control.layer4 import sweep_layer4
 from onehop.control.memory import Memory, Remembered
 from onehop.control.overview import Snapshot, Switched
+from onehop.control.parting import Parting
 from onehop.control.pipeline import Pipeline
 from onehop.control.planes import make_binder, make_networking
 from onehop.control.reach import Reach
@@ -42,7 +44,7 @@ from onehop.control.served import Served
 from onehop.control.sources import Origin, open_source, source_name
 from onehop.control.stapling.stapling import Stapling
 from onehop.control.stapling.trust import Trust, system_roots
-from onehop.control.switching import Switching
+from onehop.control.switching import Switching, Units
 from onehop.control.tounit import ToUnit
 from onehop.control.unread import secret_of
 from onehop.control.vacating import vacate
@@ -105,7 +107,12 @@ class Program:
             metrics=self._metrics,
         )
         switching.on_moved = self._moved
-        switching.to_unit = ToUnit(driver, self._served.rows, self._binding)
+        self._parting = Parting(state_directory(config), driver.may_write, self._served.rows)
+        switching.units = Units(
+            ToUnit(driver, self._served.rows, self._binding),
+            FromUnit(driver, self._served.rows, self._binding),
+            self._parting,
+        )
         driver.on_news = self._pipeline.data_plane_news
         self._issuing = self._make_issuing()
         self._certificates = LiveCertificates(
@@ -179,6 +186,7 @@ class Program:
             tasks.create_task(self._tell_the_hour())
             tasks.create_task(sweep_layer4(self._config, self._pipeline.is_served))
             tasks.create_task(vacate(self._config, self._pipeline.is_served))
+            tasks.create_task(self._parting.run(self._config, self._pipeline.is_served))
             tasks.create_task(self._watch_lag())
             tasks.create_task(self._switching.run())
 
@@ -200,6 +208,7 @@ class Program:
             *self._networking.problems(),
             *self._refusals.problems(),
             *self._driver.problems(),
+            *self._parting.problems(),
             *self._write_back.problems(),
             *self._issuing.problems(),
             *self._compiler.problems(),
@@ -313,7 +322,7 @@ class Program:
 
     def confirm(self) -> int:
         """Let go what the deletion gate and the data plane keep back; return how many that are."""
-        return self._pipeline.confirm() + self._driver.confirm()
+        return self._pipeline.confirm() + self._driver.confirm() + self._parting.confirm()
 
     # -- small tasks ------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ SIGHUP). Whatever becomes of that, the next start finds in the file what shall s
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -15,12 +15,15 @@ import structlog
 from onehop.base.errors import ConfigError, OnehopError
 from onehop.control.config import Config, DataPlaneConfig
 from onehop.control.configfile import state_directory
+from onehop.control.fromunit import FromUnit
 from onehop.control.layer4 import withdraw
 from onehop.control.overview import Switched
+from onehop.control.parting import Parting
 from onehop.control.places import Places
-from onehop.control.planes import make_driver, make_movable
+from onehop.control.planes import make_binder, make_driver, make_movable
 from onehop.control.switchplan import ATTACHED_STAYS, MOVABLE, is_attached
 from onehop.control.tounit import ToUnit, as_with_unit
+from onehop.control.vacating import note_interface
 from onehop.driver import Driver
 from onehop.driver.moving import Moved, MoveRefused, MovingDriver
 from onehop.driver.moving.driver import DRAIN_S
@@ -53,8 +56,8 @@ class Switching:
         self._tasks: asyncio.TaskGroup | None = None
         self._asked = asyncio.Event()
         self._one = asyncio.Lock()
-        self.to_unit: ToUnit | None = None
-        """The way to a vTM."""
+        self.units: Units | None = None
+        """The ways to a vTM and from it; a program that runs has set them."""
         first: Driver
         if config.data_plane.driver in MOVABLE:
             self._local = self._make_local(config)
@@ -80,8 +83,8 @@ class Switching:
     def running(self) -> dict[str, dict[str, str]]:
         """What data planes say that run beside the one that serves, by name."""
         others: list[Driver] = [*self._local.proxy.others] if self._local is not None else []
-        if self.driver.coming is not None:
-            others.append(self.driver.coming)
+        parted = self.units.parting.driver if self.units is not None else None
+        others += [each for each in (self.driver.coming, parted) if each is not None]
         return {each.name: each.describe() for each in others}
 
     @property
@@ -124,42 +127,79 @@ class Switching:
         except ConfigError as err:
             return self._kept(str(err))
         have, want = self._config.data_plane, wanted.data_plane
-        is_to_unit = self._local is not None and want.driver == "vtm"
-        base = as_with_unit(self._config, wanted) if is_to_unit else self._config
+        is_other_host = (have.driver == "vtm") != (want.driver == "vtm")
+        base = as_with_unit(self._config, wanted) if is_other_host else self._config
         restart = tuple(_differing(base, wanted))
         if have.layer4 == want.layer4 and section_of(have) == section_of(want):
             said = f"{self.driver.name} serves already"
             return Switched(is_done=True, driver=self.driver.name, said=said, restart=restart)
-        if self._local is None:
+        local = self._local
+        if local is None and not is_other_host:
             return self._kept(_NOT_LIVE, restart)
         if section_of(have) != section_of(want) and (is_attached(have) or is_attached(want)):
             return self._kept(ATTACHED_STAYS, restart)
         try:
-            if is_to_unit:
+            if local is None:
+                return await self._bring_from_unit(wanted, restart, force=force)
+            if is_other_host:
                 return await self._bring_to_unit(wanted, restart, force=force)
-            lost = await self._bring(self._local, wanted, force=force)
+            lost = await self._bring(local, wanted, force=force)
         except (OnehopError, OSError) as err:
             self.outcomes["failed"] += 1
             return self._kept(f"{want.driver}: {err}", restart)
         self.outcomes["done"] += 1
-        name = self.driver.name
-        said = f"{name} serves" + (f"; {lost} connections that waited were lost" if lost else "")
-        return Switched(is_done=True, driver=name, said=said, restart=restart)
+        return self._serves(restart, [f"{lost} connections that waited were lost"] if lost else ())
 
     async def _bring_to_unit(
         self, wanted: Config, restart: tuple[str, ...], *, force: bool
     ) -> Switched:
         """Have a vTM serve, with the addresses; nothing of a data plane is left on this host."""
-        assert self.to_unit is not None  # noqa: S101  a program that runs has set it
-        moved = await self.to_unit.go(self._config, wanted, force=force)
+        assert self.units is not None  # noqa: S101  a program that runs has set it
+        way, parting = self.units.to, self.units.parting
+        await parting.end()
+        try:
+            moved = await way.go(self._config, wanted, force=force)
+        except (OnehopError, OSError):
+            parting.begin()
+            raise
         self._local = None
+        self._exchanged(wanted, moved)
+        await parting.forget()
+        await asyncio.to_thread(self._places.clear_all)
+        left = (f"{each} is still on the interface here" for each in way.stayed)
+        return self._serves(restart, left)
+
+    async def _bring_from_unit(
+        self, wanted: Config, restart: tuple[str, ...], *, force: bool
+    ) -> Switched:
+        """Have this host serve, with the addresses; what is ours on the unit is deleted then."""
+        assert self.units is not None  # noqa: S101  a program that runs has set it
+        way, parting = self.units.back, self.units.parting
+        way.demand(wanted)
+        local = self._make_local(wanted)
+        try:
+            await parting.note(self._config)
+            await note_interface(wanted)
+            moved = await way.go(local.split, make_binder(wanted), force=force)
+        except (OnehopError, OSError):
+            await parting.forget()
+            await asyncio.to_thread(self._places.clear_all)
+            if local.kernel.is_on:
+                await withdraw()
+            raise
+        self._local = local
+        self._exchanged(wanted, moved)
+        parting.begin()
+        return self._serves(restart, way.warnings)
+
+    def _exchanged(self, wanted: Config, moved: Moved) -> None:
         self._config = as_with_unit(self._config, wanted)
         self.outcomes["done"] += 1
         self.on_moved(moved)
-        await asyncio.to_thread(self._places.clear_all)
-        name = self.driver.name
-        left = "".join(f"; {each} is still on the interface here" for each in self.to_unit.stayed)
-        return Switched(is_done=True, driver=name, said=f"{name} serves{left}", restart=restart)
+
+    def _serves(self, restart: tuple[str, ...], more: Iterable[str]) -> Switched:
+        said = "; ".join((f"{self.driver.name} serves", *more))
+        return Switched(is_done=True, driver=self.driver.name, said=said, restart=restart)
 
     async def _bring(self, local: "_Local", wanted: Config, *, force: bool) -> int:
         """Bring the data plane to what is wanted; return how many connections were lost.
@@ -191,6 +231,14 @@ class Switching:
         name = self.driver.name
         said = f"{said}; {name} goes on"
         return Switched(is_done=False, driver=name, said=said, restart=restart)
+
+
+class Units(NamedTuple):
+    """The ways to a vTM and back, and what is to be done when one was left."""
+
+    to: ToUnit
+    back: FromUnit
+    parting: Parting
 
 
 class _Local(NamedTuple):
@@ -236,7 +284,7 @@ async def _sweep_later(kernel: OptionalKernel) -> None:
 
 _PROXY_KEYS: Final = ("driver", "envoy", "haproxy", "vtm")
 
-_NOT_LIVE: Final = "a vTM is another machine, and has the addresses: back takes a restart"
+_NOT_LIVE: Final = "another unit, or another key of dataPlane.vtm, takes a restart"
 
 
 def section_of(data_plane: DataPlaneConfig) -> object:

@@ -231,20 +231,28 @@ def _way(have: str, want: str) -> tuple[str, ...]:
         return tuple(_live_way(have, want))
     if had == proxy:
         return ("the unit goes on; a restart of onehop reads the file",)
-    if proxy == "vtm":
-        return (
-            "set dataPlane.driver to vtm, and addresses.bind to none, then run: onehop switch",
-            "the unit is given everything, which is read back and compared",
-            f"if it refuses something, or does not raise the addresses, {had} goes on",
-            "clients are asked to come back, the unit raises the addresses, this host drops them",
-            f"new connections go to the unit; those to {had} end",
-        )
+    if had == "vtm":
+        return tuple(_way_back(want))
     return (
-        "stop onehop; what it has on the unit serves on",
-        f"set dataPlane.driver to {proxy}, and addresses.bind to the interface that has them then",
-        "disable the traffic IP groups of ours on the unit: connections end, nobody has them now",
-        "start onehop: it binds the addresses and serves; then delete what is ours on the unit",
+        "set dataPlane.driver to vtm, and addresses.bind to none, then run: onehop switch",
+        "the unit is given everything, which is read back and compared",
+        f"if it refuses something, or does not raise the addresses, {had} goes on",
+        "clients are asked to come back, the unit raises the addresses, this host drops them",
+        f"new connections go to the unit; those to {had} end",
     )
+
+
+def _way_back(want: str) -> Iterator[str]:
+    proxy = want.partition("+")[0]
+    keys = f"dataPlane.driver to {proxy}"
+    if _has_kernel(want):
+        keys += ", dataPlane.layer4 to kernel"
+    yield f"set {keys}, and addresses.bind to the interface for them, then run: onehop switch"
+    yield f"{proxy} starts on this host, is given everything, and checks the Pods"
+    yield "if it refuses something, or does not come up, the unit goes on"
+    yield "the addresses are put on the interface, the unit lowers them, the link is told"
+    yield f"new connections go to {proxy}; those to the unit end"
+    yield "what is ours on the unit is deleted"
 
 
 def _live_way(have: str, want: str) -> Iterator[str]:

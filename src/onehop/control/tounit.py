@@ -44,7 +44,7 @@ class Bound(Protocol):
 
 
 class ToUnit:
-    """One way there; back it takes a restart.
+    """The way there; see `fromunit` for the way back.
 
     Args:
         exchange: what serves.
@@ -119,6 +119,6 @@ class ToUnit:
 
 
 def as_with_unit(have: Config, want: Config) -> Config:
-    """Return what runs, with those parts of the file that a switch to a unit takes."""
+    """Return what runs, with those parts of the file that a switch to a unit takes, or from one."""
     addresses = msgspec.structs.replace(have.addresses, bind=want.addresses.bind)
     return msgspec.structs.replace(have, data_plane=want.data_plane, addresses=addresses)

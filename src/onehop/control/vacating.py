@@ -6,6 +6,7 @@ it is noted in the state directory while there is one.
 """
 
 import asyncio
+from pathlib import Path
 
 import structlog
 
@@ -18,10 +19,10 @@ log = structlog.get_logger(__name__)
 
 async def vacate(config: Config, is_served: asyncio.Event) -> None:
     """Note the interface; or with a vTM, once it serves, take our addresses off the one noted."""
-    note, interface = state_directory(config) / "interface", config.addresses.bind.interface
+    note, interface = _note_of(config), config.addresses.bind.interface
     try:
         if interface is not None:
-            await asyncio.to_thread(note.write_text, interface)
+            await note_interface(config)
         elif config.data_plane.driver == "vtm" and note.exists():
             interface = await asyncio.to_thread(note.read_text)
             await is_served.wait()
@@ -29,6 +30,19 @@ async def vacate(config: Config, is_served: asyncio.Event) -> None:
             note.unlink()
     except (OnehopError, OSError) as err:
         log.error("addresses_not_vacated", interface=interface, error=str(err))  # noqa: TRY400
+
+
+async def note_interface(config: Config) -> None:
+    """Keep in mind which interface has our addresses.
+
+    Raises:
+        OSError: the state directory takes no file.
+    """
+    await asyncio.to_thread(_note_of(config).write_text, config.addresses.bind.interface or "")
+
+
+def _note_of(config: Config) -> Path:
+    return state_directory(config) / "interface"
 
 
 async def _take_off(interface: str) -> None:

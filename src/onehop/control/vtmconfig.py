@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from onehop.base.errors import ConfigError
 from onehop.compile.options import PathPolicy
-from onehop.control.config import Config
+from onehop.control.config import Config, VtmConfig
 from onehop.driver.vtm import VtmOptions
 from onehop.driver.vtm.name import is_owner
 
@@ -27,12 +27,16 @@ def vtm_options(config: Config) -> VtmOptions:
     Raises:
         ConfigError: with the first key that is missing, wrong, or does not go with a unit.
     """
-    vtm = config.data_plane.vtm
     for key, fault in _faults(config):
         raise ConfigError(f"{key}: {fault}")
+    return unit_options(config.data_plane.vtm, owner=vtm_owner(config))
+
+
+def unit_options(vtm: VtmConfig, *, owner: str) -> VtmOptions:
+    """Return what the driver is told of a unit, whatever this host does besides."""
     return VtmOptions(
         urls=vtm.urls,
-        owner=vtm_owner(config),
+        owner=owner,
         username=vtm.username,
         password_file=Path(vtm.password_file or ""),
         ca_file=Path(vtm.ca_file) if vtm.ca_file is not None else None,

@@ -40,6 +40,21 @@ class AddressBinder(Protocol):
         """Take the address off this host if it was us who put it there."""
         ...
 
+    async def hold(self, address: IpAddr) -> None:
+        """Put the address on this host as well: whoever has it is about to let it go.
+
+        The link is neither asked nor told; who asks it meanwhile gets to one of the two.
+        """
+        ...
+
+    async def announce(self, addresses: frozenset[IpAddr]) -> None:
+        """Tell the link that addresses are here."""
+        ...
+
+    async def claimed(self, addresses: frozenset[IpAddr]) -> frozenset[IpAddr]:
+        """Return those that another machine on the link answers for."""
+        ...
+
     async def bound(self) -> frozenset[IpAddr]:
         """Return the addresses that are on this host because of us, an earlier run included."""
         ...
@@ -62,6 +77,18 @@ class NoBinder:
     async def unbind(self, address: IpAddr) -> None:
         """Take note."""
         self._bound -= {address}
+
+    async def hold(self, address: IpAddr) -> None:
+        """Take note, as of any other."""
+        await self.bind(address)
+
+    async def announce(self, addresses: frozenset[IpAddr]) -> None:
+        """Leave it to whoever owns them."""
+
+    async def claimed(self, addresses: frozenset[IpAddr]) -> frozenset[IpAddr]:
+        """Return none: there is no link to ask."""
+        del addresses
+        return frozenset()
 
     async def bound(self) -> frozenset[IpAddr]:
         """Return what was noted."""

@@ -41,6 +41,7 @@ _SOL_NETLINK: Final = 270  # <linux/socket.h>
 _NETLINK_NO_ENOBUFS: Final = 5  # <linux/netlink.h>
 _NETLINK_TIMEOUT_S: Final = 5.0
 _LOOK_S: Final = 10.0
+_ASKED_AT_ONCE: Final = 32
 _EVENT_BYTES: Final = 65536
 
 _log = structlog.get_logger(__name__)
@@ -85,6 +86,51 @@ class InterfaceBinder:
                 await netlink.addr("del", index=link.index, **_where(address))
                 _log.info("address_unbound", address=address, interface=link.name)
 
+    async def hold(self, address: IpAddr) -> None:
+        """Put the address on the interface, though another machine on the link has it still.
+
+        The kernel announces nothing by itself: IPv4 has no detection of duplicates, and for IPv6
+        it is off (IFA_F_NODAD).
+        """
+        async with self._changing, self._netlink() as netlink:
+            link = await self._link(netlink)
+            if link.asks and not link.is_up:
+                raise TransientError(f"{link.name} is down: nobody would reach {address} there")
+            present = await self._present(netlink, link)
+            if address not in present:
+                await self._add(netlink, link, address)
+                _log.info("address_held", address=address, interface=link.name)
+            if present.get(address, True):
+                self._wanted.add(address)
+
+    async def announce(self, addresses: frozenset[IpAddr]) -> None:
+        """Tell the link that addresses are here."""
+        await self._announce(await self._look(), sorted(addresses))
+
+    async def claimed(self, addresses: frozenset[IpAddr]) -> frozenset[IpAddr]:
+        """Return those that another machine on the link answers for; none where none can."""
+        link = await self._look()
+        if not link.asks:
+            return frozenset()
+        places = asyncio.Semaphore(_ASKED_AT_ONCE)
+        found: set[IpAddr] = set()
+        failures: list[ConfigError | TransientError] = []
+
+        async def ask(address: IpAddr) -> None:
+            async with places:
+                try:
+                    if await find_claimant(link, address, self._patience) is not None:
+                        found.add(address)
+                except (ConfigError, TransientError) as err:  # a TaskGroup would wrap it
+                    failures.append(err)
+
+        async with asyncio.TaskGroup() as tasks:
+            for address in addresses:
+                tasks.create_task(ask(address))
+        if failures:
+            raise failures[0]
+        return frozenset(found)
+
     async def bound(self) -> frozenset[IpAddr]:
         """Return what carries our marks on the interface."""
         async with self._netlink() as netlink:
@@ -118,6 +164,10 @@ class InterfaceBinder:
         came_up = link.is_up and not was_up
         await self._announce(link, sorted(self._wanted) if came_up else missing)
         return link.is_up
+
+    async def _look(self) -> Link:
+        async with self._netlink() as netlink:
+            return await self._link(netlink)
 
     async def _ask(self, link: Link, address: IpAddr) -> None:
         if not link.asks:

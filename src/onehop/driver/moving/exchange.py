@@ -1,4 +1,4 @@
-"""A data plane of this host whose place another machine can take, with the addresses.
+"""A data plane whose place one on another machine can take, with the addresses; and back.
 
 Sockets cannot be handed to another machine, but an address can: both serve everything, and then the
 address passes from one to the other (`turn`). Whoever is asked, answers.
@@ -74,7 +74,7 @@ class Exchange:
     ) -> Moved:
         """Have another data plane, which does not run yet, serve instead; one at a time.
 
-        Whatever is raised, the old one serves as before.
+        Whatever is raised, the old one serves as before, and the other one has ended.
 
         Args:
             to: the other one.
@@ -105,6 +105,10 @@ class Exchange:
                 await turn()
                 self._stay, new.is_needed = new, True
                 self._refused = {each.key: each for each in receipt.refused}
+        except (OnehopError, OSError):
+            new.leave()
+            await new.gone.wait()
+            raise
         finally:
             self._coming = self._phase = None
             if self._stay is not new:

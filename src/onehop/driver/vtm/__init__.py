@@ -6,6 +6,7 @@ is ever written. `render` is pure; `unit` compares and writes; `driver` joins bo
 
 from onehop.driver.vtm.driver import VtmDriver
 from onehop.driver.vtm.options import VtmOptions
+from onehop.driver.vtm.raising import Unsure
 from onehop.driver.vtm.render import render_model
 
-__all__ = ["VtmDriver", "VtmOptions", "render_model"]
+__all__ = ["Unsure", "VtmDriver", "VtmOptions", "render_model"]

@@ -155,6 +155,43 @@ class VtmDriver:
         """
         await self._raising.up(within_s)
 
+    async def reach(self) -> None:
+        """Read everything back, and repair it, at whichever member answers.
+
+        Raises:
+            DriverUnavailable: none does, or another host writes it.
+        """
+        await self._raising.reach()
+
+    async def let_go(self, within_s: float) -> None:
+        """Have the addresses lowered; if they are not in time, they are raised again.
+
+        Raises:
+            Unsure: it does not say that it has raised them again.
+            DriverUnavailable: the unit does not say that it has none of them; it has them all.
+        """
+        await self._raising.down(within_s)
+
+    async def leave(self, rows: Iterable[Row]) -> None:
+        """Lower the addresses, stop listening, and delete all of it when requests have ended.
+
+        Args:
+            rows: what it was told to serve. What it has besides is what an earlier process left.
+
+        Raises:
+            DriverUnavailable: the unit does not answer, or another host writes it.
+        """
+        async with self._applying:
+            self._work().put(rows)
+            ours = tuple(self._wanted.objects)
+            self._wanted.remove(tuple(self._wanted.rows))
+            await self._hand.leave(ours)
+
+    @property
+    def left(self) -> int:
+        """How many objects of ours are on the unit, as far as is known."""
+        return len(self._hand.unit.held)
+
     async def send_away(self, *, is_leaving: bool) -> None:
         """Do nothing: a host that leaves carries no connections, the unit does, and stays."""
 

@@ -119,6 +119,25 @@ class Reconciler:
                 self.retired.add((key,), due_at=due_at)
         self._poked.set()
 
+    async def leave(self, keys: Iterable[ObjectKey]) -> None:
+        """Have objects that are wanted no more do nothing at once, and be deleted a grace later.
+
+        Raises:
+            DriverUnavailable: no member answers, or another host writes.
+        """
+        ours = tuple(keys)
+        self.unit.stilled |= {Kind.TRAFFIC_IP}
+        self.knows_all = True
+        refused = await self.bring(ours)
+        if not self.rest.may_write():
+            raise DriverUnavailable("another host holds the Lease, and writes to the unit")
+        for key in sorted(frozenset(ours) - refused.keys()):
+            if self.unit.differs(key):
+                raise DriverUnavailable(f"{key}: the unit has it still as it was")
+        for key, reason in refused.items():
+            log.error("vtm_refused", object=str(key), reason=reason)
+        self.retire(ours)
+
     def endpoints_took(self, lag_s: float) -> None:
         """Count how late a pool's endpoints were, if it was we who wrote them."""
         if not self._stands_by:
@@ -237,8 +256,8 @@ class Reconciler:
 
     def _turn(self, key: ObjectKey) -> int:
         """Return when an object's turn to be written is; those of one turn go side by side."""
-        is_leaving = key.kind is Kind.SERVER and key not in self._wanted.objects
-        return -1 if is_leaving else ORDER[key.kind]
+        is_leaving = key.kind in self.unit.stilled and key not in self._wanted.objects
+        return ORDER[key.kind] - len(ORDER) if is_leaving else ORDER[key.kind]
 
     def _is_writer(self) -> bool:
         """Tell whether it is for us to write; others may have written until it is."""

@@ -59,6 +59,9 @@ class Unit:
     ) -> None:
         self.held: dict[ObjectKey, Content] = {}
         """As read or answered last."""
+        self.stilled: frozenset[Kind] = frozenset((Kind.SERVER,))
+        """What is disabled when it shall not be. A group is not: its address would be nobody's
+        for those who are connected; but it is when another machine has the addresses."""
         self.profile: Profile | None = None
         self.astray: set[ObjectKey] = set()
         """What was written at the last member a moment ago, and may be missing at this one."""
@@ -114,7 +117,7 @@ class Unit:
     async def settle(self, key: ObjectKey) -> None:
         """Bring one object to what it shall be now, by at most one write; see the module.
 
-        An object that shall not be is not deleted; a virtual server stops listening.
+        An object that shall not be is not deleted; a virtual server stops listening. See `stilled`.
 
         Raises:
             RejectedError: the unit refuses it, or it is not ours.
@@ -172,7 +175,7 @@ class Unit:
         want = self._wanted(key)
         if want is not None:
             return differences(self._known(key, want), have)
-        if key.kind is Kind.SERVER and have is not None:
+        if key.kind in self.stilled and have is not None:
             return differences({"basic": {"enabled": False}}, have)
         return None
 

@@ -43,6 +43,7 @@ class Faults(msgspec.Struct):
         complaints: what the unit finds wrong besides what it does find.
         is_down: no connection is taken.
         keeps_lowered: this member raises no address, whatever it is told.
+        keeps_raised: this member lowers none that it may have, whatever it is told.
     """
 
     next: list[Fault] = []
@@ -51,6 +52,7 @@ class Faults(msgspec.Struct):
     complaints: list[str] = []
     is_down: bool = False
     keeps_lowered: bool = False
+    keeps_raised: bool = False
 
 
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True):

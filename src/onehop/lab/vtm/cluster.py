@@ -166,7 +166,8 @@ class Member:
                 continue
             basic = content["basic"]
             machines = sorted(basic["machines"], reverse=behaviour.raises_at_last)
-            is_raised = basic["enabled"] and machines[:1] == [self.name]
+            is_told = basic["enabled"] or self.faults.keeps_raised
+            is_raised = is_told and machines[:1] == [self.name]
             state = "raised" if is_raised and not self.faults.keeps_lowered else "lowered"
             for text in basic["ipaddresses"]:
                 address = ipaddress.ip_address(text)
