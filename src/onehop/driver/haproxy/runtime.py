@@ -13,6 +13,7 @@ _WELL: Final = re.compile(
     r"|Transaction (created|updated) for certificate .*!|Committing .*|\.*|Success!"
     r"|Inserting certificate '.*' in crt-list '.*'\.*|Entry '.*' deleted in crtlist '.*'!"
     r"|Certificate '.*' deleted!|.*: no server available.*"
+    r"|Loading: OCSP .* Content will be ignored\."
 )
 """What it says when all is well, line by line; anything else is a refusal."""
 

@@ -111,6 +111,8 @@ class Worker:
     def _has_now(self, news: News) -> None:
         for has, want in zip(self.has.flat, news.want.flat, strict=True):
             has.update(want)
+        for gone in news.have.staples.keys() - news.want.staples.keys():
+            del self.has.staples[gone]  # with its certificate, or because that is another one
         for has, had, want in zip(self.has.deep, news.have.deep, news.want.deep, strict=True):
             for path, entries in want.items():
                 known = has.setdefault(path, {})
