@@ -18,7 +18,7 @@ from onehop.driver.haproxy.binary import check_files, version_in
 from onehop.driver.haproxy.disk import adopt_folder
 from onehop.driver.haproxy.master import Master
 from onehop.driver.haproxy.options import Attachment, HaproxyOptions
-from onehop.driver.haproxy.runtime import Runtime, lets_go, who_answers
+from onehop.driver.haproxy.runtime import Runtime, Who, lets_go, who_answers
 from onehop.driver.haproxy.theirs import check_fit, files_of
 from onehop.model.address import IpAddr
 
@@ -59,8 +59,8 @@ class AttachedHaproxy:
         self.stop_grace_s = 0.0
         self.generation = 0
         """Of the configuration that is loaded."""
-        self.worker_pid = ""
-        """Of the worker that has come up last; before anybody else can have it replaced."""
+        self.worker: Who | None = None
+        """The one that has come up last; before anybody else can have it replaced."""
         self.restarts = 0
         """None by us."""
 
@@ -175,7 +175,7 @@ class AttachedHaproxy:
         """
         try:
             async with asyncio.timeout(self._options.start_timeout_s):
-                while not (pid := await who_answers(self.socket(generation))):
+                while (who := await who_answers(self.socket(generation))) is None:
                     if (await self._master.show()).failed > failed:
                         return False
                     await asyncio.sleep(_ASK_EVERY_S)
@@ -183,7 +183,7 @@ class AttachedHaproxy:
             raise DriverUnavailable(
                 "HAProxy was told to reload, and no worker came up: see its log"
             ) from err
-        self.worker_pid = pid
+        self.worker = who
         return True
 
     def _fault(self, said: str) -> RejectedError | DriverUnavailable:

@@ -1,4 +1,7 @@
-"""What masters of two versions answer, and what is made of it; see `operator` for real ones."""
+"""What HAProxies of two versions say of themselves, as they said it, and what is made of it.
+
+What is not told apart here is the same in both: the whole suite runs with either (CONTRIBUTING.md).
+"""
 
 import asyncio
 import tempfile
@@ -9,9 +12,10 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from onehop.base.errors import DriverUnavailable
+from onehop.base.errors import ConfigError, DriverUnavailable
+from onehop.driver.haproxy.binary import version_in
 from onehop.driver.haproxy.master import Master, Reloaded, Shown
-from onehop.driver.haproxy.runtime import Hangs
+from onehop.driver.haproxy.runtime import Hangs, Runtime, Who, who_at
 
 OLD: Final = {
     "show proc": """\
@@ -23,6 +27,16 @@ OLD: Final = {
 
 """,
     "reload": "",
+    "show info": """\
+Name: HAProxy
+Version: 2.6.12-1+deb12u4
+Release_date: 2026/10/17
+Nbthread: 2
+Nbproc: 1
+Process_num: 1
+Pid: 32639
+Uptime: 0d 0h00m01s
+""",
 }
 """HAProxy 2.6.12, Debian 12."""
 
@@ -42,6 +56,16 @@ Success=1
 [NOTICE]   (5164) : Loading success.
 [WARNING]  (5164) : Former worker (5196) exited with code 0 (Exit)
 
+""",
+    "show info": """\
+Name: HAProxy
+Version: 3.0.11-1+deb13u4
+Release_date: 2026/10/15
+Nbthread: 2
+Nbproc: 1
+Process_num: 1
+Pid: 318
+Uptime: 0d 0h00m01s
 """,
 }
 """HAProxy 3.0.11, Debian 13."""
@@ -86,6 +110,34 @@ async def test_what_became_of_a_reload_is_said_since_2_7(
         assert await Master(told.socket).reload() == reloaded
 
 
+@pytest.mark.parametrize(
+    ("answers", "who"),
+    [(OLD, Who("2.6.12-1+deb12u4", "32639")), (NEW, Who("3.0.11-1+deb13u4", "318"))],
+)
+async def test_a_worker_says_who_it_is(answers: Mapping[str, str], who: Who) -> None:
+    """Each for itself: the next one may be of a newer package."""
+    async with master(answers) as told:
+        assert await who_at(Runtime(told.socket, says_eof=True)) == who
+
+
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [
+        ("HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/", "2.6.12-1+deb12u4"),
+        ("HAProxy version 3.0.11-1+deb13u4 2026/10/15 - https://haproxy.org/", "3.0.11-1+deb13u4"),
+    ],
+)
+def test_a_program_says_its_version(said: str, version: str) -> None:
+    """As `haproxy -v` does, before anything is started."""
+    assert version_in(said, "haproxy") == f"HAProxy version {version}"
+
+
+def test_a_program_that_is_too_old_is_not_started() -> None:
+    """2.4 has no servers that come by the runtime API."""
+    with pytest.raises(ConfigError, match=r"/opt/haproxy is not HAProxy 2\.6 or newer"):
+        version_in("HAProxy version 2.4.22-0ubuntu0.22.04.3 2023/12/04", "/opt/haproxy")
+
+
 async def test_somebody_else_at_the_socket_is_no_master() -> None:
     """A worker's socket, say."""
     worker = {"show proc": "Unknown command: 'show proc'\n"}
@@ -103,7 +155,7 @@ async def test_a_reload_that_takes_too_long_is_asked_for_once() -> None:
 
 
 class Told(NamedTuple):
-    """A master that is none, and what it was asked."""
+    """Somebody who is no HAProxy, and what he was asked."""
 
     socket: Path
     asked: list[str]
