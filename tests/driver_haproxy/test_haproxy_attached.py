@@ -22,6 +22,7 @@ from onehop.model.listener import ForwardHttp, Passthrough
 from onehop.model.pool import BackendProtocol
 from onehop.model.route import Respond
 from tests.driver_envoy.world import (
+    ADDRESS,
     HTTPS,
     SERVICE,
     Identity,
@@ -41,7 +42,7 @@ from tests.driver_envoy.world import (
     until,
 )
 from tests.driver_haproxy.operator import Operator, operator
-from tests.driver_haproxy.world import World
+from tests.driver_haproxy.world import World, offered
 from tests.e2e.loopback import SITE, folder_in
 from tests.e2e.objects import HOST
 from tests.e2e.program import onehop
@@ -332,6 +333,42 @@ async def test_the_program_leaves_it_serving_and_takes_over_again(tmp_path: Path
         assert f"start it with `-W -S {somebody.socket}`" in ended.out + ended.err
 
 
+async def test_a_port_that_is_theirs_and_taken_is_said_as_far_as_their_haproxy_says_it() -> None:
+    """The parser does not see it. Since 2.7 the master tells; before, only its log does."""
+    port, taken = free_port(), free_port()
+    answer = host("a", route(Respond(status=200, body="a")))
+    async with running() as somebody, somebody.onehop() as world:
+        await world.serve(listener(port), answer)
+        theirs = somebody.config.read_text(encoding="ascii")
+        somebody.write(f"{theirs}\nfrontend more\n    bind {ADDRESS}:{taken}\n")
+        is_old = "version 2.6" in world.driver.describe()["version"]
+        said = "its log says why" if is_old else f"more.*cannot bind socket.*{taken}"
+        async with await asyncio.start_server(_nobody, ADDRESS, taken):
+            with pytest.raises(DriverUnavailable, match=said):
+                await world.offer(listener(port), listener(free_port()), answer)
+            assert (await get(port, "a")).body == "a"
+        await offered(world, listener(port), listener(free_port()), answer)
+
+
+async def test_a_listener_that_cannot_be_bound_is_refused_where_haproxy_names_it() -> None:
+    """Since 2.7, alone. A master before that does not say which it was: nothing new is loaded."""
+    port = free_port()
+    answer = host("a", route(Respond(status=200, body="a")))
+    nowhere = msgspec.structs.replace(listener(free_port()), address="2001:db8::1")
+    async with running() as somebody, somebody.onehop() as world:
+        await world.serve(listener(port), answer)
+        rows = (listener(port), nowhere, host("a", route(Respond(status=200, body="new"))))
+        if "version 2.6" in world.driver.describe()["version"]:
+            with pytest.raises(DriverUnavailable, match="its log says why"):
+                await world.offer(*rows)
+            assert (await get(port, "a")).body == "a"
+        else:
+            (refusal,) = (await world.offer(*rows)).refused
+            assert refusal.key.id == nowhere.id
+            assert "cannot bind socket" in refusal.reason
+            assert (await get(port, "a")).body == "new"
+
+
 @asynccontextmanager
 async def running() -> AsyncGenerator[Operator]:
     """Run the operator's HAProxy, to which nobody is attached yet."""
@@ -376,6 +413,10 @@ async def _shop_answers() -> bool:
 async def _attach(somebody: Operator) -> None:
     async with somebody.onehop():
         raise AssertionError
+
+
+async def _nobody(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
 
 
 async def _says(port: int, body: str) -> bool:

@@ -18,7 +18,7 @@ from onehop.driver.haproxy.binary import check_files, version_in
 from onehop.driver.haproxy.disk import adopt_folder
 from onehop.driver.haproxy.master import Master
 from onehop.driver.haproxy.options import Attachment, HaproxyOptions
-from onehop.driver.haproxy.runtime import Runtime, lets_go, who_answers
+from onehop.driver.haproxy.runtime import Runtime, Who, lets_go, who_answers
 from onehop.driver.haproxy.theirs import check_fit, files_of
 from onehop.model.address import IpAddr
 
@@ -50,7 +50,7 @@ class AttachedHaproxy:
         self._options = options
         self._binary = binary
         self._write = write
-        self._master = Master(attached.master)
+        self._master = Master(attached.master, reload_s=options.start_timeout_s)
         self._tried = 0
         self.bound: frozenset[tuple[IpAddr, int]] = frozenset()
         """Where a worker listens for an earlier onehop; nowhere, when it has been replaced."""
@@ -59,8 +59,8 @@ class AttachedHaproxy:
         self.stop_grace_s = 0.0
         self.generation = 0
         """Of the configuration that is loaded."""
-        self.worker_pid = ""
-        """Of the worker that has come up last; before anybody else can have it replaced."""
+        self.worker: Who | None = None
+        """The one that has come up last; before anybody else can have it replaced."""
         self.restarts = 0
         """None by us."""
 
@@ -125,9 +125,9 @@ class AttachedHaproxy:
         wanted = self._tried = self._tried + 1
         self._write(wanted)
         await check_files(self._binary, (self._options.config_file,))
-        await self._master.reload()
-        if not await self._has_come(wanted, shown.failed):
-            await self._complain(files)
+        said = await self._load(wanted, shown.failed, files)
+        if said is not None:
+            raise self._fault(said)
         runtime = Runtime(self.socket(self.generation), timeout_s=self._options.answer_timeout_s)
         if not await lets_go(runtime, within_s=self._options.start_timeout_s):
             log.error("haproxy_worker_hangs", socket=str(self.socket(self.generation)))
@@ -147,6 +147,25 @@ class AttachedHaproxy:
     async def stop(self) -> None:
         """Leave it running: it serves on."""
 
+    async def _load(self, generation: int, failed: int, files: tuple[Path, ...]) -> str | None:
+        """Have it loaded; return why it was not, in HAProxy's words, or None.
+
+        Args:
+            generation: what was written.
+            failed: how many reloads had failed before.
+            files: all that HAProxy reads.
+        """
+        reloaded = await self._master.reload()
+        if reloaded.is_loaded is False:
+            return reloaded.said
+        if await self._has_come(generation, failed):
+            return None
+        try:
+            await check_files(self._binary, files)
+        except RejectedError as err:
+            return str(err)
+        return ""  # a port that is taken, say: before 2.7 only the master's log has it
+
     async def _has_come(self, generation: int, failed: int) -> bool:
         """Wait until a worker answers that has read this; return whether it does.
 
@@ -156,7 +175,7 @@ class AttachedHaproxy:
         """
         try:
             async with asyncio.timeout(self._options.start_timeout_s):
-                while not (pid := await who_answers(self.socket(generation))):
+                while (who := await who_answers(self.socket(generation))) is None:
                     if (await self._master.show()).failed > failed:
                         return False
                     await asyncio.sleep(_ASK_EVERY_S)
@@ -164,20 +183,15 @@ class AttachedHaproxy:
             raise DriverUnavailable(
                 "HAProxy was told to reload, and no worker came up: see its log"
             ) from err
-        self.worker_pid = pid
+        self.worker = who
         return True
 
-    async def _complain(self, files: tuple[Path, ...]) -> None:
-        """Say why a reload has failed: the master tells that only its own log."""
-        try:
-            await check_files(self._binary, files)
-        except RejectedError as err:
-            if str(self._options.state_dir) in str(err):
-                raise
-            said = _excerpt(str(err))
-        else:
-            said = "its log says why"
-        raise DriverUnavailable(f"HAProxy does not reload, and goes on with what it had: {said}")
+    def _fault(self, said: str) -> RejectedError | DriverUnavailable:
+        """Return what is wrong with a reload that has failed: our part, or what is not ours."""
+        if str(self._options.state_dir) in said:
+            return RejectedError(said)
+        why = _excerpt(said) or "its log says why"
+        return DriverUnavailable(f"HAProxy does not reload, and goes on with what it had: {why}")
 
 
 def _excerpt(said: str) -> str:

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from onehop.base.errors import DriverUnavailable
 from onehop.driver.haproxy.backend import KEEPS_CA, Server
 from onehop.driver.haproxy.change import joined
-from onehop.driver.haproxy.runtime import pid_at
+from onehop.driver.haproxy.runtime import who_at
 from onehop.driver.haproxy.worker import Worker
 
 _AT_ONCE: Final = 100
@@ -72,12 +72,15 @@ class Audit:
         """
         if worker is not self._worker:
             self._worker, self._lap = worker, iter(())
-        pid = await pid_at(worker.runtime)
-        if not pid:
+        who = await who_at(worker.runtime)
+        if who is None:
             raise DriverUnavailable("who answers at HAProxy's socket does not say who it is")
-        known, worker.pid = worker.pid, pid
-        if known != pid:
-            return Finding("worker", f"process {pid} serves in place of {known}", needs_reload=True)
+        known, worker.who = worker.who, who
+        if known != who:
+            was = known.pid if known is not None else "nobody"
+            return Finding(
+                "worker", f"process {who.pid} serves in place of {was}", needs_reload=True
+            )
         left = _ENOUGH
         for part in self._lap:
             finding = await part.compare(worker, turn)

@@ -26,7 +26,7 @@ from onehop.driver.haproxy.piece import (
     wildcard_piece,
 )
 from onehop.driver.haproxy.rendered import NOTHING, Rendered, Touched, nothing
-from onehop.driver.haproxy.tls import certificate_file, challenger
+from onehop.driver.haproxy.tls import certificate_file, challenger, staple_file
 from onehop.model.certificate import Certificate
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import CertificateId, HostId, ListenerId, PoolId, RouterId
@@ -121,10 +121,11 @@ class Book:
         if key.table is Table.HOST:
             return set(self._index.entries[HostId(key.id)].policies)
         if key.table is Table.CERTIFICATE:
-            return set(self._files_of(CertificateId(key.id)))
+            files = set(self._files_of(CertificateId(key.id)))
+            return files | {staple_file(file) for file in files}
         piece = self._pieces.get(PieceKey(key.table, key.id), NOTHING)
-        files = piece.files if key.table is Table.POOL else ()
-        return {*(first.partition(" ")[2] for first in piece.sections), *files}
+        of_pool = piece.files if key.table is Table.POOL else ()
+        return {*(first.partition(" ")[2] for first in piece.sections), *of_pool}
 
     def _files_of(self, certificate: CertificateId) -> Iterator[str]:
         for router, hostname in self._index.shown.of(certificate):

@@ -5,12 +5,13 @@ A reload is needed for what the runtime API cannot make:
 * a section that is new or reads otherwise: a listener, a pool, the table of a rate limit;
 * a policy that no section knows yet (`policy`), or a wildcard with as many labels as none had;
 * a list of certificates whose hosts ask for clients' certificates;
-* a certificate that is too long for one command.
+* a certificate that is too long for one command, or what its CA says of it.
 
 What merely *went* needs none: nothing points at it, and the next reload drops it. Only a listener
 that goes must go, for its socket.
 """
 
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
@@ -18,7 +19,7 @@ from onehop.driver.haproxy import word
 from onehop.driver.haproxy.backend import Server
 from onehop.driver.haproxy.http import WILDCARDS_HERE
 from onehop.driver.haproxy.rendered import Rendered
-from onehop.driver.haproxy.tls import Line
+from onehop.driver.haproxy.tls import Line, staple_file
 
 _LONGEST: Final = 12_000
 """Bytes of one command, of the 16 KiB that HAProxy's buffer has."""
@@ -136,7 +137,8 @@ def _certificate_reasons(have: Rendered, want: Rendered) -> Iterator[str]:
             yield f"the first certificate of {path}"
     asked = {file for lines in want.lists.values() for file in lines}
     for path, content in want.files.items():
-        if have.files.get(path) != content and (path not in asked or len(content) > _LONGEST):
+        is_long = max(len(content), len(_encoded(want.staples.get(path, b"")))) > _LONGEST
+        if not _is_same(path, have, want) and (path not in asked or is_long):
             yield f"new content of {path}"
 
 
@@ -147,11 +149,33 @@ def _put_certificates(have: Rendered, want: Rendered) -> Iterator[str]:
             is_new = line.file not in known
             if is_new:
                 yield f"new ssl cert {line.file}"
-            if is_new or have.files.get(line.file) != want.files[line.file]:
-                yield f"set ssl cert {line.file} <<\n{want.files[line.file]}"
-                yield f"commit ssl cert {line.file}"
+            if is_new or not _is_same(line.file, have, want):
+                yield from _set_certificate(line.file, want)
             if is_new:
                 yield _list_command(path, line)
+
+
+def _set_certificate(file: str, want: Rendered) -> Iterator[str]:
+    """Yield what sets a certificate and what its CA says of it: the two take effect together.
+
+    The certificate is set even where it is the same one, for that has HAProxy forget what the CA
+    said before: there is no other command for it.
+    """
+    yield f"set ssl cert {file} <<\n{want.files[file]}"
+    staple = want.staples.get(file)
+    if staple is not None:
+        yield f"set ssl cert {staple_file(file)} <<\n{_encoded(staple)}\n"
+    yield f"commit ssl cert {file}"
+
+
+def _encoded(staple: bytes) -> str:
+    """Return what a CA says as commands have it."""
+    return b64encode(staple).decode()
+
+
+def _is_same(file: str, have: Rendered, want: Rendered) -> bool:
+    is_same_pair = have.files.get(file) == want.files[file]
+    return is_same_pair and have.staples.get(file) == want.staples.get(file)
 
 
 def _list_command(path: str, line: Line) -> str:

@@ -17,10 +17,11 @@ from onehop.base.errors import ConfigError, DriverUnavailable
 from onehop.driver.haproxy.configuration import config_text
 from onehop.driver.haproxy.options import HaproxyOptions
 from onehop.driver.haproxy.rendered import Rendered, texts_of
+from onehop.driver.haproxy.tls import staple_file
 
 _LONGEST_SOCKET_PATH: Final = 107
 _LONGEST_NAME: Final = len("/run-4294967295.sock.1234567.tmp")
-_OURS: Final = ("*.map", "*.list", "*.pem", "*.sock", "*.draft", "haproxy.cfg")
+_OURS: Final = ("*.map", "*.list", "*.pem", "*.ocsp", "*.sock", "*.draft", "haproxy.cfg")
 _OUR_MARK: Final = "\ndefaults onehop\n"
 
 
@@ -49,7 +50,7 @@ class Disk:
 
     def __init__(self, options: HaproxyOptions) -> None:
         self._options = options
-        self._written: dict[str, str | None] = {}
+        self._written: dict[str, str | bytes | None] = {}
         if options.attached is not None:  # what an earlier onehop wrote goes when it is not wanted
             self._written = {str(path): None for path in _earlier_files(options.state_dir)}
         self._number = 0
@@ -66,7 +67,7 @@ class Disk:
         with self._turn:
             if snapshot.number < self._number:
                 return
-            wanted = dict(self._texts(snapshot))
+            wanted = dict(self._contents(snapshot))
             known = self._written
             changed = {path: text for path, text in wanted.items() if known.get(path) != text}
             self._written = {**known, **dict.fromkeys(changed)}  # until it is done
@@ -86,20 +87,22 @@ class Disk:
         with self._turn:
             self._written = dict.fromkeys(self._written)
 
-    def _texts(self, snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    def _contents(self, snapshot: Snapshot) -> Iterator[tuple[str, str | bytes]]:
         yield from texts_of(snapshot.rendered)
+        for file, staple in snapshot.rendered.staples.items():
+            yield staple_file(file), staple
         text = config_text(snapshot.rendered, self._options, snapshot.runtime_socket)
         yield str(self._options.config_file), text
 
 
-def _replace(texts: Mapping[str, str]) -> None:
-    """Put texts into the places of files, in their order; all are on disk before the first one."""
-    drafts = {path: f"{path}.draft" for path in texts}
+def _replace(contents: Mapping[str, str | bytes]) -> None:
+    """Put these into the places of files, in their order; all are on disk before the first one."""
+    drafts = {path: f"{path}.draft" for path in contents}
     try:
-        for path, text in texts.items():
+        for path, content in contents.items():
             descriptor = os.open(drafts[path], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write(text)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content.encode("ascii") if isinstance(content, str) else content)
         for path, draft in drafts.items():
             Path(draft).rename(path)
     except OSError:

@@ -195,9 +195,10 @@ class HaproxyDriver:
     def describe(self) -> dict[str, str]:
         """Return what an operator wants to know of this HAProxy now."""
         hand = self._hand
+        who = hand.worker.who if hand.worker is not None else None  # its package may be a newer one
         return {
             "connected": "yes" if hand.worker is not None and hand.doubt is None else "no",
-            "version": self._version,
+            "version": self._version if who is None else f"HAProxy version {who.version}",
             "pid": str(self._process.pid or "-"),
             "restarts": str(self._process.restarts),
             "reloads": str(hand.reloads),

@@ -217,7 +217,7 @@ class Hand:
         assert self._next is not None  # noqa: S101  written before it came up
         self._taken = generation
         self.worker, self._next = self._next, None
-        self.worker.pid = self.process.worker_pid
+        self.worker.who = self.process.worker
         self.doubt = None
         self.touched_backends |= self.worker.backends_touched
         self.wake.set()

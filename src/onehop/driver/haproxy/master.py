@@ -2,6 +2,9 @@
 
 It answers when the client has said that nothing more comes (EOF), and while it reloads it refuses
 connections for some tenths of a second: so what is asked is asked again.
+
+What it answers to "reload" says which HAProxy it is: since 2.7 it does so when the reload is over,
+with what happened and what went wrong; before that at once, with nothing.
 """
 
 import asyncio
@@ -10,11 +13,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from onehop.base.errors import DriverUnavailable
-from onehop.driver.haproxy.runtime import Runtime
+from onehop.driver.haproxy.runtime import Hangs, Runtime
 
 _PATIENCE_S: Final = 5.0
 _ASK_AGAIN_S: Final = 0.05
 _MASTER: Final = re.compile(r"^(\d+)\s+master\s+\d+ \[failed: (\d+)\]\s+\S+\s+(\S+)", re.MULTILINE)
+_OUTCOMES: Final = {"Success=1": True, "Success=0": False}
 
 
 class Shown(NamedTuple):
@@ -31,16 +35,30 @@ class Shown(NamedTuple):
     version: str
 
 
+class Reloaded(NamedTuple):
+    """What a master says of a reload that is over.
+
+    Attributes:
+        is_loaded: whether the files are in use; None if it does not say.
+        said: what HAProxy complains of, if they are not.
+    """
+
+    is_loaded: bool | None
+    said: str = ""
+
+
 class Master:
     """A master's socket.
 
     Args:
         socket: its path.
+        reload_s: how long a reload may take.
     """
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, *, reload_s: float = 15.0) -> None:
         self._socket = socket
         self._runtime = Runtime(socket, says_eof=True)
+        self._patient = Runtime(socket, timeout_s=reload_s, says_eof=True)
 
     async def show(self) -> Shown:
         """Return what the master says of itself.
@@ -48,26 +66,30 @@ class Master:
         Raises:
             DriverUnavailable: nobody answers, or somebody who is no master.
         """
-        said = await self._asked("show proc")
+        said = await self._asked("show proc", self._runtime)
         found = _MASTER.search(said)
         if found is None:
             raise DriverUnavailable(f"{self._socket}: not the socket of a master (haproxy -W -S)")
         return Shown(int(found[1]), int(found[2]), found[3])
 
-    async def reload(self) -> None:
-        """Have the master read its files and start a worker; what becomes of it `show` tells.
+    async def reload(self) -> Reloaded:
+        """Have the master read its files and start a worker; `show` tells if it does not itself.
 
         Raises:
             DriverUnavailable: nobody answers.
         """
-        await self._asked("reload")
+        outcome, _, said = (await self._asked("reload", self._patient)).partition("\n--\n")
+        is_loaded = _OUTCOMES.get(outcome)
+        return Reloaded(is_loaded, said if is_loaded is False else "")
 
-    async def _asked(self, command: str) -> str:
+    async def _asked(self, command: str, runtime: Runtime) -> str:
         """Ask until somebody answers, for as long as a reload of somebody else may take."""
         deadline = asyncio.get_running_loop().time() + _PATIENCE_S
         while True:
             try:
-                return await self._runtime.ask(command)
+                return await runtime.ask(command)
+            except Hangs:
+                raise
             except DriverUnavailable as err:
                 is_late = asyncio.get_running_loop().time() > deadline
                 if is_late or not self._socket.exists():

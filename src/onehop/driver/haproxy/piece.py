@@ -176,3 +176,4 @@ def _add_challenges(
 def _add(piece: Rendered, name: str, shown: Shown, place: Place) -> None:
     piece.lists.setdefault(place.list(name), {}).update(shown.lines)
     piece.files.update(shown.files)
+    piece.staples.update(shown.staples)

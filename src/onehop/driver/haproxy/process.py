@@ -22,7 +22,7 @@ from onehop.base.errors import DriverUnavailable, RejectedError
 from onehop.driver.haproxy.binary import check_files, version_of
 from onehop.driver.haproxy.disk import prepare_folder
 from onehop.driver.haproxy.options import HaproxyOptions
-from onehop.driver.haproxy.runtime import Runtime, lets_go, who_answers
+from onehop.driver.haproxy.runtime import Runtime, Who, lets_go, who_answers
 from onehop.model.address import IpAddr
 
 log = structlog.get_logger(__name__)
@@ -66,8 +66,8 @@ class HaproxyProcess:
         """How long open connections may go on after `stop`."""
         self.generation = 0
         """Of the configuration that is loaded, or is being loaded."""
-        self.worker_pid = ""
-        """Of the worker that has come up last; before anybody else can have it replaced."""
+        self.worker: Who | None = None
+        """The one that has come up last; before anybody else can have it replaced."""
         self.restarts = 0
         """How often HAProxy was started again after it had died by itself."""
         self.bound: frozenset[tuple[IpAddr, int]] = frozenset()
@@ -237,9 +237,9 @@ class HaproxyProcess:
         """Tell whether the latest generation answers, if it is not older than this one."""
         latest = max(generation, self.generation)
         # Another reload may have begun while we asked: then it is its worker that we wait for.
-        pid = await who_answers(self.socket(latest))
-        self.worker_pid = pid or self.worker_pid
-        return bool(pid) and latest >= self.generation
+        who = await who_answers(self.socket(latest))
+        self.worker = who or self.worker
+        return who is not None and latest >= self.generation
 
     def _command(self) -> tuple[str, ...]:
         options = self._options

@@ -27,7 +27,7 @@ from onehop.model.route import VirtualHost
 def render_files(model: Model, options: HaproxyOptions) -> dict[str, str]:
     """Return what HAProxy would read, by the name of the file; what is PEM is redacted.
 
-    Rows that cannot be had are left out, as they would be.
+    What CAs say of certificates is left out. So are rows that cannot be had, as they would be.
     """
     rendered = render(model_of(row for row in model.rows() if not why_not(row, options)), options)
     files = {"haproxy.cfg": config_text(rendered, options, f"{options.state_dir}/run-1.sock")}

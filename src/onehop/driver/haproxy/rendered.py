@@ -19,6 +19,7 @@ class Rendered(NamedTuple):
         sections: the lines by the first one; but for `global`, which changes with each start.
         rules: lines of frontends, by where they stand in them and a name, in the order of names.
         files: PEM by path; most hold private keys.
+        staples: what CAs say of certificates, in DER, by the path of the certificate.
         servers: the servers by name, by backend.
         maps: value by key, by the path of the map.
         lists: the lines of lists of certificates, by the certificate's file, by path.
@@ -27,6 +28,7 @@ class Rendered(NamedTuple):
     sections: dict[str, tuple[str, ...]]
     rules: dict[tuple[str, str], tuple[str, ...]]
     files: dict[str, str]
+    staples: dict[str, bytes]
     servers: dict[str, dict[str, Server]]
     maps: dict[str, dict[str, str]]
     lists: dict[str, dict[str, Line]]
@@ -34,7 +36,7 @@ class Rendered(NamedTuple):
     @property
     def flat(self) -> tuple[dict[Any, Any], ...]:
         """The tables whose entries belong to one piece each."""
-        return (self.sections, self.rules, self.files, self.servers)
+        return (self.sections, self.rules, self.files, self.staples, self.servers)
 
     @property
     def deep(self) -> tuple[dict[str, dict[str, Any]], ...]:
@@ -47,6 +49,7 @@ class Rendered(NamedTuple):
             sections=dict(self.sections),
             rules=dict(self.rules),
             files=dict(self.files),
+            staples=dict(self.staples),
             servers=dict(self.servers),
             maps={path: dict(entries) for path, entries in self.maps.items()},
             lists={path: dict(lines) for path, lines in self.lists.items()},
@@ -55,7 +58,7 @@ class Rendered(NamedTuple):
 
 def nothing() -> Rendered:
     """Return what is to be filled."""
-    return Rendered({}, {}, {}, {}, {}, {})
+    return Rendered({}, {}, {}, {}, {}, {}, {})
 
 
 NOTHING: Final = nothing()
@@ -63,7 +66,10 @@ NOTHING: Final = nothing()
 
 
 def texts_of(rendered: Rendered) -> Iterator[tuple[str, str]]:
-    """Yield the files besides the configuration, by path; equal meaning is equal bytes."""
+    """Yield the files besides the configuration, by path; equal meaning is equal bytes.
+
+    What CAs say is no text.
+    """
     for path, entries in rendered.maps.items():
         yield path, "".join(f"{key} {value}\n" for key, value in sorted(entries.items()))
     for path, lines in rendered.lists.items():

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from onehop.base.errors import DriverUnavailable, RejectedError
 
@@ -13,10 +13,11 @@ _WELL: Final = re.compile(
     r"|Transaction (created|updated) for certificate .*!|Committing .*|\.*|Success!"
     r"|Inserting certificate '.*' in crt-list '.*'\.*|Entry '.*' deleted in crtlist '.*'!"
     r"|Certificate '.*' deleted!|.*: no server available.*"
+    r"|Loading: OCSP .* Content will be ignored\."
 )
 """What it says when all is well, line by line; anything else is a refusal."""
 
-_PID: Final = re.compile(r"^Pid: (\d+)$", re.MULTILINE)
+_WHO: Final = re.compile(r"^Version: (\S+)\n(?:.*\n)*?Pid: (\d+)$", re.MULTILINE)
 _STOPPING: Final = "\nStopping: 1\n"
 _ASK_EVERY_S: Final = 0.01
 
@@ -78,22 +79,34 @@ class Runtime:
                 raise RejectedError(f"HAProxy refuses `{verb}`: {'; '.join(wrong)[:400]}")
 
 
-async def pid_at(runtime: Runtime) -> str:
-    """Return who answers at a socket; empty if that is not said.
+class Who(NamedTuple):
+    """A worker, as it says itself (the manual's "show info").
+
+    Attributes:
+        version: of the program: `2.6.12-1`.
+        pid: its process id.
+    """
+
+    version: str
+    pid: str
+
+
+async def who_at(runtime: Runtime) -> Who | None:
+    """Return who answers at a socket, if that is said.
 
     Raises:
         DriverUnavailable: nobody does.
     """
-    found = _PID.search(await runtime.ask("show info"))
-    return found[1] if found is not None else ""
+    found = _WHO.search(await runtime.ask("show info"))
+    return None if found is None else Who(*found.groups())
 
 
-async def who_answers(socket: Path) -> str:
-    """Return the process of the worker at a socket; empty if there is none."""
+async def who_answers(socket: Path) -> Who | None:
+    """Return the worker at a socket, or None if there is none."""
     try:
-        return await pid_at(Runtime(socket))
+        return await who_at(Runtime(socket))
     except DriverUnavailable:
-        return ""
+        return None
 
 
 async def lets_go(runtime: Runtime, *, within_s: float) -> bool:

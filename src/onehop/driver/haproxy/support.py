@@ -28,9 +28,6 @@ SHORTCOMINGS: Final[Shortcomings] = {
     **dict.fromkeys(NOT_OF_INGRESSES, _ROUTED),
     Capability.UDP: no("HAProxy does not pass on UDP"),
     Capability.WEIGHTED_STREAMS: no(ONE_POOL),
-    Capability.OCSP_STAPLE: no(
-        "HAProxy is not given the CA's OCSP answer: the certificate is shown without"
-    ),
     Capability.PORT_CLIENT_CERTIFICATES: no(
         "the driver of HAProxy checks clients host by host; such a port is not served at all"
     ),

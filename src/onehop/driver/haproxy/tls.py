@@ -51,10 +51,17 @@ class Line(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """Lines of one list by the file that they name, and files by path; these hold private keys."""
+    """What a listener shows.
+
+    Attributes:
+        lines: of one list, by the file that they name.
+        files: by path; most hold private keys.
+        staples: what CAs say of certificates, in DER, by the path of the certificate.
+    """
 
     lines: dict[str, Line]
     files: dict[str, str]
+    staples: dict[str, bytes]
 
 
 def certificate_list(frontend: str) -> str:
@@ -89,7 +96,8 @@ def show_name(frontend: str, hostname: str, certificate: Certificate, place: Pla
     """Return what a listener shows for a server name."""
     file = certificate_file(frontend, hostname, place)
     names = _NOBODY if hostname == "*" else word.host(hostname)
-    return Shown({file: Line(file, names)}, {file: pair_of(certificate)})
+    staples = {} if certificate.ocsp is None else {file: certificate.ocsp}
+    return Shown({file: Line(file, names)}, {file: pair_of(certificate)}, staples)
 
 
 def show_checked(
@@ -100,7 +108,7 @@ def show_checked(
     ca = place.pem(word.name_of("ca", f"{check.hostname}@{frontend}"))
     verify = f"[verify {'required' if check.is_required else 'optional'} ca-file {ca}]"
     lines = {file: line._replace(options=verify) for file, line in shown.lines.items()}
-    return Shown(lines, {**shown.files, ca: word.pem(check.ca_pem)})
+    return Shown(lines, {**shown.files, ca: word.pem(check.ca_pem)}, shown.staples)
 
 
 def challenger(frontend: str) -> str:
@@ -111,6 +119,11 @@ def challenger(frontend: str) -> str:
 def certificate_file(frontend: str, hostname: str, place: Place) -> str:
     """Return where the certificate is that a listener shows for a server name."""
     return place.pem(word.name_of("n", f"{hostname}@{frontend}"))
+
+
+def staple_file(file: str) -> str:
+    """Return where HAProxy looks for what the CA says of a certificate (the manual's `crt`)."""
+    return f"{file}.ocsp"
 
 
 def names_for(hostname: str) -> tuple[str, ...]:

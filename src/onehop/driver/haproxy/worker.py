@@ -8,7 +8,7 @@ from onehop.base.errors import RejectedError
 from onehop.driver.haproxy.backend import Server
 from onehop.driver.haproxy.change import joined, put_commands, remove_commands, server_commands
 from onehop.driver.haproxy.rendered import Rendered, Touched
-from onehop.driver.haproxy.runtime import Runtime
+from onehop.driver.haproxy.runtime import Runtime, Who
 
 
 class News(NamedTuple):
@@ -28,7 +28,7 @@ class Worker:
 
     def __init__(self, runtime: Runtime, wanted: Rendered) -> None:
         self.runtime = runtime
-        self.pid = ""
+        self.who: Who | None = None
         """Who answers there, as far as we know: known as soon as it has come up."""
         self.has = wanted.copy()
         """Everything but servers; sections and policies that nobody uses any more are in it."""
@@ -111,6 +111,8 @@ class Worker:
     def _has_now(self, news: News) -> None:
         for has, want in zip(self.has.flat, news.want.flat, strict=True):
             has.update(want)
+        for gone in news.have.staples.keys() - news.want.staples.keys():
+            del self.has.staples[gone]  # with its certificate, or because that is another one
         for has, had, want in zip(self.has.deep, news.have.deep, news.want.deep, strict=True):
             for path, entries in want.items():
                 known = has.setdefault(path, {})
