@@ -19,8 +19,8 @@ from onehop.model.pool import HealthCheck
 from tests.driver_nftables.world import (
     PORT,
     Client,
-    accepted,
     at,
+    closed,
     listener,
     members,
     nftables,
@@ -52,10 +52,11 @@ class Server:
             writer.close()
 
         server = await asyncio.start_server(answer, "0.0.0.0", 0, backlog=1000)
-        async with server:
+        try:
             self.port = server.sockets[0].getsockname()[1]
             yield
-        await accepted()
+        finally:
+            await closed(server)
 
     def endpoints(self, count: int) -> list[Endpoint]:
         """Return so many addresses of it."""
@@ -157,9 +158,11 @@ def test_udp_flows_leave_an_endpoint_that_has_failed(roads: Crossroads) -> None:
     @contextlib.asynccontextmanager
     async def checked(address: str) -> AsyncGenerator[None]:
         sock = roads.pod.do(partial(socket.create_server, (address, 9001)))
-        async with await asyncio.start_server(lambda _, writer: writer.close(), sock=sock):
+        server = await asyncio.start_server(lambda _, writer: writer.close(), sock=sock)
+        try:
             yield
-        await accepted()
+        finally:
+            await closed(server)
 
     async def main() -> None:
         check = HealthCheck(port=9001, interval_s=0.05, unhealthy_threshold=1)

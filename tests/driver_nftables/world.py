@@ -78,9 +78,7 @@ async def pod(
         try:
             yield
         finally:
-            for server in servers:
-                server.close()
-            await accepted()
+            await closed(*servers)
             async with asyncio.timeout(3 * DEADLINE_S):
                 while open_:
                     for writer in tuple(open_):
@@ -88,10 +86,20 @@ async def pod(
                     await asyncio.sleep(0.01)  # until whoever reads from one has noticed
 
 
-async def accepted() -> None:
-    """Let connections that the loop has just accepted begin, so that somebody ends them."""
+async def closed(*servers: asyncio.Server) -> None:
+    """Close servers once each connection that the loop has accepted has begun.
+
+    A server that is closed in between leaves a socket that nobody closes: the transport cannot
+    attach to it (CPython 3.11, `Server._attach`).
+    """
+    loop = asyncio.get_running_loop()
+    for server in servers:
+        for listening in server.sockets:
+            loop.remove_reader(listening.fileno())
     for _ in range(10):
         await asyncio.sleep(0)
+    for server in servers:
+        server.close()
 
 
 @contextlib.asynccontextmanager

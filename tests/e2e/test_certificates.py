@@ -64,6 +64,7 @@ async def test_an_ingress_gets_a_certificate(
 
     await served("one.example.com", trust)
     await until(lambda: cluster.said("one", "CertificateIssued"), "the owner is told")
+    await until(lambda: issuing.logged("certificate_issued"), "it is logged")
     secret = cluster.read(SECRETS, "one-tls")
 
     assert secret["type"] == "kubernetes.io/tls"
@@ -214,6 +215,7 @@ async def test_a_failing_name_does_not_hold_up_others(
         timeout_s=ISSUED_S,
     )
 
+    await until(lambda: issuing.logged("certificate_issued"), "one is issued")
     assert [line["object"] for line in issuing.logged("certificate_issued")] == [
         "Secret/shop/one-tls"
     ]
@@ -231,6 +233,7 @@ async def test_an_ingress_of_another_class_orders_nothing(
     await served("one.example.com", trust)
     await until(lambda: cluster.addresses(INGRESSES, "quiet"), "the quiet one is served")
 
+    await until(lambda: issuing.logged("certificate_issued"), "one is issued")
     assert len(issuing.logged("certificate_issued")) == 1
     assert cluster.find(SECRETS, "foreign-tls") is None
 
