@@ -1,54 +1,24 @@
 """Certificates with their CA's OCSP answer, through a real Envoy and OpenSSL's client."""
 
 import datetime as dt
-from typing import Final
 
-import msgspec
 import pytest
 from cryptography.x509 import ocsp
 
 from onehop.driver.envoy.tls import certificate_pair
-from onehop.model.certificate import Certificate, ServerName
-from onehop.model.listener import ForwardHttp
-from onehop.model.model import Row
-from onehop.model.route import Respond
 from tests.driver_envoy.world import (
     ADDRESS,
-    HTTPS,
     connected,
     envoy,
     free_port,
-    host,
-    listener,
-    route,
     trusting,
     until,
 )
-from tests.stapling.ca import HOUR, Ca, Party, certificate_of
+from tests.stapling.ca import HOUR
 from tests.stapling.client import shown_status
+from tests.stapling.stapled import CA, NAME, now, rows, stapled
 
 pytestmark = pytest.mark.envoy
-
-NAME: Final = "www.a.example"
-CA: Final = Ca()
-
-
-def rows(certificate: Certificate, port: int) -> tuple[Row, ...]:
-    """Return a host that shows a certificate."""
-    return (
-        certificate,
-        ServerName(router=HTTPS, hostname=NAME, certificate=certificate.id),
-        listener(port, ForwardHttp(router=HTTPS, tls=True)),
-        host(NAME, route(Respond(status=200)), router=HTTPS),
-    )
-
-
-def stapled(leaf: Party, response: bytes | None) -> Certificate:
-    return msgspec.structs.replace(certificate_of(leaf, CA), ocsp=response)
-
-
-def now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC).replace(microsecond=0)
 
 
 async def test_an_answer_comes_and_goes_without_dropping_a_connection() -> None:

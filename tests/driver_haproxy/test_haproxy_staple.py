@@ -14,49 +14,24 @@ from onehop.driver.haproxy import HaproxyOptions
 from onehop.driver.haproxy.change import put_commands, reload_reasons
 from onehop.driver.haproxy.render import render, render_files
 from onehop.driver.haproxy.rendered import Rendered
-from onehop.model.certificate import Certificate, ServerName
-from onehop.model.listener import ForwardHttp
-from onehop.model.model import Row, model_of
-from onehop.model.route import Respond
+from onehop.model.model import model_of
 from tests.driver_envoy.world import (
     ADDRESS,
-    HTTPS,
     connected,
     free_port,
-    host,
     listener,
-    route,
     trusting,
     until,
 )
 from tests.driver_haproxy.world import haproxy
-from tests.stapling.ca import HOUR, Ca, Party, certificate_of
+from tests.stapling.ca import HOUR, certificate_of
 from tests.stapling.client import shown_status
+from tests.stapling.stapled import CA, NAME, now, rows, stapled
 
 pytestmark = pytest.mark.haproxy
 
-NAME: Final = "www.a.example"
-CA: Final = Ca()
 OPTIONS: Final = HaproxyOptions(state_dir=Path("/state"))
 REVOKED: Final = ocsp.OCSPCertStatus.REVOKED
-
-
-def rows(certificate: Certificate, port: int) -> tuple[Row, ...]:
-    """Return a host that shows a certificate."""
-    return (
-        certificate,
-        ServerName(router=HTTPS, hostname=NAME, certificate=certificate.id),
-        listener(port, ForwardHttp(router=HTTPS, tls=True)),
-        host(NAME, route(Respond(status=200)), router=HTTPS),
-    )
-
-
-def stapled(leaf: Party, response: bytes | None) -> Certificate:
-    return msgspec.structs.replace(certificate_of(leaf, CA), ocsp=response)
-
-
-def now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC).replace(microsecond=0)
 
 
 async def test_an_answer_comes_changes_and_goes_without_a_reload() -> None:
