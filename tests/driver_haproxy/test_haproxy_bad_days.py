@@ -19,9 +19,9 @@ from onehop.driver.driver import drifts_of
 from onehop.driver.haproxy import audit, disk
 from onehop.driver.haproxy.backend import members_by_name
 from onehop.driver.haproxy.configuration import config_text
-from onehop.driver.haproxy.policy import pool_name
 from onehop.driver.haproxy.process import children_of
 from onehop.driver.haproxy.runtime import Runtime
+from onehop.driver.haproxy.share import pool_name
 from onehop.driver.haproxy.tls import pair_of
 from onehop.model.address import IpAddr
 from onehop.model.listener import ClientCheck, ForwardHttp, TlsChallenge

@@ -1,16 +1,41 @@
 """Routes as entries of maps: what the trees find is what the order of the Model says."""
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onehop.driver.haproxy.match import entries_of, key_of_host, names_over
+from onehop.driver.haproxy.choice import Alternative
+from onehop.driver.haproxy.match import HostEntries, entries_of, key_of_host, names_over
 from onehop.model.ident import HostId
-from onehop.model.route import Labels, PathKind, PathMatch, Respond, Route, VirtualHost
+from onehop.model.route import (
+    Conditions,
+    Labels,
+    PathKind,
+    PathMatch,
+    Respond,
+    Route,
+    VirtualHost,
+)
 from tests.driver_envoy.world import HTTP
 
 SEGMENTS = st.lists(st.sampled_from(["a", "ab", "b", "a;b", "%2F"]), max_size=3)
 PATHS = SEGMENTS.map(lambda parts: "/" + "/".join(parts))
 MATCHES = st.builds(PathMatch, st.sampled_from((PathKind.EXACT, PathKind.PREFIX)), PATHS)
+
+METHODS = st.sampled_from(["GET", "POST"])
+CALLS = st.builds(PathMatch, st.just(PathKind.METHOD), st.sampled_from(["a", "b"]))
+PARTICULAR = st.builds(
+    Route,
+    id=st.just("x"),
+    owner=st.none(),
+    match=st.one_of(MATCHES, CALLS),
+    when=st.builds(
+        Conditions,
+        method=st.sampled_from([None, "GET", "POST"]),
+        headers=st.sampled_from([(), (("x-a", "1"),)]),
+    ),
+    action=st.just(Respond(status=200)),
+)
 
 
 def routes_of(matches: list[PathMatch]) -> tuple[Route, ...]:
@@ -25,9 +50,21 @@ def host_of(name: str, routes: tuple[Route, ...]) -> VirtualHost:
 
 
 def takes(match: PathMatch, path: str) -> bool:
+    if match.kind is PathKind.METHOD:
+        return path.split("/")[2:] == [match.value]
     if match.kind is PathKind.EXACT or match.value == "/":
         return match.value in {path, "/"} if match.kind is PathKind.PREFIX else match.value == path
     return path == match.value or path.startswith(f"{match.value}/")
+
+
+def _looked_up(entries: HostEntries, view: str, path: str) -> str | None:
+    """Return what the trees find."""
+    found = entries.exact.get(view + path)
+    if found is None:
+        slashed = f"{view}{path}/"
+        keys = [key for key in entries.prefix if slashed.startswith(key)]
+        found = entries.prefix[max(keys, key=len)] if keys else None
+    return found
 
 
 @given(st.lists(MATCHES, max_size=6), PATHS, st.sampled_from(["", "/"]))
@@ -38,16 +75,67 @@ def test_the_longest_key_is_the_first_route(matches: list[PathMatch], path: str,
     entries = entries_of(host_of("a.example", routes))
     (view,) = entries.hosts.values()
 
-    found = entries.exact.get(view + asked)
-    if found is None:
-        slashed = f"{view}{asked}/"
-        keys = [key for key in entries.prefix if slashed.startswith(key)]
-        found = entries.prefix[max(keys, key=len)] if keys else None
+    found = _looked_up(entries, view, asked)
 
     expected = next((route for route in routes if takes(route.match, asked)), None)
     policies = {name: policy.route.action for name, policy in entries.policies.items()}
     action = policies[found.partition(":")[0]] if found else None
     assert action == (expected.action if expected else None)
+
+
+@given(st.lists(PARTICULAR, max_size=6), PATHS, METHODS, st.sampled_from(["", "1"]))
+def test_what_is_chosen_is_the_first_route_that_fits(
+    routes: list[Route], path: str, method: str, header: str
+) -> None:
+    """For any routes by path, method, header and gRPC method, in any order, and any request."""
+    numbered = [
+        msgspec.structs.replace(route, action=Respond(status=200 + number))
+        for number, route in enumerate(routes)
+    ]
+    entries = entries_of(host_of("a.example", tuple(numbered)))
+    (view,) = entries.hosts.values()
+
+    found = _looked_up(entries, view, path)
+    if entries.choices and found is not None:
+        choice, key = found.split(":")
+        cases = enumerate(entries.choices[choice].cases)
+        fits = (n for n, case in cases if any(_is_as(a, path, method, header) for a in case))
+        chosen = next(fits, None)
+        found = entries.cases[f"{key}/{chosen}"] if chosen is not None else None
+
+    taken = (
+        route
+        for route in numbered
+        if takes(route.match, path)
+        and route.when.method in {None, method}
+        and (not route.when.headers or header)
+    )
+    expected = next(taken, None)
+    policies = {name: policy.route.action for name, policy in entries.policies.items()}
+    action = policies[found.partition(":")[0]] if found else None
+    assert action == (expected.action if expected else None)
+
+
+def test_hosts_without_such_routes_have_no_choices() -> None:
+    """And policies of their own, which come before all choices."""
+    plain = routes_of([PathMatch(PathKind.PREFIX, "/")])
+    posted = msgspec.structs.replace(plain[0], when=Conditions(method="POST"))
+    entries = entries_of(host_of("a.example", plain))
+    chosen = entries_of(host_of("b.example", (posted, *plain)))
+
+    assert not entries.choices
+    assert not entries.cases
+    assert len(chosen.cases) == 2
+    assert all(policy.is_chosen for policy in chosen.policies.values())
+    assert not entries.policies.keys() & chosen.policies.keys()
+
+
+def _is_as(wanted: Alternative, path: str, method: str, header: str) -> bool:
+    return (
+        wanted.when.method in {None, method}
+        and (not wanted.when.headers or header == "1")
+        and wanted.call in {None, "/".join(path.split("/")[2:])}
+    )
 
 
 def test_a_wildcard_has_a_view_for_one_label_and_one_for_more() -> None:

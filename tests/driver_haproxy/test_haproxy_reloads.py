@@ -7,8 +7,8 @@ import pytest
 
 from onehop.driver import Reloads
 from onehop.driver.haproxy.backend import members_by_name
-from onehop.driver.haproxy.policy import pool_name
 from onehop.driver.haproxy.runtime import Runtime
+from onehop.driver.haproxy.share import pool_name
 from onehop.model.certificate import ServerName
 from onehop.model.listener import ForwardHttp, Listener
 from onehop.model.model import Row

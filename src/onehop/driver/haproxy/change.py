@@ -3,7 +3,8 @@
 A reload is needed for what the runtime API cannot make:
 
 * a section that is new or reads otherwise: a listener, a pool, the table of a rate limit;
-* a policy that no section knows yet (`policy`), or a wildcard with as many labels as none had;
+* a policy that no section knows yet (`policy`), a choice (`choice`), or a wildcard with as many
+  labels as none had;
 * a list of certificates whose hosts ask for clients' certificates;
 * a certificate that is too long for one command.
 
@@ -16,6 +17,7 @@ from typing import Final, NamedTuple
 
 from onehop.driver.haproxy import word
 from onehop.driver.haproxy.backend import Server
+from onehop.driver.haproxy.choice import CHOICES_HERE
 from onehop.driver.haproxy.http import WILDCARDS_HERE
 from onehop.driver.haproxy.rendered import Rendered
 from onehop.driver.haproxy.tls import Line
@@ -28,8 +30,8 @@ class Reason(NamedTuple):
     """Why a reload is needed.
 
     Attributes:
-        kind: one of few words, for a metric: listener, pool, policy, wildcard, certificate or
-            runtime.
+        kind: one of few words, for a metric: listener, pool, policy, choice, wildcard,
+            certificate or runtime.
         text: what it is about.
     """
 
@@ -50,8 +52,10 @@ def reload_reasons(have: Rendered, want: Rendered) -> list[Reason]:
         if first.startswith("frontend ")
     ]
     fresh = {key for key, rules in want.rules.items() if have.rules.get(key) != rules}
-    policies = {name for mark, name in fresh if mark != WILDCARDS_HERE}
+    policies = {name for mark, name in fresh if mark not in {WILDCARDS_HERE, CHOICES_HERE}}
     reasons += [Reason("policy", f"{len(policies)} new or changed policies")] if policies else []
+    if any(mark == CHOICES_HERE for mark, _ in fresh):
+        reasons.append(Reason("choice", "new conditions by method, header or query"))
     if any(mark == WILDCARDS_HERE for mark, _ in fresh):
         reasons.append(Reason("wildcard", "a wildcard with as many labels as none had before"))
     reasons += [Reason("certificate", text) for text in _certificate_reasons(have, want)]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from onehop.driver.haproxy import word
+from onehop.driver.haproxy.choice import CHOICES_HERE, CHOSEN_HERE
 from onehop.driver.haproxy.place import Place
 from onehop.model.listener import ForwardHttp
 
@@ -38,6 +39,8 @@ def route_rules(handler: ForwardHttp) -> Iterator[str]:
     """Yield the lines that do as the route wants, and send the request on its way."""
     yield "http-request return status 404 if !{ var(txn.route) -m found }"
     yield POLICIES_HERE[handler.tls]
+    yield CHOICES_HERE
+    yield CHOSEN_HERE[handler.tls]
     yield "use_backend %[var(txn.pool)]"
     yield "default_backend nothing"
 
