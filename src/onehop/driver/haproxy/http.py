@@ -1,16 +1,26 @@
-"""What all requests of a router go through: hygiene, who the client is, the way to a route."""
+"""What all requests of a router go through: hygiene, who the client is, the way to a route.
+
+HAProxy tests rules one by one, for each request. So what most requests need comes first, and what
+ends the rules of a frontend for them comes as soon as it can (`http-request allow`).
+"""
 
 from collections.abc import Iterator
 from typing import Final
 
 from onehop.driver.haproxy import word
+from onehop.driver.haproxy.match import AFTER_PATH, NO_ROUTE
 from onehop.driver.haproxy.place import Place
+from onehop.driver.haproxy.policy import IS_POOL
 from onehop.model.listener import ForwardHttp
 
 POLICIES_HERE: Final = {False: "# policies, http", True: "# policies, https"}
 """Where the rules of all policies stand in a frontend; see `configuration`."""
 WILDCARDS_HERE: Final = "# wildcards"
 """Where names are looked up that are deeper below a wildcard than one label."""
+
+_IS_PLAIN: Final = f"{{ var(txn.pool) {IS_POOL} }}"
+_PATH: Final = f"concat(,txn.path,{AFTER_PATH})"
+_IS_UNKNOWN: Final = "!{ var(txn.pool) -m found }"
 
 
 def http_rules(name: str, handler: ForwardHttp, place: Place) -> Iterator[str]:
@@ -29,14 +39,20 @@ def http_rules(name: str, handler: ForwardHttp, place: Place) -> Iterator[str]:
     yield "timeout http-keep-alive 300s"
     yield from _path_hygiene()
     yield from _client(handler)
-    yield from _find_route(name, handler, place)
     leaving = f"{{ str(leaving),map_str({place.map('switch')}) -m found }}"
     yield f"http-after-response set-header connection close if {leaving}"
+    yield from _find_route(name, handler, place)
 
 
 def route_rules(handler: ForwardHttp) -> Iterator[str]:
     """Yield the lines that do as the route wants, and send the request on its way."""
-    yield "http-request return status 404 if !{ var(txn.route) -m found }"
+    is_nowhere = f"{{ var(txn.pool) -m str {NO_ROUTE} }}"
+    yield f"http-request return status 404 if {_IS_UNKNOWN} or {is_nowhere}"
+    yield "http-request set-var(txn.route) var(txn.pool)"
+    # What a plain answer says is the third field, and is looked at there (`policy`).
+    for number, part in enumerate(("policy", "pool"), start=1):
+        yield f"http-request set-var(txn.{part}) var(txn.route),field({number},:)"
+    yield "http-after-response allow unless { var(txn.policy) -m found }"
     yield POLICIES_HERE[handler.tls]
     yield "use_backend %[var(txn.pool)]"
     yield "default_backend nothing"
@@ -46,19 +62,22 @@ def _path_hygiene() -> Iterator[str]:
     """Yield how paths are made canonical before they are matched.
 
     `%2F` becomes `/` by a redirect: forwarded as it came, `/admin%2Fx` would pass a guard on
-    `/admin` and still be `/admin/x` to an application that decodes it.
+    `/admin` and still be `/admin/x` to an application that decodes it. A host with a slash would
+    have a part of itself taken for a path (RFC 9112, section 3.2, has it answered 400).
+
+    One look at the path tells whether there may be more to do than to decode it, which is seldom.
+    HAProxy 2.6 takes a condition behind the decoders for another one of them: they have none.
     """
-    yield "http-request deny deny_status 400 if !{ req.hdr(host) -m found }"
-    yield "http-request deny deny_status 400 if { path -m sub '#' }"
-    for normalizer in (
-        "percent-to-uppercase",
-        "percent-decode-unreserved",
-        "path-merge-slashes",
-        "path-strip-dot",
-        "path-strip-dotdot full",
-    ):
-        yield f"http-request normalize-uri {normalizer}"
-    hidden = "{ path -m sub '%2F' '%5C' }"
+    no_host = "!{ req.hdr(host) -m found } or { req.hdr(host) -m sub / }"
+    yield f"http-request deny deny_status 400 if {no_host}"
+    yield "http-request normalize-uri percent-to-uppercase"
+    yield "http-request normalize-uri percent-decode-unreserved"
+    yield "http-request set-var(txn.odd) bool(true) if { path -m sub '#' % // /. }"
+    odd = "{ var(txn.odd) -m found }"
+    yield f"http-request deny deny_status 400 if {odd} {{ path -m sub '#' }}"
+    for normalizer in ("path-merge-slashes", "path-strip-dot", "path-strip-dotdot full"):
+        yield f"http-request normalize-uri {normalizer} if {odd}"
+    hidden = f"{odd} {{ path -m sub '%2F' '%5C' }}"
     # Slashes are merged once more: `//evil.example` would be another host to a browser.
     shown = "%[path,regsub(%2F,/,g),regsub(%5C,/,g),regsub(/+,/,g)]"
     for location, condition in (
@@ -118,34 +137,31 @@ def _told_peer() -> Iterator[str]:
 
 def wildcard_rule(labels: int, place: Place) -> str:
     """Return how a name is looked up that has more than one label before so many of a wildcard."""
-    deeper = f"var(txn.host),field(-1,.,{labels + 1}),regsub(^[^.]+,**)"
-    return _look_up(deeper, place, unless_seen=True)
+    return _look_up(f"var(txn.host),field(-1,.,{labels + 1}),regsub(^[^.]+,**)", place)
 
 
-def _look_up(host: str, place: Place, *, unless_seen: bool = False) -> str:
-    key = f"{host},concat(/,txn.router)"
-    condition = " if !{ var(txn.view) -m found }" if unless_seen else ""
-    return f"http-request set-var(txn.view) {key},map_str({place.map('host')}){condition}"
+def _look_up(host: str, place: Place) -> str:
+    key = f"{host},concat(,txn.at)"
+    return f"http-request set-var(txn.pool) {key},map_beg({place.map('route')}) if {_IS_UNKNOWN}"
 
 
 def _find_route(name: str, handler: ForwardHttp, place: Place) -> Iterator[str]:
-    """Yield the two lookups that `match` tells of."""
-    yield f"http-request set-var(txn.router) str({word.name_of('r', handler.router)})"
+    """Yield the lookups that `match` tells of; after the first one most requests are done."""
+    router = word.name_of("r", handler.router)
+    start, behind = f"str(/{router})", f"concat(/{router},txn.path,{AFTER_PATH})"
     if handler.client_checks:
-        key = f"str({name}/),concat(,sess.sni),map_str({place.map('check')})"
+        checked = f"str({name}/),concat(,sess.sni),map_str({place.map('check')})"
         yield "http-request set-var(sess.sni) ssl_fc_sni,lower"
-        yield f"http-request set-var(txn.router) {key} if {{ ssl_fc_has_sni }}"
-    yield "http-request set-var(txn.host) req.hdr(host),field(1,:),lower"
-    yield _look_up("var(txn.host)", place)
-    yield _look_up("var(txn.host),regsub(^[^.]+,*)", place, unless_seen=True)
-    yield WILDCARDS_HERE
-    yield _look_up("str(*)", place, unless_seen=True)
-    seen = "if { var(txn.view) -m found }"
+        yield f"http-request set-var(txn.router) str({router})"
+        yield f"http-request set-var(txn.router) {checked} if {{ ssl_fc_has_sni }}"
+        start, behind = "str(/),concat(,txn.router)", f"concat(/,txn.router),{_PATH}"
+    host = "req.hdr(host),field(1,:),lower"
     yield "http-request set-var(txn.path) path"
-    view = "var(txn.view),concat(,txn.path"
-    yield f"http-request set-var(txn.route) {view}),map_str({place.map('exact')}) {seen}"
-    unrouted = f"{seen} !{{ var(txn.route) -m found }}"
-    yield f"http-request set-var(txn.route) {view},/),map_beg({place.map('prefix')}) {unrouted}"
-    # What a plain answer says is the third field, and is looked at there (`policy`).
-    for number, part in enumerate(("policy", "pool"), start=1):
-        yield f"http-request set-var(txn.{part}) var(txn.route),field({number},:)"
+    yield f"http-request set-var(txn.pool) {host},{behind},map_beg({place.map('route')})"
+    yield f"http-request allow if {_IS_PLAIN}"
+    yield f"http-request set-var(txn.host) {host}"
+    yield f"http-request set-var(txn.at) {start},{_PATH}"
+    yield _look_up("var(txn.host),regsub(^[^.]+,*)", place)
+    yield WILDCARDS_HERE
+    yield _look_up("str(*)", place)
+    yield f"http-request allow if {_IS_PLAIN}"

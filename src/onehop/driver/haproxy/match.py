@@ -1,15 +1,19 @@
 """Which route takes a request: hosts and paths as entries of maps, so that editing them is free.
 
-HAProxy looks a key up in a tree: the exact one (`map_str`), or the longest that a text begins with
-(`map_beg`). Two lookups make a route.
+HAProxy looks up, in a tree, the longest key that a text begins with (`map_beg`). The text is host,
+router, path and `/?`, the latter because no path has a question mark:
 
-* The host leads to a *view*, the routes that count for such names. Keys are `www.a.example/ROUTER`,
-  `*.a.example/ROUTER` for names with one label more, `**.a.example/ROUTER` for deeper ones, and
-  `*/ROUTER`; the frontend tries them in this order, the longest names first (`http`). It tries
-  deeper ones only for as many labels as some wildcard has.
-* View and path lead to the route: `VIEW/exact/path` in one map, `VIEW/a/prefix/` in the other. The
-  frontend puts a slash behind the request's path, so `/foo/` is found for `/foo` and `/foo/bar`,
-  and not for `/foobar`.
+=================== ============================== ==============================
+a request           `www.a.example/ROUTER/foo/?`
+a prefix, `/foo`    `www.a.example/ROUTER/foo/`    and so not for `/foobar`
+an exact path       `www.a.example/ROUTER/foo/?`   longer than any prefix of it
+no path at all      `www.a.example/ROUTER/`        as `Prefix /`; see below
+=================== ============================== ==============================
+
+So one lookup makes the route of a host that is named as it is. A name of which nothing is found is
+looked up as `*.a.example` (one label more), `**.a.example` (deeper ones, as far as some wildcard
+has so many labels) and `*`, the longest names first (`http`). Nothing falls through from a host to
+a wildcard: one that takes no path whatever has an entry that says so, `NO_ROUTE`.
 
 A Model has its routes in an order in which they are tried; a tree has none. Two paths are either
 apart or one holds the other, so leaving out every route that an earlier one holds leaves a list in
@@ -26,23 +30,24 @@ from onehop.model.route import Forward, Labels, PathKind, PathMatch, Retry, Rout
 
 DEEPEST_WILDCARD: Final = 10
 """Labels behind the `*`; the frontend has a rule for each number that occurs."""
+NO_ROUTE: Final = "none"
+"""What stands for the paths that no route of a host takes."""
+AFTER_PATH: Final = "/?"
+"""What the frontend puts behind the path of a request."""
 
 
 class HostEntries(NamedTuple):
     """What a VirtualHost adds to the maps.
 
     Attributes:
-        hosts: view by the key of the host.
-        named: view by name, for routes of a wildcard that take one name only.
-        exact, prefix: the value of the route by the key of the path.
+        routes: the values of the routes by key.
+        named: the same by name, where routes of a wildcard take one name only.
         policies: what the values speak of, by name.
         retries: what routes ask of the pools they forward to.
     """
 
-    hosts: dict[str, str]
-    named: dict[str, str]
-    exact: dict[str, str]
-    prefix: dict[str, str]
+    routes: dict[str, str]
+    named: dict[str, dict[str, str]]
     policies: dict[str, Policy]
     retries: tuple[tuple[PoolId, Retry], ...]
 
@@ -56,19 +61,20 @@ def entries_of(host: VirtualHost) -> HostEntries:
     name = word.host(host.hostname)
     if labels_of_wildcard(name) > DEEPEST_WILDCARD:
         raise word.Unfit(f"a wildcard over more than {DEEPEST_WILDCARD} labels: {name}")
-    entries = HostEntries({}, {}, {}, {}, {}, tuple(_retries(host)))
+    entries = HostEntries({}, {}, {}, tuple(_retries(host)))
     for key, labels in _keys(host.router, name):
-        entries.hosts[key] = _add_view(entries, key, _seen_by(host.routes, labels, None))
+        seen = _seen_by(host.routes, labels, None)
+        entries.routes.update(_values(key, seen, entries.policies))
     for only in sorted({word.host(r.hostname) for r in host.routes if r.hostname is not None}):
         labels = Labels.ONE if only.partition(".")[2] == name[2:] else Labels.MORE
-        # Other hosts, and this one of another router, may speak of the name as well.
-        key = f"{key_of_host(host.router, name)}/{only}"
-        entries.named[only] = _add_view(entries, key, _seen_by(host.routes, labels, only))
+        seen = _seen_by(host.routes, labels, only)
+        key = key_of_host(host.router, only)
+        entries.named[only] = dict(_values(key, seen, entries.policies))
     return entries
 
 
 def key_of_host(router: RouterId, hostname: str) -> str:
-    """Return the key of a host in the map of hosts."""
+    """Return what the keys of a host's routes begin with."""
     return f"{hostname}/{word.name_of('r', router)}"
 
 
@@ -113,17 +119,18 @@ def _slashed(path: str) -> str:
     return path if path.endswith("/") else f"{path}/"
 
 
-def _add_view(entries: HostEntries, key: str, routes: tuple[Route, ...]) -> str:
-    view = word.token_of("v", key.encode())
+def _values(
+    host: str, routes: Iterable[Route], policies: dict[str, Policy]
+) -> Iterator[tuple[str, str]]:
+    """Yield keys and values of routes, and note the policies that the values speak of."""
+    yield f"{host}/", NO_ROUTE
     for route in routes:
         policy, value = value_of(route)
-        entries.policies[policy.name] = policy
+        if not policy.is_plain:
+            policies[policy.name] = policy
         path = word.path(route.match.value)
-        if route.match.kind is PathKind.EXACT:
-            entries.exact[view + path] = value
-        else:
-            entries.prefix[view + _slashed(path)] = value
-    return view
+        is_exact = route.match.kind is PathKind.EXACT
+        yield host + (path + AFTER_PATH if is_exact else _slashed(path)), value
 
 
 def _retries(host: VirtualHost) -> Iterator[tuple[PoolId, Retry]]:
