@@ -18,6 +18,8 @@ POLICIES_HERE: Final = {False: "# policies, http", True: "# policies, https"}
 WILDCARDS_HERE: Final = "# wildcards"
 """Where names are looked up that are deeper below a wildcard than one label."""
 
+_HOST: Final = "req.hdr(host),field(1,:),lower"
+_IS_CANONICAL: Final = "!{ pathq -m sub '#' % // /. }"
 _IS_PLAIN: Final = f"{{ var(txn.pool) {IS_POOL} }}"
 _PATH: Final = f"concat(,txn.path,{AFTER_PATH})"
 _IS_UNKNOWN: Final = "!{ var(txn.pool) -m found }"
@@ -37,11 +39,15 @@ def http_rules(name: str, handler: ForwardHttp, place: Place) -> Iterator[str]:
     yield "timeout client 300s"
     yield "timeout http-request 10s"
     yield "timeout http-keep-alive 300s"
-    yield from _path_hygiene()
+    # A part of a host with a slash would be looked up as a path; RFC 9112, section 3.2.
+    no_host = "!{ req.hdr(host) -m found } or { req.hdr(host) -m sub / }"
+    yield f"http-request deny deny_status 400 if {no_host}"
     yield from _client(handler)
     leaving = f"{{ str(leaving),map_str({place.map('switch')}) -m found }}"
     yield f"http-after-response set-header connection close if {leaving}"
-    yield from _find_route(name, handler, place)
+    yield from _fast_lane(name, handler, place)
+    yield from _path_hygiene()
+    yield from _find_route(handler, place)
 
 
 def route_rules(handler: ForwardHttp) -> Iterator[str]:
@@ -62,22 +68,18 @@ def _path_hygiene() -> Iterator[str]:
     """Yield how paths are made canonical before they are matched.
 
     `%2F` becomes `/` by a redirect: forwarded as it came, `/admin%2Fx` would pass a guard on
-    `/admin` and still be `/admin/x` to an application that decodes it. A host with a slash would
-    have a part of itself taken for a path (RFC 9112, section 3.2, has it answered 400).
-
-    One look at the path tells whether there may be more to do than to decode it, which is seldom.
-    HAProxy 2.6 takes a condition behind the decoders for another one of them: they have none.
+    `/admin` and still be `/admin/x` to an application that decodes it.
     """
-    no_host = "!{ req.hdr(host) -m found } or { req.hdr(host) -m sub / }"
-    yield f"http-request deny deny_status 400 if {no_host}"
-    yield "http-request normalize-uri percent-to-uppercase"
-    yield "http-request normalize-uri percent-decode-unreserved"
-    yield "http-request set-var(txn.odd) bool(true) if { path -m sub '#' % // /. }"
-    odd = "{ var(txn.odd) -m found }"
-    yield f"http-request deny deny_status 400 if {odd} {{ path -m sub '#' }}"
-    for normalizer in ("path-merge-slashes", "path-strip-dot", "path-strip-dotdot full"):
-        yield f"http-request normalize-uri {normalizer} if {odd}"
-    hidden = f"{odd} {{ path -m sub '%2F' '%5C' }}"
+    yield "http-request deny deny_status 400 if { path -m sub '#' }"
+    for normalizer in (
+        "percent-to-uppercase",
+        "percent-decode-unreserved",
+        "path-merge-slashes",
+        "path-strip-dot",
+        "path-strip-dotdot full",
+    ):
+        yield f"http-request normalize-uri {normalizer}"
+    hidden = "{ path -m sub '%2F' '%5C' }"
     # Slashes are merged once more: `//evil.example` would be another host to a browser.
     shown = "%[path,regsub(%2F,/,g),regsub(%5C,/,g),regsub(/+,/,g)]"
     for location, condition in (
@@ -145,22 +147,35 @@ def _look_up(host: str, place: Place) -> str:
     return f"http-request set-var(txn.pool) {key},map_beg({place.map('route')}) if {_IS_UNKNOWN}"
 
 
-def _find_route(name: str, handler: ForwardHttp, place: Place) -> Iterator[str]:
-    """Yield the lookups that `match` tells of; after the first one most requests are done."""
+def _fast_lane(name: str, handler: ForwardHttp, place: Place) -> Iterator[str]:
+    """Yield one lookup, after which most requests are done: those that need nothing else.
+
+    Their host is named as it is, their route only forwards, and in their path and query there is
+    nothing that would have to be made canonical.
+    """
     router = word.name_of("r", handler.router)
-    start, behind = f"str(/{router})", f"concat(/{router},txn.path,{AFTER_PATH})"
+    behind = f"concat(/{router},txn.path,{AFTER_PATH})"
     if handler.client_checks:
         checked = f"str({name}/),concat(,sess.sni),map_str({place.map('check')})"
         yield "http-request set-var(sess.sni) ssl_fc_sni,lower"
         yield f"http-request set-var(txn.router) str({router})"
         yield f"http-request set-var(txn.router) {checked} if {{ ssl_fc_has_sni }}"
-        start, behind = "str(/),concat(,txn.router)", f"concat(/,txn.router),{_PATH}"
-    host = "req.hdr(host),field(1,:),lower"
+        behind = f"concat(/,txn.router),{_PATH}"
+    found = f"{_HOST},{behind},map_beg({place.map('route')})"
     yield "http-request set-var(txn.path) path"
-    yield f"http-request set-var(txn.pool) {host},{behind},map_beg({place.map('route')})"
+    yield f"http-request set-var(txn.pool) {found} if {_IS_CANONICAL}"
     yield f"http-request allow if {_IS_PLAIN}"
-    yield f"http-request set-var(txn.host) {host}"
-    yield f"http-request set-var(txn.at) {start},{_PATH}"
+
+
+def _find_route(handler: ForwardHttp, place: Place) -> Iterator[str]:
+    """Yield the lookups that `match` tells of, for all that the fast lane has left."""
+    router = f"str(/{word.name_of('r', handler.router)})"
+    if handler.client_checks:
+        router = "str(/),concat(,txn.router)"
+    yield "http-request set-var(txn.path) path"
+    yield f"http-request set-var(txn.host) {_HOST}"
+    yield f"http-request set-var(txn.at) {router},{_PATH}"
+    yield _look_up("var(txn.host)", place)
     yield _look_up("var(txn.host),regsub(^[^.]+,*)", place)
     yield WILDCARDS_HERE
     yield _look_up("str(*)", place)
