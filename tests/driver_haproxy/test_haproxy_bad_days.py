@@ -102,7 +102,7 @@ async def test_a_refused_reload_changes_nothing_and_the_next_one_may_work(
 ) -> None:
     """The Receipt names the row, what is served stays, and so do the files."""
     port, more = free_port(), free_port()
-    async with world_with(port) as (world, one):
+    async with world_with(port, listener_retry_s=60.0) as (world, one):
         file = world.driver.options.config_file
         before = file.read_text(encoding="ascii")
 
