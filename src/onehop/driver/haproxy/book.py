@@ -20,7 +20,7 @@ from onehop.driver.haproxy.index import (
     PieceKey,
 )
 from onehop.driver.haproxy.listener import bytes_to, frontend_name
-from onehop.driver.haproxy.match import key_of_host, names_over
+from onehop.driver.haproxy.match import names_over
 from onehop.driver.haproxy.options import HaproxyOptions
 from onehop.driver.haproxy.piece import (
     Certificates,
@@ -223,12 +223,8 @@ class Book:
         if not isinstance(host, VirtualHost):
             return NOTHING
         entries = self._index.entries[host.id]
-        named = {
-            key_of_host(host.router, name): view
-            for name, view in entries.named.items()
-            if self._taker(host.router, name) == host.id
-        }
-        return host_piece(entries, named, self._place)
+        names = (name for name in entries.named if self._taker(host.router, name) == host.id)
+        return host_piece(entries, names, self._place)
 
     def _taker(self, router: RouterId, name: str) -> HostId | None:
         """Return the host that takes requests for a name."""

@@ -163,7 +163,10 @@ def _list_command(path: str, line: Line) -> str:
 
 
 def _put_entries(path: str, have: Mapping[str, str], want: Mapping[str, str]) -> Iterator[str]:
-    fresh = [f"{key} {value}\n" for key, value in sorted(want.items()) if key not in have]
+    # The longest path first: what is for it must not meanwhile go to a shorter one, with another
+    # guard. So it is the last one to be taken away.
+    new = sorted(want.keys() - have.keys(), reverse=True)
+    fresh = [f"{key} {want[key]}\n" for key in new]
     payload = ""
     for line in (*fresh, ""):
         if payload and (not line or len(payload) + len(line) > _LONGEST):

@@ -1,11 +1,11 @@
 """Which of the routes for a path takes a request: by its method, headers, parameters, gRPC method.
 
-A tree finds one entry for a path (`match`). Where a route of a host asks for more than a path, the
-entries of that host name a *choice* and a key: `CHOICE:KEY`. A choice is what requests must be for
-each of some routes, in the order in which these are tried; its rules stand in the configuration and
-come to the number of the first one that fits. What that route is stands in a map, at `KEY/NUMBER`,
-and reads as it would without a choice. So other routes with conditions that are known there cost
-entries of maps and no reload.
+The tree finds one entry for a path (`match`). Where a route of a host asks for more than a path,
+the entries of that host name a *choice* and a key: `CHOICE:KEY`. A choice is what requests must be
+for each of some routes, in the order in which these are tried; its rules stand in the configuration
+and come to the number of the first one that fits. What that route is stands in a map, at
+`KEY/NUMBER`, and reads as it would without a choice. So other routes with conditions that are known
+there cost entries of maps and no reload.
 
 Requests of other hosts must not pay for it: after the policies of theirs all rules of the frontend
 end for them, at the first line of what is said here. The policies of chosen routes come behind it.
@@ -18,6 +18,7 @@ import msgspec
 
 from onehop.driver.haproxy import word
 from onehop.driver.haproxy.place import Place
+from onehop.driver.haproxy.policy import IS_POOL
 from onehop.model.route import Conditions, PathKind, Route
 
 CHOICES_HERE: Final = "# choices"
@@ -105,7 +106,9 @@ def after_choices(place: Place) -> Iterator[str]:
     """Yield how a number becomes a route; the key stands where other routes have their pool."""
     yield "http-request return status 404 if !{ var(txn.case) -m found }"
     key = f"var(txn.pool),concat(/,txn.case),map_str({place.map('case')})"
-    yield f"http-request set-var(txn.route) {key}"
+    yield f"http-request set-var(txn.pool) {key}"
+    yield f"http-request allow if {{ var(txn.pool) {IS_POOL} }}"
+    yield "http-request set-var(txn.route) var(txn.pool)"
     for number, part in enumerate(("policy", "pool"), start=1):
         yield f"http-request set-var(txn.{part}) var(txn.route),field({number},:)"
 

@@ -78,6 +78,7 @@ class HaproxyDriver:
                 group.create_task(each)
                 for each in (
                     self._upkeep.keep_servers(),
+                    self._upkeep.keep_clean(),
                     self._upkeep.keep_files(),
                     self._upkeep.keep_watch(),
                     self._retry_listeners(),

@@ -1,15 +1,19 @@
 """Which route takes a request: hosts and paths as entries of maps, so that editing them is free.
 
-HAProxy looks a key up in a tree: the exact one (`map_str`), or the longest that a text begins with
-(`map_beg`). Two lookups make a route.
+HAProxy looks up, in a tree, the longest key that a text begins with (`map_beg`). The text is host,
+router, path and `/?`, the latter because no path has a question mark:
 
-* The host leads to a *view*, the routes that count for such names. Keys are `www.a.example/ROUTER`,
-  `*.a.example/ROUTER` for names with one label more, `**.a.example/ROUTER` for deeper ones, and
-  `*/ROUTER`; the frontend tries them in this order, the longest names first (`http`). It tries
-  deeper ones only for as many labels as some wildcard has.
-* View and path lead to the route: `VIEW/exact/path` in one map, `VIEW/a/prefix/` in the other. The
-  frontend puts a slash behind the request's path, so `/foo/` is found for `/foo` and `/foo/bar`,
-  and not for `/foobar`.
+=================== ============================== ==============================
+a request           `www.a.example/ROUTER/foo/?`
+a prefix, `/foo`    `www.a.example/ROUTER/foo/`    and so not for `/foobar`
+an exact path       `www.a.example/ROUTER/foo/?`   longer than any prefix of it
+no path at all      `www.a.example/ROUTER/`        as `Prefix /`; see below
+=================== ============================== ==============================
+
+So one lookup makes the route of a host that is named as it is. A name of which nothing is found is
+looked up as `*.a.example` (one label more), `**.a.example` (deeper ones, as far as some wildcard
+has so many labels) and `*`, the longest names first (`http`). Nothing falls through from a host to
+a wildcard: one that takes no path whatever has an entry that says so, `NO_ROUTE`.
 
 A Model has its routes in an order in which they are tried; a tree has none. Two paths are either
 apart or one holds the other, so leaving out every route that an earlier one holds leaves a list in
@@ -19,8 +23,9 @@ Where a route asks for more than that, a route that it may come before is not le
 tree finds for a path is then a choice among the routes that may take it (`choice`).
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -33,32 +38,30 @@ from onehop.model.route import Forward, Labels, PathKind, PathMatch, Retry, Rout
 DEEPEST_WILDCARD: Final = 10
 """Labels behind the `*`; the frontend has a rule for each number that occurs."""
 _ROOT: Final = PathMatch(PathKind.PREFIX, "/")
+NO_ROUTE: Final = "none"
+"""What stands for the paths that no route of a host takes."""
+AFTER_PATH: Final = "/?"
+"""What the frontend puts behind the path of a request."""
 
 
 class HostEntries(NamedTuple):
     """What a VirtualHost adds to the maps.
 
     Attributes:
-        hosts: view by the key of the host.
-        named: view by name, for routes of a wildcard that take one name only.
-        exact, prefix: the value of the route by the key of the path.
+        routes: the values of the routes by key.
+        named: the same by name, where routes of a wildcard take one name only.
         policies: what the values speak of, by name.
         retries: what routes ask of the pools they forward to.
         choices: what is chosen by, by name.
         cases: the value of the route by the key and the number of what was chosen.
     """
 
-    hosts: dict[str, str]
-    named: dict[str, str]
-    exact: dict[str, str]
-    prefix: dict[str, str]
+    routes: dict[str, str]
+    named: dict[str, dict[str, str]]
     policies: dict[str, Policy]
     retries: tuple[tuple[PoolId, Retry], ...]
     choices: dict[str, Choice]
     cases: dict[str, str]
-
-
-_Add: TypeAlias = Callable[[str, tuple[Route, ...], HostEntries], None]
 
 
 def entries_of(host: VirtualHost) -> HostEntries:
@@ -70,21 +73,23 @@ def entries_of(host: VirtualHost) -> HostEntries:
     name = word.host(host.hostname)
     if labels_of_wildcard(name) > DEEPEST_WILDCARD:
         raise word.Unfit(f"a wildcard over more than {DEEPEST_WILDCARD} labels: {name}")
-    entries = HostEntries({}, {}, {}, {}, {}, tuple(_retries(host)), {}, {})
+    entries = HostEntries({}, {}, {}, tuple(_retries(host)), {}, {})
     # One such route, and all of the host are chosen: a policy has its rules in one place.
-    add = _add_choices if any(map(is_particular, host.routes)) else _add_routes
+    is_chosen = any(map(is_particular, host.routes))
+    values = partial(_choices, key_of_host(host.router, name)) if is_chosen else _values
     for key, labels in _keys(host.router, name):
-        entries.hosts[key] = _add_view(key, _seen_by(host.routes, labels, None), entries, add)
+        seen = _seen_by(host.routes, labels, None)
+        entries.routes.update(values(key, seen, entries))
     for only in sorted({word.host(r.hostname) for r in host.routes if r.hostname is not None}):
         labels = Labels.ONE if only.partition(".")[2] == name[2:] else Labels.MORE
-        # Other hosts, and this one of another router, may speak of the name as well.
-        key = f"{key_of_host(host.router, name)}/{only}"
-        entries.named[only] = _add_view(key, _seen_by(host.routes, labels, only), entries, add)
+        seen = _seen_by(host.routes, labels, only)
+        key = key_of_host(host.router, only)
+        entries.named[only] = dict(values(key, seen, entries))
     return entries
 
 
 def key_of_host(router: RouterId, hostname: str) -> str:
-    """Return the key of a host in the map of hosts."""
+    """Return what the keys of a host's routes begin with."""
     return f"{hostname}/{word.name_of('r', router)}"
 
 
@@ -124,7 +129,7 @@ def _seen_by(routes: Iterable[Route], labels: Labels, hostname: str | None) -> t
 
 
 def _leaf_of(route: Route) -> PathMatch:
-    """Return where a route stands in the trees; one for a gRPC method, at the root."""
+    """Return where a route stands in the tree; one for a gRPC method, at the root."""
     return _ROOT if route.match.kind is PathKind.METHOD else route.match
 
 
@@ -138,43 +143,45 @@ def _slashed(path: str) -> str:
     return path if path.endswith("/") else f"{path}/"
 
 
-def _add_view(key: str, routes: tuple[Route, ...], entries: HostEntries, add: _Add) -> str:
-    view = word.token_of("v", key.encode())
-    add(view, routes, entries)
-    return view
-
-
-def _add_routes(view: str, routes: tuple[Route, ...], entries: HostEntries) -> None:
+def _values(host: str, routes: Iterable[Route], entries: HostEntries) -> Iterator[tuple[str, str]]:
+    """Yield keys and values of routes, and note the policies that the values speak of."""
+    yield f"{host}/", NO_ROUTE
     for route in routes:
         policy, value = value_of(route)
-        entries.policies[policy.name] = policy
-        _put(entries, view, route.match, value)
+        if not policy.is_plain:
+            entries.policies[policy.name] = policy
+        yield host + _key_of(route.match), value
 
 
-def _add_choices(view: str, routes: tuple[Route, ...], entries: HostEntries) -> None:
-    """Add a choice for each place in the trees where a route stands.
+def _choices(
+    owner: str, host: str, routes: Iterable[Route], entries: HostEntries
+) -> Iterator[tuple[str, str]]:
+    """Yield a choice for each place in the tree where a route stands, and note what it speaks of.
 
     Its key speaks of all that is chosen from: where that becomes another, the entry in the tree
-    goes over from the old cases to the new ones at once.
+    goes over from the old cases to the new ones at once. Other hosts than the owner may speak of
+    the same name.
     """
+    yield f"{host}/", NO_ROUTE
     valued: list[tuple[Route, str]] = []
     for route in routes:
         policy, value = value_of(route, is_chosen=True)
-        entries.policies[policy.name] = policy
+        if not policy.is_plain:
+            entries.policies[policy.name] = policy
         valued.append((route, value))
-    for leaf in dict.fromkeys(map(_leaf_of, routes)):
+    for leaf in dict.fromkeys(_leaf_of(route) for route, _ in valued):
         several = tuple(_routes_at(leaf, valued))
         choice = choice_of(route for route, _ in several)
         entries.choices[choice.name] = choice
         chosen = [value for _, value in several]
-        said = [view, leaf.kind, leaf.value, choice.name, *chosen]
+        said = [owner, host, leaf.kind, leaf.value, choice.name, *chosen]
         key = word.token_of("k", msgspec.json.encode(said))
         entries.cases.update((f"{key}/{number}", value) for number, value in enumerate(chosen))
-        _put(entries, view, leaf, f"{choice.name}:{key}")
+        yield host + _key_of(leaf), f"{choice.name}:{key}"
 
 
 def _routes_at(leaf: PathMatch, valued: Iterable[tuple[Route, str]]) -> Iterator[tuple[Route, str]]:
-    """Yield the routes that may take a request for which a tree has found this."""
+    """Yield the routes that may take a request for which the tree has found this."""
     for route, value in valued:
         if _holds(_leaf_of(route), leaf):
             yield route, value
@@ -182,12 +189,9 @@ def _routes_at(leaf: PathMatch, valued: Iterable[tuple[Route, str]]) -> Iterator
                 return
 
 
-def _put(entries: HostEntries, view: str, match: PathMatch, value: str) -> None:
+def _key_of(match: PathMatch) -> str:
     path = word.path(match.value)
-    if match.kind is PathKind.EXACT:
-        entries.exact[view + path] = value
-    else:
-        entries.prefix[view + _slashed(path)] = value
+    return path + AFTER_PATH if match.kind is PathKind.EXACT else _slashed(path)
 
 
 def _retries(host: VirtualHost) -> Iterator[tuple[PoolId, Retry]]:

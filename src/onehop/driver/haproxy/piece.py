@@ -3,7 +3,7 @@
 `book` knows which piece is to be made anew when a row changes.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from onehop.driver.haproxy.backend import backend_lines, pool_files, servers_of
@@ -64,19 +64,19 @@ def switch_piece(place: Place, *, is_leaving: bool) -> Rendered:
     return piece
 
 
-def host_piece(entries: HostEntries, named: Mapping[str, str], place: Place) -> Rendered:
+def host_piece(entries: HostEntries, names: Iterable[str], place: Place) -> Rendered:
     """Return the entries of a host.
 
     Args:
         entries: what its routes come to.
-        named: views by key, for names that no other host takes before it.
+        names: those of its routes' own that no other host takes before it.
         place: where the maps are.
     """
-    piece = nothing()
+    piece, routes = nothing(), dict(entries.routes)
+    for name in names:
+        routes |= entries.named[name]
     piece.maps[place.map("case")] = entries.cases
-    piece.maps[place.map("exact")] = entries.exact
-    piece.maps[place.map("prefix")] = entries.prefix
-    piece.maps[place.map("host")] = {**entries.hosts, **named}
+    piece.maps[place.map("route")] = routes
     return piece
 
 

@@ -1,8 +1,9 @@
 """What happens to requests of a route, said once for all routes that want the same.
 
-A route's entry in a map says `policy:pool:text`. The policy is all that the route says but who it
-is: its rules stand in the configuration, so another host or path with a policy that is known there
-costs an entry in a map and no reload. Where the text goes is told by the policy: an answer's body.
+The entry of a route that only forwards is its pool: no rule has to be tested for its requests. Any
+other says `policy:pool:text`. The policy is all that the route says but who it is: its rules stand
+in the configuration, so another host or path with a policy that is known there costs an entry in a
+map and no reload. Where the text goes is told by the policy: an answer's body.
 """
 
 import base64
@@ -38,6 +39,9 @@ from onehop.model.route import (
 IDLE_S: Final = 300.0
 """What the configuration has for every route; others have a rule."""
 
+IS_POOL: Final = "-m beg b-"
+"""Whether a value is that of a plain route; see `pool_name`."""
+
 _ANYWHERE: Final = PathMatch(PathKind.PREFIX, "/")
 _LONGEST_BODY: Final = 8 * 1024
 
@@ -48,11 +52,13 @@ class Policy(msgspec.Struct, frozen=True):
     Attributes:
         name: derives from all else; safe anywhere in the configuration.
         is_chosen: whether its routes are found by a choice (`choice`).
+        is_plain: whether requests are forwarded to one pool, and that is all.
     """
 
     name: str
     route: Route
     is_chosen: bool = False
+    is_plain: bool = False
 
 
 def value_of(route: Route, *, is_chosen: bool = False) -> tuple[Policy, str]:
@@ -62,7 +68,7 @@ def value_of(route: Route, *, is_chosen: bool = False) -> tuple[Policy, str]:
         Unfit: something in the route cannot be said to HAProxy.
     """
     policy = _policy_of(route, is_chosen=is_chosen)
-    list(policy_rules(policy, is_tls=False, persistence_of=lambda _: None))  # may raise Unfit
+    rules = list(policy_rules(policy, is_tls=False, persistence_of=lambda _: None))
     pool = text = ""
     match route.action:
         case Forward() if shares_of(route.action) and len(shares_of(route.action)) == 1:
@@ -75,6 +81,8 @@ def value_of(route: Route, *, is_chosen: bool = False) -> tuple[Policy, str]:
             pass
         case _:
             assert_never(route.action)
+    if not rules:
+        return msgspec.structs.replace(policy, is_plain=True), pool
     return policy, f"{policy.name}:{pool}:{text}"
 
 
