@@ -110,10 +110,11 @@ def backend_lines(pool: Pool, retry: Retry, idle_s: float, place: Place) -> Iter
         yield f"{refused} if {full}"
     if is_http:
         yield "timeout tunnel 300s"
+        yield from _persistence(pool)
+        yield "http-request allow unless { var(txn.policy) -m found }"
         for variable, timeout in (("timeout", "server"), ("tunnel", "tunnel")):
             known = f"{{ var(txn.{variable}) -m found }}"
             yield f"http-request set-timeout {timeout} var(txn.{variable}) if {known}"
-        yield from _persistence(pool)
 
 
 def servers_of(pool: Pool, members: PoolEndpoints | None, place: Place) -> dict[str, Server]:
