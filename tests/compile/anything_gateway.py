@@ -9,6 +9,7 @@ from onehop.cluster import (
     GatewayClass,
     GRPCRoute,
     HTTPRoute,
+    ListenerSet,
     Namespace,
     ReferenceGrant,
     TCPRoute,
@@ -16,6 +17,7 @@ from onehop.cluster import (
     UDPRoute,
 )
 from onehop.cluster.gateway import (
+    AllowedListeners,
     ClientValidation,
     FrontendTls,
     FrontendTlsConfig,
@@ -24,6 +26,7 @@ from onehop.cluster.gateway import (
     GatewaySpec,
     GatewayStatus,
     GatewayTls,
+    ListenerNamespaces,
 )
 from onehop.cluster.gateway_backendtls import (
     BackendTlsPolicySpec,
@@ -64,6 +67,7 @@ from onehop.cluster.gateway_listener import (
     ListenerTls,
     RouteNamespaces,
 )
+from onehop.cluster.gateway_listenerset import ListenerSetSpec, ParentGatewayRef
 from onehop.cluster.gateway_persistence import RoutePersistence
 from onehop.cluster.gateway_ref import GROUP, BackendObjectRef, BackendRef, ParentRef, SecretRef
 from onehop.cluster.gateway_selector import LabelSelector
@@ -139,6 +143,14 @@ GATEWAYS = st.builds(
             ),
             max_size=2,
         ).map(tuple),
+        allowed_listeners=st.builds(
+            AllowedListeners,
+            namespaces=st.builds(
+                ListenerNamespaces,
+                origin=st.sampled_from(("None", "Same", "All", "All", "Selector", "Strange")),
+                selector=st.sampled_from((None, LabelSelector(match_labels={"team": "a"}))),
+            ),
+        ),
         tls=st.sampled_from(
             (
                 None,
@@ -153,6 +165,23 @@ GATEWAYS = st.builds(
     status=st.builds(
         GatewayStatus,
         addresses=st.lists(st.builds(GatewayAddress, value=VIPS), max_size=1).map(tuple),
+    ),
+)
+
+LISTENER_SETS = st.builds(
+    ListenerSet,
+    metadata=meta(_NAMES, st.just({})),
+    spec=st.builds(
+        ListenerSetSpec,
+        parent_ref=st.builds(
+            ParentGatewayRef,
+            name=_GATEWAYS,
+            kind=st.sampled_from((*("Gateway",) * 6, "ListenerSet")),
+            namespace=_NAMESPACE,
+        ),
+        listeners=st.lists(
+            _LISTENERS, min_size=1, max_size=3, unique_by=lambda each: each.name
+        ).map(tuple),
     ),
 )
 
@@ -249,6 +278,12 @@ _PARENTS = st.builds(
     namespace=_NAMESPACE,
     section_name=_SECTIONS,
     port=st.sampled_from((None, None, None, 80)),
+) | st.builds(
+    ParentRef,
+    name=_NAMES,
+    kind=st.just("ListenerSet"),
+    namespace=_NAMESPACE,
+    section_name=_SECTIONS,
 )
 _SAID = RouteStatus(
     (RouteParentStatus(parent_ref=ParentRef(name="x"), controller_name=_CONTROLLER),)
@@ -273,7 +308,7 @@ GRANTS = st.builds(
             st.builds(
                 GrantFrom,
                 group=st.just(GROUP),
-                kind=st.sampled_from(("HTTPRoute", "Gateway")),
+                kind=st.sampled_from(("HTTPRoute", "Gateway", "ListenerSet")),
                 namespace=NAMESPACES,
             ),
             max_size=2,
@@ -364,6 +399,8 @@ TLS_POLICIES = st.builds(
 OBJECTS = (
     GATEWAYS
     | GATEWAYS
+    | LISTENER_SETS
+    | LISTENER_SETS
     | HTTP_ROUTES
     | HTTP_ROUTES
     | GRPC_ROUTES
@@ -399,6 +436,24 @@ WORLD: tuple[ClusterObject, ...] = (
                 ),
                 GatewayListener(name="more", port=8080, protocol="TCP"),
             ),
+            allowed_listeners=AllowedListeners(namespaces=ListenerNamespaces(origin="All")),
+        ),
+    ),
+    ListenerSet(
+        metadata=Meta(name="one", namespace="a"),
+        spec=ListenerSetSpec(
+            parent_ref=ParentGatewayRef(name="public"),
+            listeners=(
+                GatewayListener(name="http", port=80, protocol="HTTP", hostname="y.test"),
+                GatewayListener(name="more", port=8080, protocol="HTTP"),
+            ),
+        ),
+    ),
+    HTTPRoute(
+        metadata=Meta(name="two", namespace="a"),
+        spec=HttpRouteSpec(
+            parent_refs=(ParentRef(name="one", kind="ListenerSet"),),
+            rules=(HttpRouteRule(backend_refs=(HttpBackendRef(name="web", port=80),)),),
         ),
     ),
     HTTPRoute(

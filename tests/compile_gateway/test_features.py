@@ -2,11 +2,19 @@
 
 import msgspec
 
-from onehop.cluster.gateway_verdict import GatewayClassVerdict
+from onehop.cluster.gateway_verdict import GatewayClassVerdict, GatewayVerdict, ParentsVerdict
 from onehop.compile.compiler import Compiler
 from onehop.compile.gateway.gatewayclass import FEATURES, MODEST_FEATURES
 from onehop.model.ident import ObjectRef
-from tests.compile_gateway.world import OPTIONS, compiled
+from tests.compile_gateway.world import (
+    OPTIONS,
+    compiled,
+    gateway,
+    route,
+    secret,
+    service,
+    stream_route,
+)
 
 CLASS = ObjectRef("GatewayClass", "", "onehop")
 
@@ -30,3 +38,37 @@ def test_features_stand_in_order_and_once() -> None:
     assert list(FEATURES) == sorted(set(FEATURES))
     assert list(MODEST_FEATURES) == sorted(set(MODEST_FEATURES))
     assert set(MODEST_FEATURES) < set(FEATURES)
+
+
+def test_a_modest_data_plane_is_asked_for_nothing_that_it_would_do_by_halves() -> None:
+    """No TLS that goes on as a stream, no connections by weight, no look at handshakes."""
+    modest = msgspec.structs.replace(OPTIONS, serves_all_of_routes=False)
+    shown = "tls: {certificateRefs: [{name: own}]}"
+    listeners = (
+        f"name: a, port: 443, protocol: HTTPS, hostname: a.example, {shown}",
+        f"name: b, port: 443, protocol: HTTPS, hostname: b.example, {shown}",
+        f"name: ends, port: 8443, protocol: TLS, {shown}",
+        "name: tcp, port: 5432, protocol: TCP",
+    )
+    two = "backendRefs: [{name: web, port: 80}, {name: web, port: 80}]"
+    shared = stream_route("TCPRoute", "web", listener="tcp").replace(
+        "backendRefs: [{name: web, port: 80}]", two
+    )
+    own = secret("own", "a.example", "b.example")
+    site = route("site", "- backendRefs: [{name: web, port: 80}]")
+    compiler = compiled(gateway(*listeners), own, site, shared, service("web", 80), options=modest)
+
+    of_gateway = compiler.verdict(ObjectRef("Gateway", "shop", "public"))
+    of_route = compiler.verdict(ObjectRef("TCPRoute", "shop", "web"))
+
+    assert isinstance(of_gateway, GatewayVerdict)
+    assert {each.name: each.sayings[0].reason for each in of_gateway.listeners} == {
+        "a": "Accepted",
+        "b": "Accepted",
+        "ends": "UnsupportedValue",
+        "tcp": "Accepted",
+    }
+    assert isinstance(of_route, ParentsVerdict)
+    assert of_route.parents[0].sayings[0].reason == "UnsupportedValue"
+    assert [listener.port for listener in compiler.model().listeners] == [443]
+    assert not any(host.made_for for host in compiler.model().hosts)

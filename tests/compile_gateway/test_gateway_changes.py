@@ -3,11 +3,16 @@
 import msgspec
 
 from onehop.cluster import Gateway, ref_of
-from onehop.cluster.gateway_verdict import GatewayVerdict, ParentsVerdict, Truth
+from onehop.cluster.gateway_verdict import (
+    GatewayVerdict,
+    ListenerSetVerdict,
+    ParentsVerdict,
+    Truth,
+)
 from onehop.compile.compiler import Compiler
 from onehop.model.ident import ObjectRef
-from onehop.model.route import Forward, Respond
-from tests.compile_gateway.world import compiled, gateway, objects, route, service
+from onehop.model.route import Forward, Respond, VirtualHost
+from tests.compile_gateway.world import compiled, gateway, listener_set, objects, route, service
 
 HTTP = "name: http, port: 80, protocol: HTTP"
 WEB = "- backendRefs: [{name: web, port: 80}]"
@@ -101,3 +106,67 @@ def test_a_route_that_is_deleted_leaves_nothing() -> None:
     assert compiler.model().hosts == ()
     assert compiler.model().pools == ()
     assert compiler.verdict(ObjectRef("HTTPRoute", "shop", "web")) is None
+
+
+def test_a_listener_set_takes_its_place_once_the_older_one_is_gone() -> None:
+    """GEP-1713: "once this ListenerSet is not conflicted anymore ... the traffic ... flow"."""
+    shared = "name: a, port: 80, protocol: HTTP, hostname: a.example"
+    older = listener_set("older", shared)
+    younger = listener_set("younger", shared, created="2026-01-02T00:00:00Z")
+    ref = ObjectRef("ListenerSet", "shop", "younger")
+    on_it = route("web", WEB, parent="kind: ListenerSet, name: younger")
+    owner = gateway("name: b, port: 80, protocol: HTTP, hostname: b.example")
+    lets_in = owner + "  allowedListeners: {namespaces: {from: Same}}"
+    compiler = compiled(lets_in, older, younger, on_it, service("web", 8080))
+    assert accepted(compiler, ref) == (Truth.FALSE, "ListenersNotValid")
+    assert not host_of(compiler, "a.example").routes
+    assert sayings(compiler, ObjectRef("HTTPRoute", "shop", "web"))["Accepted"][0] is Truth.TRUE
+
+    compiler.remove(ObjectRef("ListenerSet", "shop", "older"))
+    compiler.settle()
+
+    assert accepted(compiler, ref) == (Truth.TRUE, "Accepted")
+    assert host_of(compiler, "a.example").routes
+
+
+def test_a_listener_set_that_is_let_in_no_more_takes_its_listeners_along() -> None:
+    """Its hosts go, and the Gateway counts it no more; without any the field is not written."""
+    allowing = gateway(HTTP) + "  allowedListeners: {namespaces: {from: Same}}"
+    more = listener_set("more", "name: more, port: 81, protocol: HTTP")
+    compiler = compiled(allowing, more)
+    assert counted(compiler) == 1
+
+    [closed] = objects(gateway(HTTP))
+    compiler.put(closed)
+    outcome = compiler.settle()
+
+    assert [key.id for key in outcome.change.removals] == ["gateway/shop/public:81@127.0.0.3"]
+    assert accepted(compiler, ObjectRef("ListenerSet", "shop", "more")) == (
+        Truth.FALSE,
+        "NotAllowed",
+    )
+    assert counted(compiler) == 0
+
+    compiler.remove(ObjectRef("ListenerSet", "shop", "more"))
+    compiler.settle()
+    assert counted(compiler) is None
+
+
+def accepted(compiler: Compiler, ref: ObjectRef) -> tuple[Truth, str]:
+    """Return the condition of a ListenerSet."""
+    verdict = compiler.verdict(ref)
+    assert isinstance(verdict, ListenerSetVerdict)
+    [saying] = verdict.sayings
+    return saying.status, saying.reason
+
+
+def counted(compiler: Compiler) -> int | None:
+    """Return how many ListenerSets the Gateway says it has."""
+    verdict = compiler.verdict(ObjectRef("Gateway", "shop", "public"))
+    assert isinstance(verdict, GatewayVerdict)
+    return verdict.attached_listener_sets
+
+
+def host_of(compiler: Compiler, hostname: str) -> VirtualHost:
+    """Return a host of the Model."""
+    return next(host for host in compiler.model().hosts if host.hostname == hostname)

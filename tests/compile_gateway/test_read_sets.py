@@ -11,7 +11,7 @@ from onehop.compile.compiler import Compiler
 from onehop.compile.sheet import Cell, Derived, Reader
 from onehop.compile.tables import TABLES
 from onehop.model.ident import ObjectRef
-from tests.compile_gateway.world import compiled, gateway, objects, route, service
+from tests.compile_gateway.world import compiled, gateway, listener_set, objects, route, service
 
 ROUTES = 1_000
 _WEB = "- backendRefs: [{name: web, port: 80}]"
@@ -38,11 +38,14 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
-def busy_gateway() -> Compiler:
-    """A Gateway with a thousand routes, each with a host of its own."""
+def busy_gateway(more: str = "") -> Compiler:
+    """A Gateway with a thousand routes, each with a host of its own.
+
+    `more` is what else its spec says.
+    """
     routes = (route(f"r{number}", _WEB, hostnames=f"h{number}.example") for number in range(ROUTES))
     listener = "name: http, port: 80, protocol: HTTP"
-    return compiled(gateway(listener), service("web", 8080), *routes)
+    return compiled(gateway(listener) + more, service("web", 8080), *routes)
 
 
 def one(text: str) -> HTTPRoute:
@@ -113,3 +116,19 @@ def test_a_route_that_goes_is_not_counted_any_more(computed: Counter[str]) -> No
     assert [key.id for key in outcome.change.removals] == ["gateway/shop/public:80/h7.example"]
     assert "attached_routes=999" in str(compiler.verdict(_GATEWAY))
     assert computed.total() <= 8
+
+
+def test_a_listener_set_that_comes_leaves_the_routes_of_other_ports_alone(
+    computed: Counter[str],
+) -> None:
+    """The Gateway's listeners are merged anew; a thousand routes are not attached anew."""
+    compiler = busy_gateway("  allowedListeners: {namespaces: {from: Same}}")
+    computed.clear()
+
+    compiler.put(next(objects(listener_set("more", "name: http, port: 81, protocol: HTTP"))))
+    outcome = compiler.settle()
+
+    assert [row.id for row in outcome.change.upserts] == ["gateway/shop/public:81@127.0.0.3"]
+    assert {_GATEWAY, ObjectRef("ListenerSet", "shop", "more")} <= outcome.subjects
+    assert "attachments" not in computed
+    assert computed.total() <= 15

@@ -1,5 +1,6 @@
 """What the tests of Gateway API share: objects from short YAML, and an Envoy that serves them."""
 
+import json
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -13,7 +14,7 @@ from onehop.model.address import IpAddr
 from onehop.model.listener import Listener, Vip
 from onehop.source.manifests_decode import Fault, decode_document
 from onehop.source.manifests_text import parse_text
-from tests.driver_envoy.world import ADDRESS, Backend, World, envoy
+from tests.driver_envoy.world import ADDRESS, Backend, World, envoy, identity
 
 VIP: Final = IpAddr("127.0.0.3")
 OPTIONS: Final = Options(
@@ -52,6 +53,19 @@ spec:
 {lines}"""
 
 
+def listener_set(name: str, *listeners: str, created: str = "2026-01-01T00:00:00Z") -> str:
+    """Return a ListenerSet of the Gateway with these listeners."""
+    lines = "".join(f"  - {{{listener}}}\n" for listener in listeners)
+    return f"""
+apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {{name: {name}, namespace: shop, creationTimestamp: '{created}'}}
+spec:
+  parentRef: {{name: public}}
+  listeners:
+{lines}"""
+
+
 def route(
     name: str,
     rules: str,
@@ -71,6 +85,21 @@ spec:
   hostnames: [{hostnames}]
   rules:
 {indented}"""
+
+
+def secret(name: str, *hostnames: str) -> str:
+    """Return a Secret with a certificate for these hosts that nobody has signed."""
+    made = identity(name, *hostnames).certificate
+    held = {"tls.crt": made.chain_pem, "tls.key": made.key_pem.reveal}
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": "shop"},
+            "type": "kubernetes.io/tls",
+            "stringData": held,
+        }
+    )
 
 
 def stream_route(kind: str, name: str, *, listener: str) -> str:

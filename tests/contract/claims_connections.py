@@ -2,10 +2,13 @@
 
 import asyncio
 import os
+from collections import Counter
+
+import msgspec
 
 from onehop.driver import Capability
 from onehop.model.address import Cidr
-from onehop.model.listener import ForwardUdp
+from onehop.model.listener import ForwardTcp, ForwardUdp, Listener, StreamShare
 from onehop.model.pool import BackendProtocol, ProxyProtocol
 from tests.contract.scene import Scene, Told, dial, named, proves, stream
 from tests.driver_envoy.test_envoy_layer4 import ask_udp, udp_echo
@@ -63,6 +66,26 @@ async def a_silent_connection_is_closed(scene: Scene) -> None:
         await scene.serve(*stream(scene, endpoint(port), on_listener={"idle_s": 1.0}))
         async with connected(scene.traffic()) as client, asyncio.timeout(30):
             assert await client.reader.read() == b"one"
+
+
+@proves(Capability.WEIGHTED_STREAMS)
+async def connections_are_shared_out_by_weight(scene: Scene) -> None:
+    async with named("one") as one, named("two") as two:
+        *rows, entrance = stream(scene, endpoint(one))
+        other = pool("other", protocol=BackendProtocol.TCP)
+        assert isinstance(entrance, Listener)
+        assert isinstance(entrance.handler, ForwardTcp)
+        shares = (
+            StreamShare(entrance.handler.pool, 4),
+            StreamShare(other.id, 2),
+            StreamShare(None, 1),
+        )
+        handler = msgspec.structs.replace(entrance.handler, shares=shares)
+        split = msgspec.structs.replace(entrance, handler=handler)
+        await scene.serve(*rows, other, members(other, endpoint(two)), split)
+        entered = scene.traffic()
+        taken = Counter([await dial(entered) for _ in range(120)])
+        assert taken["one"] > taken["two"] > taken[""] > 0
 
 
 @proves(Capability.PROXY_PROTOCOL_IN)

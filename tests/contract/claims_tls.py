@@ -17,8 +17,8 @@ from onehop.model.listener import (
 )
 from onehop.model.model import Row
 from onehop.model.pool import BackendProtocol
-from onehop.model.route import Respond
-from tests.contract.scene import INGRESS, Scene, entrance, proves
+from onehop.model.route import MadeFor, Respond, VirtualHost
+from tests.contract.scene import INGRESS, Scene, entrance, named, proves
 from tests.contract.test_driver_tls import (
     ACME,
     ENDED,
@@ -37,6 +37,7 @@ from tests.driver_envoy.world import (
     HTTPS,
     challenge,
     connected,
+    endpoint,
     host,
     identity,
     members,
@@ -120,6 +121,35 @@ async def tls_of_a_host_goes_to_its_endpoint(scene: Scene) -> None:
         port = scene.traffic()
         assert await body(port, PASSED, POD) == "pod"
         assert await body(port, ENDED, SITE) == "site"
+
+
+@proves(Capability.TLS_STREAMS)
+async def what_is_in_the_tls_of_a_host_goes_to_its_endpoint(scene: Scene) -> None:
+    ended = Passthrough(hostname=PASSED, owner=INGRESS, pool=STREAM.id, ends_tls=True)
+    async with named("inside") as inside:
+        rows = site(scene, passthroughs=(ended,))
+        shown_there = server_name(PASSED, SITE)
+        await scene.serve(STREAM, members(STREAM, endpoint(inside)), *rows, shown_there)
+        port = scene.traffic()
+        async with connected(port, tls=unchecking(), sni=PASSED) as client:
+            assert await client.reader.read(100) == b"inside"
+        assert await body(port, ENDED, SITE) == "site"
+
+
+@proves(Capability.MISDIRECTED)
+async def a_request_for_a_host_of_another_connection_is_sent_away(scene: Scene) -> None:
+    own = MadeFor(ENDED)
+    rows = [
+        msgspec.structs.replace(row, made_for=own) if isinstance(row, VirtualHost) else row
+        for row in site(scene, splits_names=True)
+    ]
+    await scene.serve(*rows, server_name("*", SITE))
+    port = scene.traffic()
+    asked: dict[str, int] = {}
+    for sni in (ENDED, "other.example"):
+        async with connected(port, tls=unchecking(), sni=sni) as client:
+            asked[sni] = (await client.ask(ENDED)).status
+    assert asked == {ENDED: 200, "other.example": 421}
 
 
 @proves(Capability.TLS_ALPN_CHALLENGE)

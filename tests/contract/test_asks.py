@@ -18,6 +18,7 @@ from onehop.model.listener import (
     ForwardUdp,
     Listener,
     Passthrough,
+    StreamShare,
     TlsChallenge,
     TlsPolicy,
     Transport,
@@ -149,7 +150,7 @@ STRUCTS: dict[type, tuple[Any, Wrap, set[str], dict[str, Any]]] = {
         ForwardTcp(pool=WEB.id),
         lambda each: listener(80, each),
         {"pool"},
-        {"idle_timeout_s": 9.0},
+        {"idle_timeout_s": 9.0, "shares": (StreamShare(WEB.id), StreamShare(OTHER.id))},
     ),
     ForwardUdp: (
         ForwardUdp(pool=WEB.id),
@@ -160,7 +161,7 @@ STRUCTS: dict[type, tuple[Any, Wrap, set[str], dict[str, Any]]] = {
     ForwardHttp: (
         ForwardHttp(router=RouterId("r"), tls=True),
         _of_http,
-        {"router", "cors"},  # what CORS is for, routes say
+        {"router", "cors", "splits_names"},  # what these are for, routes and hosts say
         {
             "tls": False,
             "trusted_hops": 1,

@@ -116,11 +116,9 @@ def _pointers(model: Model) -> Iterator[tuple[str, RowKey]]:
     for name in model.server_names:
         yield name.id, RowKey(Table.CERTIFICATE, name.certificate)
     for listener in model.listeners:
-        if isinstance(listener.handler, ForwardTcp | ForwardUdp):
-            yield listener.id, RowKey(Table.POOL, listener.handler.pool)
-        else:
-            for pool in listener.handler.pools:
-                yield listener.id, RowKey(Table.POOL, pool)
+        for pool in listener.handler.pools:
+            yield listener.id, RowKey(Table.POOL, pool)
+        if isinstance(listener.handler, ForwardHttp):
             for challenge in listener.handler.challenges:
                 yield listener.id, RowKey(Table.CERTIFICATE, challenge.certificate)
     for host in model.hosts:

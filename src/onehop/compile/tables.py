@@ -1,5 +1,6 @@
 """The tables of the spreadsheet in their order: each may read those above it.
 
+doors ── listener-set-intents ── gateway-intents ── parents, listener-names ── attachments
 classes ── gateway-intents ─┬─ gateway-address-wishes ── ledger ── gateway-placements ── listeners
 routes, grants ─────────────┼─ attachments ─┬─ gateway-hosts ─ accepted-routes ── gateway-verdicts
                             │               ├─ route-rules ─┬─ gateway-hosts, wishes
@@ -65,10 +66,14 @@ from onehop.compile.gateway.attachment import ATTACHMENTS
 from onehop.compile.gateway.gateway import GATEWAY_INTENTS
 from onehop.compile.gateway.gatewayclass import GATEWAY_CLASS_VERDICTS
 from onehop.compile.gateway.host import GATEWAY_HOSTS
+from onehop.compile.gateway.listenerset import DOORS, LISTENER_SET_INTENTS
+from onehop.compile.gateway.misdirected import MADE_FOR
+from onehop.compile.gateway.parent import NAMES, PARENTS
 from onehop.compile.gateway.passed import PASSED
 from onehop.compile.gateway.placement import GATEWAY_PLACEMENTS
 from onehop.compile.gateway.route import ROUTE_RULES
 from onehop.compile.gateway.servername import GATEWAY_SERVER_NAMES
+from onehop.compile.gateway.setverdict import LISTENER_SET_VERDICTS
 from onehop.compile.gateway.stream import STREAM_OWNERS
 from onehop.compile.gateway.verdict import (
     ACCEPTED_ROUTES,
@@ -162,12 +167,17 @@ _INPUTS: Final[tuple[Table[Any, Any], ...]] = (
     *INPUT_OF.values(),
 )
 _GATEWAY_TABLES: Final[tuple[Table[Any, Any], ...]] = (
+    DOORS,
+    LISTENER_SET_INTENTS,
     GATEWAY_INTENTS,
+    PARENTS,
+    NAMES,
     GATEWAY_ADDRESS_WISHES,
     ATTACHMENTS,
     ROUTE_RULES,
     STREAM_OWNERS,
     PASSED,
+    MADE_FOR,
     GATEWAY_HOSTS,
 )
 _SERVICE_TABLES: Final[tuple[Table[Any, Any], ...]] = (
@@ -213,6 +223,7 @@ _SHARED_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     GATEWAY_CLASS_VERDICTS,
     ACCEPTED_ROUTES,
     GATEWAY_VERDICTS,
+    LISTENER_SET_VERDICTS,
     ROUTE_VERDICTS,
 )
 TABLES: Final = (*_INPUTS, *_GATEWAY_TABLES, *_SERVICE_TABLES, *_INGRESS_TABLES, *_SHARED_TABLES)
@@ -259,6 +270,7 @@ VERDICTS_OF: Final[dict[str, Derived[ObjectRef, Any]]] = {
     "Ingress": INGRESS_VERDICTS,
     "GatewayClass": GATEWAY_CLASS_VERDICTS,
     "Gateway": GATEWAY_VERDICTS,
+    "ListenerSet": LISTENER_SET_VERDICTS,
     "HTTPRoute": ROUTE_VERDICTS,
     "GRPCRoute": ROUTE_VERDICTS,
     "TLSRoute": ROUTE_VERDICTS,

@@ -33,10 +33,9 @@ def answerable(served: Served, is_bound: Callable[[IpAddr], bool]) -> frozenset[
 
 def _pools_behind(served: Served, address: IpAddr) -> Iterator[PoolId]:
     for listener in served.listeners_at(address):
-        if not isinstance(listener.handler, ForwardHttp):
-            yield listener.handler.pool
-            continue
         yield from listener.handler.pools
+        if not isinstance(listener.handler, ForwardHttp):
+            continue
         for router in listener.handler.routers:
             for host in served.hosts_of(router):
                 for route in host.routes:

@@ -90,9 +90,9 @@ def _uses(row: Row) -> Iterator[tuple[ObjectRef, PoolId]]:
                     yield from ((route.owner, pool) for pool in route.action.targets)
         case Listener(handler=ForwardHttp() as http):
             passed = http.passthroughs
-            yield from ((each.owner, each.pool) for each in passed if each.pool is not None)
+            yield from ((each.owner, pool) for each in passed for pool in each.pools)
         case Listener(owner=ObjectRef() as owner, handler=ForwardTcp() | ForwardUdp() as bytes_):
-            yield owner, bytes_.pool
+            yield from ((owner, pool) for pool in bytes_.pools)
         case _:
             return
 

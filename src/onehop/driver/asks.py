@@ -108,6 +108,8 @@ def _listener(listener: Listener) -> Iterator[Ask]:
         case ForwardTcp() | ForwardUdp() as stream:
             if isinstance(stream, ForwardUdp):
                 yield Ask(Capability.UDP, listener.owner)
+            elif stream.shares:
+                yield Ask(Capability.WEIGHTED_STREAMS, listener.owner)
             if stream.idle_timeout_s != _IDLE_S[type(stream)]:
                 yield Ask(Capability.STREAM_IDLE_TIMEOUT, listener.owner)
         case _:
@@ -130,6 +132,10 @@ def _http(http: ForwardHttp, owner: ObjectRef | None) -> Iterator[Ask]:
         yield Ask(needs if check.is_required else may, check.owner)
     for passed in http.passthroughs:
         yield Ask(Capability.TLS_PASSTHROUGH, passed.owner)
+        if passed.ends_tls:
+            yield Ask(Capability.TLS_STREAMS, passed.owner)
+        if passed.shares:
+            yield Ask(Capability.WEIGHTED_STREAMS, passed.owner)
 
 
 def _host(host: VirtualHost) -> Iterator[Ask]:
@@ -138,6 +144,8 @@ def _host(host: VirtualHost) -> Iterator[Ask]:
         yield Ask(Capability.HTTP, owner)
         if host.hostname.startswith("*."):
             yield Ask(Capability.WILDCARD_HOSTS, owner)
+        if host.made_for is not None:
+            yield Ask(Capability.MISDIRECTED, owner)
     for route in host.routes:
         for capability in _route(route):
             yield Ask(capability, route.owner)

@@ -20,6 +20,7 @@ class Capability(StrEnum):
     SOURCE_RANGES = "source-ranges"
     CONNECTION_LIMIT = "connection-limit"
     STREAM_IDLE_TIMEOUT = "stream-idle-timeout"
+    WEIGHTED_STREAMS = "weighted-streams"
     PROXY_PROTOCOL_IN = "proxy-protocol-in"
     PROXY_PROTOCOL_OUT = "proxy-protocol-out"
     TRANSPARENT = "transparent"
@@ -29,6 +30,7 @@ class Capability(StrEnum):
     CLIENT_CERTIFICATES = "client-certificates"
     OPTIONAL_CLIENT_CERTIFICATES = "optional-client-certificates"
     TLS_PASSTHROUGH = "tls-passthrough"
+    TLS_STREAMS = "tls-streams"
     TLS_ALPN_CHALLENGE = "tls-alpn-challenge"
     OCSP_STAPLE = "ocsp-staple"
     HTTP3 = "http3"
@@ -53,6 +55,7 @@ class Capability(StrEnum):
     RETRY_TIMEOUT = "retry-timeout"
     MATCHES = "matches"
     CORS = "cors"
+    MISDIRECTED = "misdirected"
     REDIRECT_ELSEWHERE = "redirect-elsewhere"
     REWRITE_PATH = "rewrite-path"
     REWRITE_HOST = "rewrite-host"
@@ -89,6 +92,7 @@ FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
         Capability.SOURCE_RANGES: "client networks that may connect",
         Capability.CONNECTION_LIMIT: "a limit of connections to a Service's port",
         Capability.STREAM_IDLE_TIMEOUT: "idle timeout of TCP connections and UDP flows",
+        Capability.WEIGHTED_STREAMS: "several backends by weight for TCP and passthrough",
         Capability.PROXY_PROTOCOL_IN: "PROXY header from clients, v1 and v2",
         Capability.PROXY_PROTOCOL_OUT: "PROXY header to endpoints, v1 and v2",
         Capability.TRANSPARENT: "endpoints see the client's own address",
@@ -99,6 +103,7 @@ FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
         Capability.CLIENT_CERTIFICATES: "clients' certificates, required",
         Capability.OPTIONAL_CLIENT_CERTIFICATES: "clients' certificates, optional",
         Capability.TLS_PASSTHROUGH: "passthrough by server name",
+        Capability.TLS_STREAMS: "TLS ended, and passed on as a stream",
         Capability.TLS_ALPN_CHALLENGE: "challenges by TLS-ALPN-01",
         Capability.OCSP_STAPLE: "OCSP answers stapled",
         Capability.HTTP3: "HTTP/3",
@@ -124,6 +129,7 @@ FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
         Capability.RETRY_TIMEOUT: "timeout of one attempt",
         Capability.MATCHES: "matching by method, header or query, gRPC methods",
         Capability.CORS: "answers to pages of other origins (CORS)",
+        Capability.MISDIRECTED: "421 on connections made for another host",
         Capability.REDIRECT_ELSEWHERE: "redirects to another host or path",
         Capability.REWRITE_PATH: "replacing the whole path",
         Capability.REWRITE_HOST: "replacing the host",

@@ -340,8 +340,7 @@ class SplitDriver:
 
 def _pools_of(listener: Listener) -> tuple[PoolId, ...]:
     """Return the pools that a listener sends to without a router."""
-    handler = listener.handler
-    return handler.pools if isinstance(handler, ForwardHttp) else (handler.pool,)
+    return listener.handler.pools
 
 
 def _pool_keys(pools: Iterable[PoolId]) -> set[RowKey]:

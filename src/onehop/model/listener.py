@@ -1,5 +1,6 @@
 """Where clients arrive."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -56,14 +57,31 @@ class TlsChallenge(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     certificate: CertificateId
 
 
+class StreamShare(msgspec.Struct, frozen=True, gc=False):
+    """A part of the connections, and where it goes.
+
+    Attributes:
+        pool: None where the backend is missing: connections are closed.
+        weight: of the sum of all weights; at least 1.
+    """
+
+    pool: PoolId | None
+    weight: int = 1
+
+
 class Passthrough(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """A host whose TLS goes to a pool untouched: it ends at the endpoints, which have the keys.
+    """A host whose connections go to a pool as streams.
+
+    Mostly its TLS is untouched: it ends at the endpoints, which have the keys.
 
     Attributes:
         hostname: what clients say as SNI; exact, or `*.example.com`, where `*` is one label.
+        ends_tls: whether TLS ends here instead, with the certificate of the router's server name,
+            and the pool gets what is in it.
         any_depth: whether `*` is one label or more instead, as in Gateway API.
         owner: the object that asked for it.
         pool: None where the backend is missing: connections are closed.
+        shares: several pools by weight, in place of `pool` alone, which is one of them.
         allow: client networks; empty allows all. A denied one is refused though it is allowed.
         exceptions: names that the wildcard would take, and that belong to others.
     """
@@ -71,11 +89,23 @@ class Passthrough(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     hostname: str
     owner: ObjectRef
     pool: PoolId | None
+    shares: tuple[StreamShare, ...] = ()
+    ends_tls: bool = False
     any_depth: bool = False
     idle_timeout_s: float = 3600.0
     allow: tuple[Cidr, ...] = ()
     deny: tuple[Cidr, ...] = ()
     exceptions: tuple[str, ...] = ()
+
+    @property
+    def pools(self) -> tuple[PoolId, ...]:
+        """All that connections go to."""
+        return _pools(self.pool, self.shares)
+
+
+def _pools(pool: PoolId | None, shares: Iterable[StreamShare]) -> tuple[PoolId, ...]:
+    named = dict.fromkeys((pool, *(share.pool for share in shares)))
+    return tuple(each for each in named if each is not None)
 
 
 class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http"):
@@ -89,6 +119,8 @@ class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http
         challenges: answers to a CA that looks just now, sorted by host; needs `tls`.
         passthroughs: hosts whose TLS does not end here, sorted by name; needs `tls`.
         cors: whether routes may say what pages of other origins may do (`Route.cors`).
+        splits_names: whether hosts may say on which connections they are served
+            (`VirtualHost.made_for`); needs `tls`.
         http3: whether the hosts are served over QUIC as well, on the same port; needs `tls`.
     """
 
@@ -100,6 +132,7 @@ class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http
     challenges: tuple[TlsChallenge, ...] = ()
     passthroughs: tuple[Passthrough, ...] = ()
     cors: bool = False
+    splits_names: bool = False
     http3: bool = False
 
     def router_for(self, hostname: str) -> RouterId:
@@ -118,7 +151,7 @@ class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http
     @property
     def pools(self) -> tuple[PoolId, ...]:
         """Those that connections go to without a router."""
-        return tuple(each.pool for each in self.passthroughs if each.pool is not None)
+        return tuple(pool for each in self.passthroughs for pool in each.pools)
 
     @property
     def routers(self) -> tuple[RouterId, ...]:
@@ -127,10 +160,20 @@ class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http
 
 
 class ForwardTcp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="tcp"):
-    """Pass the byte stream on to a pool."""
+    """Pass the byte stream on to a pool.
+
+    Attributes:
+        shares: several pools by weight, in place of `pool` alone, which is one of them.
+    """
 
     pool: PoolId
+    shares: tuple[StreamShare, ...] = ()
     idle_timeout_s: float = 3600.0
+
+    @property
+    def pools(self) -> tuple[PoolId, ...]:
+        """All that connections go to."""
+        return _pools(self.pool, self.shares)
 
 
 class ForwardUdp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="udp"):
@@ -138,6 +181,11 @@ class ForwardUdp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="udp")
 
     pool: PoolId
     idle_timeout_s: float = 60.0
+
+    @property
+    def pools(self) -> tuple[PoolId, ...]:
+        """The one that packets go to."""
+        return (self.pool,)
 
 
 Handler: TypeAlias = ForwardHttp | ForwardTcp | ForwardUdp

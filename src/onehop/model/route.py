@@ -266,15 +266,32 @@ def _forward_specials(forward: Forward) -> Iterator[str]:
         yield "headers edited for one of several backends"
 
 
+class MadeFor(msgspec.Struct, frozen=True, gc=False):
+    """Which TLS connections a host's requests may come on, by the name in the handshake (SNI).
+
+    On any other one they are answered 421, "Misdirected Request" (RFC 9110, section 15.5.20), and
+    browsers ask again on a connection of its own.
+
+    Attributes:
+        hostname: exact, or `*.example.com` for any number of labels, or `*` for all.
+        exceptions: names that it would take and that are others'; sorted.
+    """
+
+    hostname: str
+    exceptions: tuple[str, ...] = ()
+
+
 class VirtualHost(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="host"):
     """The routes of one host name on one router, in the order in which they are tried.
 
     Attributes:
         hostname: lower case; `*.example.com` takes any one or more labels in front only where no
             longer name matches; `*` takes what no other host of the router takes.
+        made_for: the connections it is served on; None for all.
     """
 
     id: HostId
     router: RouterId
     hostname: str
+    made_for: MadeFor | None = None
     routes: tuple[Route, ...] = ()

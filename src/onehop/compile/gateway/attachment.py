@@ -13,19 +13,20 @@ from onehop.cluster import TCPRoute, UDPRoute
 from onehop.cluster.gateway_ref import GROUP, ParentRef
 from onehop.cluster.gateway_status import RouteKind
 from onehop.cluster.gateway_verdict import Saying, Truth
-from onehop.compile.gateway.gateway import GATEWAY_INTENTS, GatewayIntent
 from onehop.compile.gateway.hostname import ANY, intersection, names_over
 from onehop.compile.gateway.kinds import ROUTE_REFS, AnyRoute, route_of
-from onehop.compile.gateway.listener import From, ListenerIntent
-from onehop.compile.gateway.place import Place
+from onehop.compile.gateway.listener import ListenerIntent
+from onehop.compile.gateway.origin import lets_in
+from onehop.compile.gateway.parent import NAMES, PARENTS, Parent
+from onehop.compile.gateway.place import Place, place_of, router_of
 from onehop.compile.ingress import is_hostname
-from onehop.compile.inputs import NAMESPACES
 from onehop.compile.router import HostKey
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Reason, quoted
 
 _MOST_LISTED: Final = 4
+_PARENT_KINDS: Final = frozenset(((GROUP, "Gateway"), (GROUP, "ListenerSet")))
 
 
 class Attachment(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -33,13 +34,14 @@ class Attachment(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     Attributes:
         parent: as the route has it.
-        accepted: the condition, as far as the Gateway decides it.
+        owner: the Gateway or ListenerSet that it means.
+        accepted: the condition, as far as that decides it.
         listeners: the names of those that take the route in.
         places: where its rules count; each once.
     """
 
     parent: ParentRef
-    gateway: ObjectRef
+    owner: ObjectRef
     accepted: Saying
     listeners: tuple[str, ...] = ()
     places: tuple[Place, ...] = ()
@@ -76,12 +78,12 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[Attachments]:
 def _parents(reader: Reader, ref: ObjectRef, route: AnyRoute) -> Iterator[Attachment]:
     names = _hostnames(route)
     for parent in route.spec.parent_refs:
-        if (parent.group, parent.kind) != (GROUP, "Gateway"):
+        if (parent.group, parent.kind) not in _PARENT_KINDS:
             continue
-        name = ObjectRef("Gateway", parent.namespace or ref.namespace, parent.name)
-        gateway = reader.get(GATEWAY_INTENTS, name)
-        if gateway is not None:
-            yield _attach(reader, ref, parent, gateway, names)
+        name = ObjectRef(parent.kind, parent.namespace or ref.namespace, parent.name)
+        found = reader.get(PARENTS, name)
+        if found is not None:
+            yield _attach(reader, ref, parent, found, names)
 
 
 def _hostnames(route: AnyRoute) -> tuple[str, ...]:
@@ -94,10 +96,10 @@ def _attach(
     reader: Reader,
     ref: ObjectRef,
     parent: ParentRef,
-    gateway: GatewayIntent,
+    found: Parent,
     hostnames: Sequence[str],
 ) -> Attachment:
-    """Return what comes of a parentRef to a Gateway of ours.
+    """Return what comes of a parentRef to a Gateway of ours, or to a ListenerSet of one.
 
     The reasons are those of `apis/v1/shared_types.go`, RouteConditionReason. Each narrows what the
     one before it has left, so the last one that leaves nothing says why.
@@ -105,25 +107,27 @@ def _attach(
 
     def refuse(reason: str, message: str) -> Attachment:
         saying = Saying("Accepted", Truth.FALSE, reason, message)
-        return Attachment(parent=parent, gateway=gateway.ref, accepted=saying)
+        return Attachment(parent=parent, owner=found.ref, accepted=saying)
 
-    named = [each for each in gateway.listeners if _is_meant(parent, each)]
+    if not found.listeners:
+        return refuse("NoMatchingParent", f"{found.ref} adds no listeners, see there")
+    named = [each for each in found.listeners if _is_meant(parent, each)]
     if not named:
-        return refuse("NoMatchingParent", f"{gateway.ref} has no such listener{_sought(parent)}")
-    letting = [each for each in named if _lets_in(reader, each, gateway.ref, ref)]
+        return refuse("NoMatchingParent", f"{found.ref} has no such listener{_sought(parent)}")
+    letting = [each for each in named if _lets_in(reader, each, ref)]
     if not letting:
-        message = f"no listener of {gateway.ref} lets in routes of this kind and namespace"
+        message = f"no listener of {found.ref} lets in routes of this kind and namespace"
         return refuse("NotAllowedByListeners", message)
     hosts = {each.name: _shared_hosts(each, hostnames) for each in letting}
     taking = [each for each in letting if hosts[each.name]]
     if not taking:
         have = ", ".join(sorted({quoted(each.hostname) for each in letting})[:_MOST_LISTED])
-        message = f"none of its hostnames fits the listeners of {gateway.ref}, which are for {have}"
+        message = f"none of its hostnames fits the listeners of {found.ref}, which are for {have}"
         return refuse("NoMatchingListenerHostname", message)
-    places = {place for each in taking for place in _places(gateway, each, hosts[each.name])}
+    places = {place for each in taking for place in _places(reader, found, each, hosts[each.name])}
     return Attachment(
         parent=parent,
-        gateway=gateway.ref,
+        owner=found.ref,
         accepted=Saying("Accepted", Truth.TRUE, "Accepted"),
         listeners=tuple(each.name for each in taking),
         places=tuple(sorted(places)),
@@ -145,23 +149,15 @@ def _sought(parent: ParentRef) -> str:
     return f"{name} on port {parent.port}" if parent.port is not None else name
 
 
-def _lets_in(reader: Reader, listener: ListenerIntent, gateway: ObjectRef, ref: ObjectRef) -> bool:
-    """Tell whether a listener's allowedRoutes take a route's kind and namespace."""
+def _lets_in(reader: Reader, listener: ListenerIntent, ref: ObjectRef) -> bool:
+    """Tell whether a listener's allowedRoutes take a route's kind and namespace.
+
+    "Same" is the namespace of whoever has the listener.
+    """
     if RouteKind(ref.kind) not in listener.kinds:
         return False
-    match listener.origin:
-        case From.ALL:
-            return True
-        case From.SAME:
-            return ref.namespace == gateway.namespace
-        case From.SELECTOR:
-            namespace = reader.get(NAMESPACES, ObjectRef("Namespace", "", ref.namespace))
-            selector = listener.selector
-            if namespace is None or selector is None:
-                return False
-            return selector.admits(namespace.metadata.labels)
-        case From.NONE:
-            return False
+    home = listener.owner.namespace
+    return lets_in(reader, listener.origin, listener.selector, home=home, namespace=ref.namespace)
 
 
 def _shared_hosts(listener: ListenerIntent, hostnames: Sequence[str]) -> tuple[str, ...]:
@@ -175,7 +171,7 @@ def _shared_hosts(listener: ListenerIntent, hostnames: Sequence[str]) -> tuple[s
 
 
 def _places(
-    gateway: GatewayIntent, listener: ListenerIntent, hosts: Sequence[str]
+    reader: Reader, parent: Parent, listener: ListenerIntent, hosts: Sequence[str]
 ) -> Iterator[Place]:
     """Yield where a route counts by one listener.
 
@@ -183,14 +179,13 @@ def _places(
     foo.example.com SHOULD only be routed using routes attached to the foo.example.com Listener"
     (GatewaySpec.Listeners, "General Listener behavior").
     """
-    served = [each for each in gateway.served() if each.protocol and each.protocol.is_named]
-    if listener not in served:
+    if not listener.is_accepted or not (listener.protocol and listener.protocol.is_named):
         return
-    closest = {each.hostname: each for each in served if each.port == listener.port}
+    closest = reader.get(NAMES, router_of(parent.gateway, listener.port)) or {}
     for host in hosts:
         owner = next((closest[name] for name in names_over(host) if name in closest), None)
-        if owner is listener:
-            yield gateway.place(listener, host)
+        if owner == listener.id:
+            yield place_of(parent.gateway, listener, host)
 
 
 def _routed_hosts(ref: ObjectRef, attachments: Attachments) -> set[HostKey]:

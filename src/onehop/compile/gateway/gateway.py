@@ -1,6 +1,6 @@
 """Gateways: which are ours, and what they ask for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -8,10 +8,11 @@ import msgspec
 from onehop.cluster import Gateway
 from onehop.cluster.gateway_verdict import Saying, Truth
 from onehop.compile.backend import options_of
-from onehop.compile.gateway.gatewayclass import is_served
 from onehop.compile.gateway.hostname import ANY
-from onehop.compile.gateway.listener import ListenerIntent, read_listeners
-from onehop.compile.gateway.place import Place, router_of
+from onehop.compile.gateway.listener import ListenerIntent, Protocol, read_listeners
+from onehop.compile.gateway.listenerset import DOORS, GATEWAY_REFS, LISTENER_SETS_OF
+from onehop.compile.gateway.merge import Merge
+from onehop.compile.gateway.place import Place, place_of
 from onehop.compile.inputs import GATEWAYS
 from onehop.compile.options import Options
 from onehop.compile.policy import parse_policy
@@ -29,23 +30,37 @@ class GatewayIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What a Gateway of ours asks for.
 
     Attributes:
+        by_owner: its own listeners, and those of each ListenerSet that it lets in.
         families, requested: of addresses; see `ledger.AddressWish`.
         refusal: why none of it is served, or None.
     """
 
     ref: ObjectRef
     age_key: tuple[str, str, str]
-    listeners: tuple[ListenerIntent, ...]
+    by_owner: Mapping[ObjectRef, tuple[ListenerIntent, ...]]
     families: tuple[bool, ...] = _ONE_FAMILY
     requested: tuple[IpAddr, ...] = ()
     address_pool: str | None = None
     share_key: str | None = None
     refusal: Saying | None = None
 
+    @property
+    def listeners(self) -> Iterator[ListenerIntent]:
+        """All of them, in the order in which they go before each other."""
+        return (each for listeners in self.by_owner.values() for each in listeners)
+
+    def listeners_of(self, owner: ObjectRef) -> tuple[ListenerIntent, ...]:
+        """Return those of the Gateway itself, or of a ListenerSet; none, if it is not let in."""
+        return self.by_owner.get(owner, ())
+
     def served(self) -> Iterator[ListenerIntent]:
         """Yield the listeners that carry traffic."""
         if self.refusal is None:
             yield from (listener for listener in self.listeners if listener.is_accepted)
+
+    def named(self) -> Iterator[ListenerIntent]:
+        """Yield those of them to which connections or requests come by name."""
+        return (each for each in self.served() if each.protocol and each.protocol.is_named)
 
     def sockets(self) -> dict[tuple[int, Transport], ListenerIntent]:
         """Return the ports that are open, each with one of the listeners there."""
@@ -57,11 +72,7 @@ class GatewayIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     def place(self, listener: ListenerIntent, hostname: str) -> Place:
         """Return a host on the port of a listener."""
-        return Place(HostKey(router_of(self.ref, listener.port), hostname), *_port(listener))
-
-
-def _port(listener: ListenerIntent) -> tuple[int, bool]:
-    return listener.port, listener.is_tls
+        return place_of(self.ref, listener, hostname)
 
 
 class _Addresses(msgspec.Struct, frozen=True):
@@ -72,18 +83,16 @@ class _Addresses(msgspec.Struct, frozen=True):
 
 def _compute(reader: Reader, ref: ObjectRef) -> Cell[GatewayIntent]:
     gateway = reader.need(GATEWAYS, ref)
-    if gateway.metadata.deletion_timestamp is not None:
-        return Cell(None)
-    if not is_served(reader, gateway.spec.gateway_class_name):
+    if reader.get(DOORS, ref) is None:
         return Cell(None)
     policy, problems = parse_policy(ref, gateway.metadata.annotations)
-    listeners = read_listeners(reader, ref, gateway.spec)
+    by_owner = _merged(reader, ref, gateway)
     addresses = _addresses(gateway, options_of(reader))
-    refusal = addresses.refusal or _refusal(gateway, listeners)
+    refusal = addresses.refusal or _refusal(gateway, by_owner)
     intent = GatewayIntent(
         ref=ref,
         age_key=gateway.metadata.age_key,
-        listeners=listeners,
+        by_owner=by_owner,
         families=addresses.families,
         requested=addresses.requested,
         address_pool=policy.address_pool,
@@ -93,7 +102,23 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[GatewayIntent]:
     return Cell(intent, (*problems, *_problems(intent)))
 
 
-def _refusal(gateway: Gateway, listeners: tuple[ListenerIntent, ...]) -> Saying | None:
+def _merged(
+    reader: Reader, ref: ObjectRef, gateway: Gateway
+) -> dict[ObjectRef, tuple[ListenerIntent, ...]]:
+    """Return all listeners by whose they are, the ones that go first before the others."""
+    merge = Merge()
+    own = read_listeners(reader, ref, gateway.spec.listeners, gateway.spec.tls)
+    by_owner = {ref: merge.take(own)}
+    named = reader.unordered(LISTENER_SETS_OF, ref)
+    for each in sorted(named, key=lambda each: (each.age_key, each.ref)):
+        if each.refusal is None:
+            by_owner[each.ref] = merge.take(each.listeners)
+    return by_owner
+
+
+def _refusal(
+    gateway: Gateway, by_owner: Mapping[ObjectRef, tuple[ListenerIntent, ...]]
+) -> Saying | None:
     """Return why a Gateway is not accepted, or None.
 
     "At least one distinct Listener MUST be present, or else the Gateway effectively contains no
@@ -103,7 +128,7 @@ def _refusal(gateway: Gateway, listeners: tuple[ListenerIntent, ...]) -> Saying 
     if infrastructure is not None and infrastructure.parameters_ref is not None:
         message = "infrastructure.parametersRef is not supported; onehop.yaml has what it could say"
         return Saying("Accepted", Truth.FALSE, "InvalidParameters", message)
-    if not any(listener.is_accepted for listener in listeners):
+    if not any(each.is_accepted for listeners in by_owner.values() for each in listeners):
         message = "none of its listeners can be served; see their conditions"
         return Saying("Accepted", Truth.FALSE, "ListenersNotValid", message)
     return None
@@ -144,10 +169,13 @@ def _problems(intent: GatewayIntent) -> Iterator[Problem]:
     for listener in intent.listeners:
         for saying in listener.sayings:
             if saying.type != "Conflicted" and saying.status is Truth.FALSE:
-                yield _problem(intent.ref, f"spec.listeners[name={quoted(listener.name)}]", saying)
+                yield _problem(
+                    listener.owner, f"spec.listeners[name={quoted(listener.name)}]", saying
+                )
 
 
 _REASONS: Final = {
+    "Conflicted": Reason.CONFLICT,
     "HostnameConflict": Reason.CONFLICT,
     "ProtocolConflict": Reason.CONFLICT,
     "RefNotPermitted": Reason.REF_NOT_PERMITTED,
@@ -169,17 +197,20 @@ def _named_hosts(_ref: ObjectRef, intent: GatewayIntent) -> set[HostKey]:
     """Return the hosts that exist by the wish of listeners alone.
 
     A host without routes answers 404, and keeps its requests from the routes of wider listeners
-    ("Listener Isolation").
+    ("Listener Isolation"). On ports with TLS all listeners have theirs: each of them answers 421
+    to what belongs to another one, those that pass TLS on included; see `misdirected`.
     """
+    split = {each.port for each in intent.served() if each.is_tls}
     return {
-        intent.place(listener, listener.hostname).key
-        for listener in intent.served()
-        if listener.hostname != ANY and listener.protocol and listener.protocol.is_http
+        intent.place(each, each.hostname).key
+        for each in intent.named()
+        if each.port in split or (each.hostname != ANY and each.protocol is Protocol.HTTP)
     }
 
 
-_REFS: Final = Index[ObjectRef, Gateway, ObjectRef](GATEWAYS, "ref", lambda ref, _: (ref,))
-GATEWAY_INTENTS: Final = Derived[ObjectRef, GatewayIntent]("gateway-intents", _compute, (_REFS,))
+GATEWAY_INTENTS: Final = Derived[ObjectRef, GatewayIntent](
+    "gateway-intents", _compute, (GATEWAY_REFS,)
+)
 GATEWAY_INTENT_REFS: Final = Index[ObjectRef, GatewayIntent, ObjectRef](
     GATEWAY_INTENTS, "ref", lambda ref, _: (ref,)
 )

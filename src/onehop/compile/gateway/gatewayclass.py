@@ -16,6 +16,7 @@ FEATURES: Final = (
     "Gateway",
     "GatewayAddressEmpty",
     "GatewayHTTPListenerIsolation",
+    "GatewayHTTPSListenerDetectMisdirectedRequests",
     "GatewayPort8080",
     "GatewayStaticAddresses",
     "HTTPRoute",
@@ -45,9 +46,12 @@ FEATURES: Final = (
     "HTTPRouteRetryBackendTimeout",
     "HTTPRouteRetryConnectionError",
     "HTTPRouteSchemeRedirect",
+    "ListenerSet",
     "ReferenceGrant",
     "TCPRoute",
     "TLSRoute",
+    "TLSRouteModeMixed",
+    "TLSRouteModeTerminate",
     "UDPRoute",
 )
 """What a scenario or a test with Envoy shows to work, by the names of `pkg/features` (GEP-2162)."""
@@ -58,6 +62,7 @@ MODEST_FEATURES: Final = (
     "GatewayHTTPListenerIsolation",
     "GatewayPort8080",
     "GatewayStaticAddresses",
+    "ListenerSet",
     "ReferenceGrant",
     "TCPRoute",
 )

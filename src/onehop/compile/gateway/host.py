@@ -15,6 +15,7 @@ import msgspec
 
 from onehop.compile.gateway.attachment import ROUTED_HOSTS, Attachments
 from onehop.compile.gateway.gateway import LISTENER_HOSTS
+from onehop.compile.gateway.misdirected import MADE_FOR
 from onehop.compile.gateway.place import Place
 from onehop.compile.gateway.route import ROUTE_RULES, Entry
 from onehop.compile.router import HostKey
@@ -26,10 +27,12 @@ _USUAL: Final = {False: 80, True: 443}
 
 
 def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
+    within = key  # a listener's own name, if no route says otherwise
     entries: list[tuple[Entry, Place]] = []
     for attachments in reader.unordered(ROUTED_HOSTS, key):
         rules = reader.need(ROUTE_RULES, attachments.ref)
         place = _place(attachments, key)
+        within = HostKey(key.router, place.within)
         entries += ((entry, place) for entry in rules.entries)
     entries.sort(key=lambda pair: pair[0].order)
     routes = _first_of_each(_at(entry.route, place) for entry, place in entries)
@@ -37,6 +40,7 @@ def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
         id=HostId(f"{key.router}/{key.hostname}"),
         router=key.router,
         hostname=key.hostname,
+        made_for=reader.get(MADE_FOR, within),
         routes=tuple(routes),
     )
     return Cell(host)

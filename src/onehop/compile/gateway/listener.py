@@ -1,23 +1,25 @@
 """Listeners of Gateways: which can be served, and what each lets in.
 
-A listener is judged beside all others of its Gateway ("Distinct Listeners", GatewaySpec.Listeners
-in `apis/v1/gateway_types.go`); routes and certificates have no say in it here.
+A listener is judged by itself here, and beside all others of its Gateway in `merge`; routes and
+certificates have no say in it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
-from onehop.cluster.gateway import GatewaySpec, GatewayTls
+from onehop.cluster.gateway import GatewayTls
 from onehop.cluster.gateway_listener import GatewayListener
 from onehop.cluster.gateway_ref import GROUP, SecretRef
 from onehop.cluster.gateway_selector import LabelSelector
 from onehop.cluster.gateway_status import RouteKind
 from onehop.cluster.gateway_verdict import Saying, Truth
+from onehop.compile.backend import options_of
 from onehop.compile.gateway.grant import is_granted
 from onehop.compile.gateway.hostname import ANY
+from onehop.compile.gateway.origin import From
 from onehop.compile.ingress import is_hostname
 from onehop.compile.sheet import Reader
 from onehop.compile.value import is_object_name, is_port
@@ -32,7 +34,7 @@ class Protocol(StrEnum):
     HTTP = "HTTP"
     HTTPS = "HTTPS"
     TLS = "TLS"
-    """Passed through; see `passed`."""
+    """By name, passed through or ended; see `passed`."""
     TCP = "TCP"
     UDP = "UDP"
 
@@ -67,28 +69,28 @@ _KINDS: Final = {
 }
 
 
-class From(StrEnum):
-    """From which namespaces routes may come."""
-
-    ALL = "All"
-    SAME = "Same"
-    SELECTOR = "Selector"
-    NONE = "None"
+_MODES: Final = ("Terminate", "Passthrough")
+Listening: TypeAlias = tuple[ObjectRef, str]
+"""A Gateway or a ListenerSet, and the name of one of its listeners."""
 
 
 class ListenerIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What a listener of a Gateway of ours asks for.
 
     Attributes:
+        owner: the Gateway, or the ListenerSet that it stands in.
         protocol: None for one that is not served.
         hostname: `*` for all.
         kinds: of routes that it lets in and that we serve.
         origin, selector: which namespaces they may come from.
         certificates: Secrets that its Gateway may show, in the order in which they are named.
         sayings: `Accepted`, `Conflicted` and `ResolvedRefs`, but for what Secrets hold.
+        ends_tls: whether TLS ends here, whatever is in it.
+        has_place: whether it stands for its port and hostname, served or not.
         is_accepted: whether anything is served by it.
     """
 
+    owner: ObjectRef
     name: str
     port: int
     protocol: Protocol | None
@@ -98,57 +100,65 @@ class ListenerIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     selector: LabelSelector | None
     certificates: tuple[ObjectRef, ...] = ()
     sayings: tuple[Saying, ...]
+    ends_tls: bool
+    has_place: bool
     is_accepted: bool
 
     @property
+    def id(self) -> Listening:
+        """What tells it from all others: its name alone does not."""
+        return self.owner, self.name
+
+    @property
     def is_tls(self) -> bool:
-        """Whether TLS ends here."""
+        """Whether TLS ends here, and HTTP is in it."""
         return self.protocol is Protocol.HTTPS
 
 
 def read_listeners(
-    reader: Reader, gateway: ObjectRef, spec: GatewaySpec
+    reader: Reader, owner: ObjectRef, listeners: Sequence[GatewayListener], tls: GatewayTls | None
 ) -> tuple[ListenerIntent, ...]:
-    """Return what the listeners of a Gateway ask for, in their order."""
-    readable = [each for each in spec.listeners if _fault(each) is None]
-    return tuple(
-        _read(reader, gateway, each, readable, _fault(each) or _client_fault(each, spec.tls))
-        for each in spec.listeners
-    )
+    """Return what the listeners of a Gateway or a ListenerSet ask for, in their order.
+
+    Args:
+        reader: of the owner's cell.
+        owner: who refers to certificates, and must be granted to.
+        listeners: of the owner.
+        tls: what the Gateway says for all of its listeners.
+    """
+    return tuple(_read(reader, owner, each, tls) for each in listeners)
 
 
 def _read(
-    reader: Reader,
-    gateway: ObjectRef,
-    listener: GatewayListener,
-    others: Iterable[GatewayListener],
-    fault: Saying | None,
+    reader: Reader, owner: ObjectRef, listener: GatewayListener, tls: GatewayTls | None
 ) -> ListenerIntent:
-    conflict = _conflict(listener, others) if fault is None else None
+    flaw = _fault(listener, can_end=options_of(reader).serves_all_of_routes)
+    fault = flaw or _client_fault(listener, tls)
     kinds, are_kinds_good = _kinds(listener)
-    certificates, refused = _certificates(reader, gateway, listener)
+    certificates, refused = _certificates(reader, owner, listener)
     namespaces = listener.allowed_routes.namespaces
-    if fault is None and conflict is None:
-        accepted = Saying("Accepted", Truth.TRUE, "Accepted")
-        conflicted = Saying("Conflicted", Truth.FALSE, "NoConflicts")
-    else:
-        accepted = fault or Saying("Accepted", Truth.FALSE, *_said(conflict))
-        conflicted = conflict or Saying("Conflicted", Truth.FALSE, "NoConflicts")
     refs = refused or Saying("ResolvedRefs", Truth.TRUE, "ResolvedRefs")
     if not are_kinds_good:
         message = "allowedRoutes.kinds names kinds that this listener does not take"
         refs = Saying("ResolvedRefs", Truth.FALSE, "InvalidRouteKinds", message)
     return ListenerIntent(
+        owner=owner,
         name=listener.name,
         port=listener.port,
         protocol=_protocol(listener),
         hostname=_hostname(listener),
         kinds=kinds,
-        origin=From(namespaces.origin) if namespaces.origin in set(From) else From.NONE,
+        origin=From.of(namespaces.origin),
         selector=namespaces.selector,
         certificates=certificates,
-        sayings=(accepted, conflicted, refs),
-        is_accepted=fault is None and conflict is None,
+        sayings=(
+            fault or Saying("Accepted", Truth.TRUE, "Accepted"),
+            Saying("Conflicted", Truth.FALSE, "NoConflicts"),
+            refs,
+        ),
+        ends_tls=_ends_tls(listener),
+        has_place=flaw is None,
+        is_accepted=fault is None,
     )
 
 
@@ -164,12 +174,10 @@ def _hostname(listener: GatewayListener) -> str:
     return listener.hostname or ANY if protocol is None or protocol.is_named else ANY
 
 
-def _said(conflict: Saying | None) -> tuple[str, str]:
-    return (conflict.reason, conflict.message) if conflict else ("Invalid", "")
-
-
-def _fault(listener: GatewayListener) -> Saying | None:
+def _fault(listener: GatewayListener, *, can_end: bool) -> Saying | None:
     """Return why a listener by itself is not served, or None.
+
+    `can_end` tells whether the data plane can end TLS and go on with something else than HTTP.
 
     "If an implementation does not support a specified protocol, it MUST set the Accepted condition
     to False for the affected Listener with a reason of UnsupportedProtocol" (ProtocolType).
@@ -192,13 +200,19 @@ def _fault(listener: GatewayListener) -> Saying | None:
         and listener.tls.mode != "Terminate"
     ):
         return refuse("UnsupportedValue", "the tls.mode of HTTPS is Terminate")
-    if _protocol(listener) is Protocol.TLS and not _is_passed(listener):
-        return refuse("UnsupportedValue", "TLS is passed through here: tls.mode is Passthrough")
+    mode = listener.tls.mode if listener.tls is not None else "Terminate"
+    if _protocol(listener) is Protocol.TLS and mode not in _MODES:
+        return refuse("UnsupportedValue", f"tls.mode {quoted(mode)}: it is {' or '.join(_MODES)}")
+    if _protocol(listener) is Protocol.TLS and mode == "Terminate" and not can_end:
+        what = "with this data plane TLS is passed through: tls.mode is Passthrough"
+        return refuse("UnsupportedValue", what)
     return None
 
 
-def _is_passed(listener: GatewayListener) -> bool:
-    return listener.tls is not None and listener.tls.mode == "Passthrough"
+def _ends_tls(listener: GatewayListener) -> bool:
+    if _protocol(listener) is Protocol.TLS:
+        return listener.tls is None or listener.tls.mode == "Terminate"
+    return _protocol(listener) is Protocol.HTTPS
 
 
 def _client_fault(listener: GatewayListener, tls: GatewayTls | None) -> Saying | None:
@@ -215,29 +229,6 @@ def _client_fault(listener: GatewayListener, tls: GatewayTls | None) -> Saying |
         return None
     message = "certificates of clients are not checked here, so nobody is let in"
     return Saying("Accepted", Truth.FALSE, "UnsupportedValue", message)
-
-
-def _conflict(listener: GatewayListener, others: Iterable[GatewayListener]) -> Saying | None:
-    """Return why a listener cannot be told from another, or None.
-
-    "ALL indistinct Listeners must not be accepted for processing": there is no winner. A port
-    speaks one protocol over TCP, and beside it UDP; TLS that ends here and TLS that does not are
-    one, for clients say a name before either. Listeners of such ports differ by hostname.
-    """
-    own = _protocol(listener)
-    for other in others:
-        theirs = _protocol(other)
-        if other is listener or other.port != listener.port or own is None or theirs is None:
-            continue
-        if theirs.transport is not own.transport:
-            continue
-        if theirs.family is not own.family:
-            what = f"port {listener.port} speaks {quoted(other.protocol)} for {quoted(other.name)}"
-            return Saying("Conflicted", Truth.TRUE, "ProtocolConflict", what)
-        if _hostname(other) == _hostname(listener):
-            what = f"{quoted(other.name)} has the same port and hostname; neither is served"
-            return Saying("Conflicted", Truth.TRUE, "HostnameConflict", what)
-    return None
 
 
 def _kinds(listener: GatewayListener) -> tuple[tuple[RouteKind, ...], bool]:
@@ -258,33 +249,39 @@ def _kinds(listener: GatewayListener) -> tuple[tuple[RouteKind, ...], bool]:
 
 
 def _certificates(
-    reader: Reader, gateway: ObjectRef, listener: GatewayListener
+    reader: Reader, owner: ObjectRef, listener: GatewayListener
 ) -> tuple[tuple[ObjectRef, ...], Saying | None]:
     """Return the Secrets that may be shown, and what is wrong with the references.
 
     "References to a resource in different namespace are invalid UNLESS there is a ReferenceGrant in
     the target namespace" (ListenerTLSConfig.CertificateRefs).
     """
-    if _protocol(listener) is not Protocol.HTTPS:
+    if not _ends_tls(listener):
         return (), None
     refs = listener.tls.certificate_refs if listener.tls is not None else ()
     found: list[ObjectRef] = []
-    refused = None if refs else _bad("InvalidCertificateRef", "HTTPS needs tls.certificateRefs")
+    refused = (
+        None
+        if refs
+        else _bad("InvalidCertificateRef", f"{_protocol(listener)} needs tls.certificateRefs")
+    )
     for ref in refs:
-        secret = _secret(gateway, ref)
+        secret = _secret(owner, ref)
         if secret is None:
             what = f"{quoted(ref.kind)} {quoted(ref.name)} is no Secret"
             refused = refused or _bad("InvalidCertificateRef", what)
-        elif not is_granted(reader, gateway, secret):
-            what = f"no ReferenceGrant in {secret.namespace} lets this Gateway refer to {secret}"
+        elif not is_granted(reader, owner, secret):
+            what = (
+                f"no ReferenceGrant in {secret.namespace} lets this {owner.kind} refer to {secret}"
+            )
             refused = refused or _bad("RefNotPermitted", what)
         else:
             found.append(secret)
     return tuple(found), refused
 
 
-def _secret(gateway: ObjectRef, ref: SecretRef) -> ObjectRef | None:
-    namespace = ref.namespace or gateway.namespace
+def _secret(owner: ObjectRef, ref: SecretRef) -> ObjectRef | None:
+    namespace = ref.namespace or owner.namespace
     is_secret = ref.group == "" and ref.kind == "Secret"
     if not (is_secret and is_object_name(ref.name) and is_object_name(namespace)):
         return None

@@ -1,20 +1,21 @@
-"""TLSRoutes: hosts whose TLS goes to a backend as it is, by the name that clients ask for.
+"""TLSRoutes: hosts whose connections go to backends as streams, by the name that clients ask for.
 
-`apis/v1/tlsroute_types.go`, listeners of protocol TLS in mode Passthrough. Of several routes for
-one host the oldest has it. A host of a listener without routes is closed: it belongs to nobody
-else ("Listener Isolation").
+`apis/v1/tlsroute_types.go`, listeners of protocol TLS: in mode Passthrough their TLS goes on as it
+is, in mode Terminate it ends here, with the listener's certificate, and what is in it goes on. Of
+several routes for one host the oldest has it. A host of a listener without routes is closed: it
+belongs to nobody else ("Listener Isolation").
 """
 
 from typing import Final
 
-from onehop.compile.gateway.attachment import PASSED_HOSTS
+from onehop.compile.gateway.attachment import PASSED_HOSTS, Attachments
 from onehop.compile.gateway.gateway import GATEWAY_INTENTS, GatewayIntent
 from onehop.compile.gateway.hostname import ANY
 from onehop.compile.gateway.listener import Protocol
-from onehop.compile.gateway.route import ROUTE_RULES
+from onehop.compile.gateway.route import ROUTE_RULES, Rules
 from onehop.compile.router import HostKey
 from onehop.compile.sheet import Cell, Derived, Index, Reader
-from onehop.model.ident import ObjectRef, PoolId, RouterId
+from onehop.model.ident import ObjectRef, RouterId
 from onehop.model.listener import Passthrough
 from onehop.model.problem import Problem, Reason
 
@@ -41,11 +42,28 @@ def _passed(reader: Reader, key: HostKey) -> Cell[Passthrough]:
         )
         for other in others
     )
-    return Cell(_host(key, owner.ref, reader.need(ROUTE_RULES, owner.ref).pool), problems)
+    rules = reader.need(ROUTE_RULES, owner.ref)
+    return Cell(_host(key, owner.ref, rules, ends_tls=_ends_tls(reader, owner, key)), problems)
 
 
-def _host(key: HostKey, owner: ObjectRef, pool: PoolId | None) -> Passthrough:
-    return Passthrough(hostname=key.hostname, owner=owner, pool=pool, any_depth=True)
+def _ends_tls(reader: Reader, owner: Attachments, key: HostKey) -> bool:
+    """Tell whether the listener that a host belongs to ends TLS."""
+    places = (place for each in owner.parents for place in each.places)
+    within = next(HostKey(key.router, place.within) for place in places if place.key == key)
+    return reader.any(_ENDING, within) is not None
+
+
+def _host(
+    key: HostKey, owner: ObjectRef, rules: Rules | None, *, ends_tls: bool = False
+) -> Passthrough:
+    return Passthrough(
+        hostname=key.hostname,
+        owner=owner,
+        pool=rules.pool if rules else None,
+        shares=rules.shares if rules else (),
+        ends_tls=ends_tls and rules is not None and rules.pool is not None,
+        any_depth=True,
+    )
 
 
 def _tls_hosts(_ref: ObjectRef, intent: GatewayIntent) -> set[HostKey]:
@@ -56,6 +74,15 @@ def _tls_hosts(_ref: ObjectRef, intent: GatewayIntent) -> set[HostKey]:
     }
 
 
+def _ending(_ref: ObjectRef, intent: GatewayIntent) -> set[HostKey]:
+    return {
+        intent.place(each, each.hostname).key
+        for each in intent.served()
+        if each.protocol is Protocol.TLS and each.ends_tls
+    }
+
+
+_ENDING: Final = Index[ObjectRef, GatewayIntent, HostKey](GATEWAY_INTENTS, "tls-ending", _ending)
 _TLS_HOSTS: Final = Index[ObjectRef, GatewayIntent, HostKey](
     GATEWAY_INTENTS, "tls-host", _tls_hosts
 )

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from onehop.compile.gateway.listener import ListenerIntent
 from onehop.compile.router import HostKey
 from onehop.model.ident import ObjectRef, RouterId
 
@@ -11,9 +12,25 @@ def router_of(gateway: ObjectRef, port: int) -> RouterId:
     return RouterId(f"gateway/{gateway.namespace}/{gateway.name}:{port}")
 
 
+def port_of(router: RouterId) -> int:
+    """Return the port that a Gateway's router is for."""
+    return int(router.rpartition(":")[2])
+
+
 class Place(msgspec.Struct, frozen=True, order=True, gc=False):
-    """A host on a port of a Gateway."""
+    """A host on a port of a Gateway.
+
+    Attributes:
+        within: the hostname of the listener that it belongs to.
+    """
 
     key: HostKey
     port: int
     is_tls: bool
+    within: str
+
+
+def place_of(gateway: ObjectRef, listener: ListenerIntent, hostname: str) -> Place:
+    """Return a host on the port of a listener."""
+    key = HostKey(router_of(gateway, listener.port), hostname)
+    return Place(key, listener.port, listener.is_tls, listener.hostname)

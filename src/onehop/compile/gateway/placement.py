@@ -14,6 +14,7 @@ from onehop.compile.backend import options_of
 from onehop.compile.gateway.gateway import GATEWAY_INTENT_REFS, GATEWAY_INTENTS, GatewayIntent
 from onehop.compile.gateway.hostname import ANY, covers
 from onehop.compile.gateway.listener import ListenerIntent, Protocol
+from onehop.compile.gateway.misdirected import splits_names
 from onehop.compile.gateway.passed import PASSED_BY_ROUTER
 from onehop.compile.gateway.place import router_of
 from onehop.compile.gateway.route import ROUTE_RULES
@@ -71,13 +72,16 @@ def _handler(reader: Reader, intent: GatewayIntent, listener: ListenerIntent) ->
             trusted_hops=options.trusted_hops,
             tls_policy=options.tls_policy,
             cors=True,
+            splits_names=is_tls and splits_names(reader, router),
         )
-    owner = reader.get(STREAM_OWNERS, (intent.ref, listener.name))
+    owner = reader.get(STREAM_OWNERS, listener.id)
     rules = reader.get(ROUTE_RULES, owner) if owner is not None else None
     if rules is None or rules.pool is None:
         return None
     is_udp = listener.protocol is Protocol.UDP
-    return ForwardUdp(pool=rules.pool) if is_udp else ForwardTcp(pool=rules.pool)
+    if is_udp:
+        return ForwardUdp(pool=rules.pool)
+    return ForwardTcp(pool=rules.pool, shares=rules.shares)
 
 
 def _passthroughs(reader: Reader, intent: GatewayIntent, port: int) -> Iterator[Passthrough]:

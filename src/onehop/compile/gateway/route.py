@@ -12,6 +12,7 @@ import msgspec
 from onehop.cluster import GRPCRoute, HTTPRoute, TCPRoute, TLSRoute, UDPRoute
 from onehop.cluster.gateway_http import HttpRouteRule
 from onehop.cluster.gateway_verdict import Saying, Truth
+from onehop.compile.backend import options_of
 from onehop.compile.gateway.attachment import ATTACHED_REFS
 from onehop.compile.gateway.backend import NO_CONNECTIONS, Backend, Unresolved, resolve
 from onehop.compile.gateway.call import as_http, read_calls
@@ -22,6 +23,7 @@ from onehop.compile.policy import Policy
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.compile.wish import Wish
 from onehop.model.ident import ObjectRef, PoolId
+from onehop.model.listener import StreamShare
 from onehop.model.problem import Problem, Reason
 from onehop.model.route import Route
 
@@ -45,7 +47,8 @@ class Rules(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     Attributes:
         entries: in the order of precedence; none if no rule of it can be done.
-        pool: of a route for whole listeners; None if its backend is missing.
+        pool: of a route for whole listeners; None if no backend of it is there.
+        shares: several of them by weight, the missing ones included; empty for one alone.
         cas: Secrets that its backends are verified by.
         fault: a condition `Accepted` that says why none of it can be done, or None.
         sayings: `ResolvedRefs`, and `PartiallyInvalid` where it holds.
@@ -53,6 +56,7 @@ class Rules(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     entries: tuple[Entry, ...]
     pool: PoolId | None = None
+    shares: tuple[StreamShare, ...] = ()
     wishes: tuple[Wish, ...]
     cas: tuple[ObjectRef, ...]
     fault: Saying | None
@@ -98,27 +102,61 @@ def _of_requests(reader: Reader, ref: ObjectRef, route: HTTPRoute | GRPCRoute) -
 def _of_streams(
     reader: Reader, ref: ObjectRef, route: TLSRoute | TCPRoute | UDPRoute
 ) -> Cell[Rules]:
-    """Return the one pool of a route for whole listeners: all of a stream goes to one backend."""
+    """Return the pools of a route for whole listeners, by weight.
+
+    "If an invalid backend is requested to have 80% of connections, then 80% of connections must be
+    rejected instead" (TCPRouteRule.BackendRefs, TLSRouteRule.BackendRefs).
+    """
     refs = [backend for rule in route.spec.rules for backend in rule.backend_refs]
-    if len(refs) != 1 or refs[0].weight <= 0:
-        message = f"{len(refs)} backendRefs: a stream has one backend here, with a weight"
-        fault = Saying("Accepted", Truth.FALSE, "UnsupportedValue", message)
-        problem = Problem(
-            subject=ref, field="spec.rules", reason=Reason.UNSUPPORTED, message=message
-        )
+    wrong = ""
+    if len(route.spec.rules) > 1:
+        wrong = f"{len(route.spec.rules)} rules: nothing in a stream tells one from the other"
+    elif sum(each.weight > 0 for each in refs) > 1:
+        wrong = _undividable(reader, ref)
+    if wrong:
+        fault = Saying("Accepted", Truth.FALSE, "UnsupportedValue", wrong)
+        problem = Problem(subject=ref, field="spec.rules", reason=Reason.UNSUPPORTED, message=wrong)
         sayings = tuple(_resolved([]))
         return Cell(Rules(entries=(), wishes=(), cas=(), fault=fault, sayings=sayings), (problem,))
-    field = "spec.rules[0].backendRefs[0]"
-    found = resolve(reader, ref, refs[0], Policy(), field, until=NO_CONNECTIONS)
+    found = [
+        (
+            each.weight,
+            resolve(reader, ref, each, Policy(), _backend_field(number), until=NO_CONNECTIONS),
+        )
+        for number, each in enumerate(refs)
+    ]
+    taking = [(weight, each) for weight, each in found if weight > 0]
+    good = {each.wish.pool.id: each for _, each in taking if isinstance(each, Backend)}
+    bad = [each for _, each in found if isinstance(each, Unresolved)]
+    shares = tuple(StreamShare(_pool_of(each), weight) for weight, each in taking)
     rules = Rules(
         entries=(),
-        pool=found.wish.pool.id if isinstance(found, Backend) else None,
-        wishes=(found.wish,) if isinstance(found, Backend) else (),
+        pool=next(iter(good), None),
+        shares=shares if len(shares) > 1 and good else (),
+        wishes=tuple(each.wish for each in good.values()),
         cas=(),
         fault=None,
-        sayings=tuple(_resolved([] if isinstance(found, Backend) else [found])),
+        sayings=tuple(_resolved(bad)),
     )
-    return Cell(rules, found.told if isinstance(found, Backend) else (found.problem,))
+    told = (problem for each in good.values() for problem in each.told)
+    return Cell(rules, (*told, *(each.problem for each in bad)))
+
+
+def _undividable(reader: Reader, ref: ObjectRef) -> str:
+    """Return why a route cannot have several backends; empty if it can."""
+    if ref.kind == "UDPRoute":
+        return "several backendRefs: packets go to one backend here"
+    if not options_of(reader).serves_all_of_routes:
+        return "several backendRefs: connections go to one backend with this data plane"
+    return ""
+
+
+def _backend_field(number: int) -> str:
+    return f"spec.rules[0].backendRefs[{number}]"
+
+
+def _pool_of(found: Backend | Unresolved) -> PoolId | None:
+    return found.wish.pool.id if isinstance(found, Backend) else None
 
 
 def _rules(

@@ -11,6 +11,7 @@ from onehop.compile.certificate import CHECKED, Checked
 from onehop.compile.gateway.gateway import GATEWAY_INTENTS, GatewayIntent
 from onehop.compile.gateway.hostname import ANY
 from onehop.compile.gateway.listener import ListenerIntent
+from onehop.compile.gateway.parent import NAMES, PARENTS
 from onehop.compile.router import HostKey
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.certificate import ServerName
@@ -29,32 +30,31 @@ def certificate_for(reader: Reader, listener: ListenerIntent) -> Checked | None:
 
 
 def _compute(reader: Reader, key: HostKey) -> Cell[ServerName]:
-    intent = reader.any(_SHOWN, key)
-    listener = next(
-        each
-        for each in (intent.served() if intent else ())
-        if each.is_tls and intent and intent.place(each, each.hostname).key == key
-    )
+    owner, name = reader.need(NAMES, key.router)[key.hostname]
+    listener = next(each for each in reader.need(PARENTS, owner).listeners if each.name == name)
     problems = tuple(
         Problem(
-            subject=intent.ref,
+            subject=listener.owner,
             field=f"spec.listeners[name={quoted(listener.name)}].tls.certificateRefs",
             reason=checked.fault.reason,
             message=checked.fault.message,
             severity=Severity.WARNING if checked.certificate else Severity.ERROR,
         )
         for secret in listener.certificates
-        if intent and (checked := reader.need(CHECKED, secret)).fault is not None
+        if (checked := reader.need(CHECKED, secret)).fault is not None
     )
     shown = certificate_for(reader, listener)
     if shown is None or shown.certificate is None:
         return Cell(None, problems)
-    name = ServerName(router=key.router, hostname=key.hostname, certificate=shown.certificate.id)
-    return Cell(name, problems)
+    certificate = shown.certificate.id
+    row = ServerName(router=key.router, hostname=key.hostname, certificate=certificate)
+    return Cell(row, problems)
 
 
 def _shown_hosts(_ref: ObjectRef, intent: GatewayIntent) -> set[HostKey]:
-    return {intent.place(each, each.hostname or ANY).key for each in intent.served() if each.is_tls}
+    return {
+        intent.place(each, each.hostname or ANY).key for each in intent.served() if each.ends_tls
+    }
 
 
 _SHOWN: Final = Index[ObjectRef, GatewayIntent, HostKey](

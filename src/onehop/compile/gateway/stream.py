@@ -5,16 +5,14 @@ several routes on one listener the oldest has it, and the others are told.
 """
 
 from collections.abc import Iterator
-from typing import Final, TypeAlias
+from typing import Final
 
 from onehop.compile.gateway.attachment import ATTACHMENTS, Attachments
+from onehop.compile.gateway.listener import Listening
 from onehop.compile.gateway.route import ROUTE_RULES
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Reason, quoted
-
-Listening: TypeAlias = tuple[ObjectRef, str]
-"""A Gateway, and the name of one of its listeners."""
 
 _KINDS: Final = frozenset(("TCPRoute", "UDPRoute"))
 
@@ -26,7 +24,7 @@ def is_stream(ref: ObjectRef) -> bool:
 
 def has_any(reader: Reader, attachments: Attachments) -> bool:
     """Tell whether a stream's route has any of the listeners that it is attached to."""
-    places = ((each.gateway, name) for each in attachments.parents for name in each.listeners)
+    places = ((each.owner, name) for each in attachments.parents for name in each.listeners)
     return any(reader.get(STREAM_OWNERS, place) == attachments.ref for place in places)
 
 
@@ -43,12 +41,12 @@ def _owner(reader: Reader, listening: Listening) -> Cell[ObjectRef]:
 
 
 def _told(listening: Listening, winner: ObjectRef, loser: ObjectRef) -> Problem:
-    gateway, name = listening
+    owner, name = listening
     return Problem(
         subject=loser,
         field="spec.parentRefs",
         reason=Reason.CONFLICT,
-        message=f"listener {quoted(name)} of {gateway} belongs to the older {winner}; this route"
+        message=f"listener {quoted(name)} of {owner} belongs to the older {winner}; this route"
         " gets no connections there",
     )
 
@@ -56,7 +54,7 @@ def _told(listening: Listening, winner: ObjectRef, loser: ObjectRef) -> Problem:
 def _listeners(ref: ObjectRef, attachments: Attachments) -> Iterator[Listening]:
     if is_stream(ref):
         for each in attachments.parents:
-            yield from ((each.gateway, name) for name in each.listeners)
+            yield from ((each.owner, name) for name in each.listeners)
 
 
 _STREAMS: Final = Index[ObjectRef, Attachments, Listening](ATTACHMENTS, "stream", _listeners)

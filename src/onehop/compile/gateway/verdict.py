@@ -22,11 +22,12 @@ from onehop.compile.certificate import CHECKED
 from onehop.compile.gateway.attachment import ATTACHED_REFS, ATTACHMENTS, Attachment, Attachments
 from onehop.compile.gateway.gateway import GATEWAY_INTENT_REFS, GATEWAY_INTENTS, GatewayIntent
 from onehop.compile.gateway.kinds import STATUS_REFS, AnyRoute, route_of
-from onehop.compile.gateway.listener import ListenerIntent
+from onehop.compile.gateway.listener import ListenerIntent, Listening
+from onehop.compile.gateway.listenerset import LISTENER_SETS_OF
 from onehop.compile.gateway.placement import GATEWAY_PLACEMENTS, listener_id
 from onehop.compile.gateway.route import ROUTE_RULES, Rules
 from onehop.compile.gateway.servername import certificate_for
-from onehop.compile.gateway.stream import Listening, has_any, is_stream
+from onehop.compile.gateway.stream import has_any, is_stream
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.ident import ListenerId, ObjectRef
 from onehop.model.problem import quoted
@@ -44,7 +45,7 @@ def _accepted(reader: Reader, ref: ObjectRef) -> Cell[_Taken]:
     attachments, rules = reader.need(ATTACHMENTS, ref), reader.need(ROUTE_RULES, ref)
     if rules.fault is not None or _has_lost(reader, attachments):
         return Cell(None)
-    taken = {(each.gateway, name) for each in attachments.parents for name in each.listeners}
+    taken = {(each.owner, name) for each in attachments.parents for name in each.listeners}
     return Cell(tuple(sorted(taken)) or None)
 
 
@@ -56,11 +57,26 @@ def _gateway(reader: Reader, ref: ObjectRef) -> Cell[GatewayVerdict]:
         sayings=(_gateway_accepted(intent),),
         addresses=tuple(GatewayAddress(value=address) for address in placement.addresses),
         listeners=tuple(
-            _listener(reader, intent, listener, placement) for listener in intent.listeners
+            listener_verdict(reader, intent, listener, placement)
+            for listener in intent.listeners_of(ref)
         ),
-        obstacle=_obstacle(intent, placement),
+        attached_listener_sets=_attached_sets(reader, intent),
+        obstacle=gateway_obstacle(intent, placement),
     )
     return Cell(verdict)
+
+
+def _attached_sets(reader: Reader, intent: GatewayIntent) -> int | None:
+    """Return how many ListenerSets are attached and accepted (GatewayStatus.AttachedListenerSets).
+
+    Where none names the Gateway nothing is said: releases before 1.5 do not keep the field, and
+    would have it written over and over.
+    """
+    if not reader.count(LISTENER_SETS_OF, intent.ref):
+        return None
+    sets = (listeners for owner, listeners in intent.by_owner.items() if owner != intent.ref)
+    is_accepted = intent.refusal is None
+    return sum(is_accepted and any(each.is_accepted for each in own) for own in sets)
 
 
 def _gateway_accepted(intent: GatewayIntent) -> Saying:
@@ -71,14 +87,15 @@ def _gateway_accepted(intent: GatewayIntent) -> Saying:
     """
     if intent.refusal is not None:
         return intent.refusal
-    bad = sorted(quoted(each.name) for each in intent.listeners if not each.is_accepted)
+    own = intent.listeners_of(intent.ref)
+    bad = sorted(quoted(each.name) for each in own if not each.is_accepted)
     if bad:
         message = f"these listeners are not served, see their conditions: {', '.join(bad)}"
         return Saying("Accepted", Truth.TRUE, "ListenersNotValid", message)
     return Saying("Accepted", Truth.TRUE, "Accepted")
 
 
-def _obstacle(intent: GatewayIntent, placement: Placement) -> Saying | None:
+def gateway_obstacle(intent: GatewayIntent, placement: Placement) -> Saying | None:
     """Say why a Gateway cannot be programmed whatever the data plane says, or nothing."""
     if intent.refusal is not None:
         return Saying("Programmed", Truth.FALSE, "Invalid", intent.refusal.message)
@@ -92,14 +109,15 @@ def _obstacle(intent: GatewayIntent, placement: Placement) -> Saying | None:
     return None
 
 
-def _listener(
+def listener_verdict(
     reader: Reader, gateway: GatewayIntent, listener: ListenerIntent, placement: Placement
 ) -> ListenerVerdict:
+    """Return what is said of a listener of a Gateway, its own or one of a ListenerSet."""
     accepted, conflicted, refs = listener.sayings
-    if listener.is_tls and refs.status is Truth.TRUE:
+    if listener.ends_tls and refs.status is Truth.TRUE:
         refs = _certificates(reader, listener) or refs
     obstacle: Saying | None = None
-    cannot_show = listener.is_tls and certificate_for(reader, listener) is None
+    cannot_show = listener.ends_tls and certificate_for(reader, listener) is None
     if not listener.is_accepted or gateway.refusal is not None:
         said = accepted if gateway.refusal is None else gateway.refusal
         obstacle = Saying("Programmed", Truth.FALSE, "Invalid", said.message)
@@ -111,7 +129,7 @@ def _listener(
         name=listener.name,
         sayings=(accepted, conflicted, refs),
         supported_kinds=listener.kinds,
-        attached_routes=reader.count(_ROUTES_COUNTED, (gateway.ref, listener.name)),
+        attached_routes=reader.count(_ROUTES_COUNTED, listener.id),
         needs=() if obstacle else tuple(_needs(gateway, listener, placement)),
         obstacle=obstacle,
     )

@@ -1,6 +1,6 @@
 """The roads to an object: every address, port, host and path by which clients come to it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from onehop.compile.ingress import ANY_HOST, INGRESS_INTENTS, IngressIntent
 from onehop.compile.proof import PROOFS
@@ -13,8 +13,15 @@ from onehop.control.explain.arrival import (
 from onehop.control.explain.explanation import Branch, Outcome, OutcomeKind, Road, RouteStep
 from onehop.control.explain.facts import Facts
 from onehop.control.explain.rule import is_of_gateway, limits_of, outcome_of, route_step
-from onehop.model.ident import ObjectRef
-from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener, Passthrough
+from onehop.model.ident import ObjectRef, PoolId
+from onehop.model.listener import (
+    ForwardHttp,
+    ForwardTcp,
+    ForwardUdp,
+    Listener,
+    Passthrough,
+    StreamShare,
+)
 from onehop.model.model import RowKey, Table
 from onehop.model.pool import Pool
 from onehop.model.route import Forward, Guard, Route, VirtualHost
@@ -77,7 +84,7 @@ def stream_road(facts: Facts, listener: Listener, handler: ForwardTcp | ForwardU
     outcome = Outcome(
         kind=OutcomeKind.FORWARD,
         says="passed on as it is",
-        branches=(Branch(handler.pool, 100.0),),
+        branches=_branches(handler.pool, handler.shares if isinstance(handler, ForwardTcp) else ()),
     )
     return Road(
         vip=vip_step(facts, listener.address),
@@ -89,10 +96,11 @@ def stream_road(facts: Facts, listener: Listener, handler: ForwardTcp | ForwardU
 
 def passthrough_road(facts: Facts, listener: Listener, host: Passthrough) -> Road:
     """Return the road of a host whose TLS is passed through."""
-    branches = (Branch(host.pool, 100.0),) if host.pool is not None else ()
+    branches = _branches(host.pool, host.shares)
     outcome = Outcome(kind=OutcomeKind.RESPOND, says="closed, for its backend is missing")
     if branches:
-        says = "TLS is passed through, and ends at the Pods"
+        passed = "TLS is passed through, and ends at the Pods"
+        says = "TLS ends here, and what is in it is passed on" if host.ends_tls else passed
         outcome = Outcome(kind=OutcomeKind.FORWARD, says=says, branches=branches)
     step = RouteStep(
         host=host.hostname,
@@ -108,6 +116,15 @@ def passthrough_road(facts: Facts, listener: Listener, host: Passthrough) -> Roa
         route=step,
         outcome=outcome,
     )
+
+
+def _branches(pool: PoolId | None, shares: Sequence[StreamShare]) -> tuple[Branch, ...]:
+    """Return where connections go; what is left to 100 % is closed."""
+    if not shares:
+        return (Branch(pool, 100.0),) if pool is not None else ()
+    total = sum(share.weight for share in shares)
+    percents = ((share.pool, 100.0 * share.weight / total) for share in shares)
+    return tuple(Branch(each, percent) for each, percent in percents if each is not None)
 
 
 def roads_of_ingress(facts: Facts, ref: ObjectRef) -> Iterator[Road]:

@@ -11,18 +11,15 @@ wildcard too: for as long as a challenge lasts, and no client's.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Any
 
 from onehop.driver.envoy.accesslog import render_access_log
-from onehop.driver.envoy.listener import Chain
+from onehop.driver.envoy.listener import NOBODY, Chain
 from onehop.driver.envoy.proto import TcpProxy, extension, wrapped
 from onehop.driver.envoy.tls import ACME_TLS, challenge_socket
 from onehop.model.certificate import Certificate
 from onehop.model.ident import CertificateId
 from onehop.model.listener import TlsChallenge
-
-_NOBODY: Final = "nobody"
-"""A cluster that is not there: no pool has such an id."""
 
 
 def challenge_chains(
@@ -72,7 +69,7 @@ def _hang_up(access_log: str | None) -> dict[str, Any]:
     """
     proxy = TcpProxy(
         stat_prefix="acme",
-        cluster=_NOBODY,
+        cluster=NOBODY,
         upstream_connect_mode="ON_DOWNSTREAM_TLS_HANDSHAKE",
         max_early_data_bytes=wrapped(0),
         access_log=render_access_log(access_log, is_http=False),

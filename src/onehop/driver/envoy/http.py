@@ -10,6 +10,7 @@ from typing import Any, Final
 from onehop.driver.envoy.accesslog import render_access_log
 from onehop.driver.envoy.cors import CORS_FILTER
 from onehop.driver.envoy.guard import BODY_FILTER, RATE_FILTER, RBAC_FILTER
+from onehop.driver.envoy.misdirected import MUTATION
 from onehop.driver.envoy.persistence import SESSION_FILTER
 from onehop.driver.envoy.proto import (
     ADS,
@@ -67,7 +68,7 @@ def render_http(
         ],
         access_log=render_access_log(access_log, is_http=True),
         server_header_transformation="PASS_THROUGH",
-        **_client_address(handler.trusted_hops),
+        **_client_address(handler.trusted_hops, *((MUTATION,) if handler.splits_names else ())),
         **_client_certificate(check),
         **_path_hygiene(),
         **_limits(is_quic=is_quic),
@@ -93,11 +94,11 @@ def _http_filters(handler: ForwardHttp, *, with_body_limit: bool) -> list[dict[s
     return [*({**each, "disabled": True} for each in optional), router]
 
 
-def _client_address(trusted_hops: int) -> dict[str, Any]:
+def _client_address(trusted_hops: int, *more: dict[str, Any]) -> dict[str, Any]:
     """Return who the client is taken to be, and what applications are told about it.
 
     With no trusted proxy in front, whatever a client says about addresses and about Envoy's
-    internals is taken off before anything reads it; Envoy then adds what it knows.
+    internals is taken off before anything reads it; Envoy then adds what it knows, and `more`.
     """
     claims = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-real-ip"]
     believed = trusted_hops > 0
@@ -110,6 +111,7 @@ def _client_address(trusted_hops: int) -> dict[str, Any]:
                 "append_action": "ADD_IF_ABSENT",
             }
         },
+        *more,
     ]
     return {
         "use_remote_address": wrapped(True),

@@ -58,7 +58,7 @@ def pools_of(row: Row | None) -> Iterable[PoolId]:
                 if isinstance(route.action, Forward):
                     yield from route.action.targets
         case Listener(handler=handler):
-            yield from handler.pools if isinstance(handler, ForwardHttp) else (handler.pool,)
+            yield from handler.pools
         case _:
             return
 

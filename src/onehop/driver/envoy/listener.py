@@ -27,6 +27,9 @@ from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener,
 
 _SOURCE_HASH: Final[list[dict[str, Any]]] = [{"source_ip": {}}]
 
+NOBODY: Final = "nobody"
+"""A cluster that is not there: no pool has such an id."""
+
 _CONNECT_ATTEMPTS: Final = 8
 """More than it takes to eject an endpoint that refuses (see `health`), with a pause for the
 ejection to reach the worker: a balancer that draws the same one over and over ends up elsewhere."""
@@ -56,27 +59,39 @@ class Chain(NamedTuple):
 
 def tcp_chain(handler: ForwardTcp, access_log: str | None) -> Chain:
     """Return the chain that passes bytes on to a pool."""
-    return Chain((), None, (_tcp_proxy(handler.pool, handler.idle_timeout_s, access_log),))
+    return Chain((), None, (_tcp_proxy(handler, handler.pool, access_log),))
 
 
-def passthrough_chain(host: Passthrough, access_log: str | None) -> Chain:
-    """Return the chain that passes the TLS of a host on to its pool."""
+def passthrough_chain(
+    host: Passthrough, access_log: str | None, transport: dict[str, Any] | None = None
+) -> Chain:
+    """Return the chain that passes the connections of a host on to its pool.
+
+    `transport` ends their TLS, where it ends here.
+    """
     if host.pool is None:
         return Chain((host.hostname,), None, ())
-    filters = [_tcp_proxy(host.pool, host.idle_timeout_s, access_log)]
+    filters = [_tcp_proxy(host, host.pool, access_log)]
     rules = connection_rules(host)
     if rules is not None:
         rbac = NetworkRbac(stat_prefix="onehop", rules=rules)
         filters.insert(0, extension("envoy.filters.network.rbac", rbac))
-    return Chain((host.hostname,), None, tuple(filters))
+    return Chain((host.hostname,), transport, tuple(filters))
 
 
-def _tcp_proxy(pool: PoolId, idle_timeout_s: float, access_log: str | None) -> dict[str, Any]:
-    """Return the filter that passes bytes on; another endpoint is tried if one fails."""
+def _tcp_proxy(
+    stream: ForwardTcp | Passthrough, pool: PoolId, access_log: str | None
+) -> dict[str, Any]:
+    """Return the filter that passes bytes on; another endpoint is tried if one fails.
+
+    A share without a pool goes to a cluster that is not there: Envoy closes the connection.
+    """
+    weighted = [{"name": share.pool or NOBODY, "weight": share.weight} for share in stream.shares]
+    to = {"weighted_clusters": {"clusters": weighted}} if weighted else {"cluster": pool}
     proxy = TcpProxy(
         stat_prefix="onehop",
-        cluster=pool,
-        idle_timeout=duration(idle_timeout_s),
+        **to,
+        idle_timeout=duration(stream.idle_timeout_s),
         hash_policy=_SOURCE_HASH,
         max_connect_attempts=wrapped(_CONNECT_ATTEMPTS),
         backoff_options={"base_interval": duration(0.005), "max_interval": duration(0.05)},

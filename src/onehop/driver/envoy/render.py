@@ -127,7 +127,14 @@ def _tls_chains(
         socket = inline_socket(certificate, handler.tls_policy, check, redact=redact)
         return Chain(shown.hostnames, socket, (_http(model, listener, handler, check),))
 
-    yield from (passthrough_chain(each, None) for each in handler.passthroughs)
+    for host in handler.passthroughs:
+        shown = chain_of(host.hostname, static) if host.ends_tls else None
+        if shown is not None:
+            certificate, policy = by_id[shown.certificate], handler.tls_policy
+            ended = inline_socket(certificate, policy, redact=redact, alpn=())
+            yield passthrough_chain(host, None, ended)
+        elif not host.ends_tls:
+            yield passthrough_chain(host, None)
     for name, check in alone(handler):
         shown = chain_of(name, static)
         if shown is not None:

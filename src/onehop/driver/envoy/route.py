@@ -12,6 +12,7 @@ from onehop.driver.envoy.cluster import CLIENT_ADDRESS
 from onehop.driver.envoy.conditions import header_matches, query_matches
 from onehop.driver.envoy.cors import preflight_matches, render_cors
 from onehop.driver.envoy.guard import render_body_limit, render_guard
+from onehop.driver.envoy.misdirected import SERVER_NAME, misdirected_routes
 from onehop.driver.envoy.path import render_path, render_rewrite, render_whole
 from onehop.driver.envoy.persistence import render_persistence
 from onehop.driver.envoy.proto import (
@@ -70,17 +71,26 @@ def render_host(host: VirtualHost, persistence_of: PersistenceOf) -> Any:
     """
     edits = {_edits_of(route) for route in host.routes}
     shared = edits.pop() if len(edits) == 1 else None
+    common = _header_edits(*shared) if shared else {}
+    turned_away: Iterable[dict[str, Any]] = ()
+    if host.made_for is not None:
+        removed = common.get("request_headers_to_remove", ())
+        common = {**common, "request_headers_to_remove": [*removed, SERVER_NAME]}
+        turned_away = misdirected_routes(host.id, host.made_for)
     return VirtualHostMessage(
         # Envoy removes a host by this name when the *resource* of this name goes.
         name=host_resource(host.router, host.hostname),
         domains=[host.hostname],
         retry_policy=render_retry(USUAL),
         routes=[
-            RouteMessage(**fields, **({} if shared else _header_edits(*_edits_of(route))))
-            for route in host.routes
-            for fields in _routes(route, host.hostname, persistence_of)
+            *(RouteMessage(**fields) for fields in turned_away),
+            *(
+                RouteMessage(**fields, **({} if shared else _header_edits(*_edits_of(route))))
+                for route in host.routes
+                for fields in _routes(route, host.hostname, persistence_of)
+            ),
         ],
-        **(_header_edits(*shared) if shared else {}),
+        **common,
     )
 
 

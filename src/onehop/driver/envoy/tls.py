@@ -53,7 +53,11 @@ _PREFIX: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls"
 
 
 def on_demand_socket(
-    no_sni_name: str, policy: TlsPolicy, check: ClientCheck | None = None
+    no_sni_name: str,
+    policy: TlsPolicy,
+    check: ClientCheck | None = None,
+    *,
+    alpn: tuple[str, ...] = ALPN,
 ) -> dict[str, Any]:
     """Return the transport socket that asks for the certificate of each name when it is wanted.
 
@@ -61,6 +65,7 @@ def on_demand_socket(
         no_sni_name: the Secret for clients that send no name.
         policy: with which clients TLS is spoken.
         check: what clients have to show.
+        alpn: the protocols that are spoken inside; none where nobody here knows.
     """
     selector = TypedStruct(
         type_url=f"{_PREFIX}.cert_selectors.on_demand_secret.v3.Config",
@@ -80,6 +85,7 @@ def on_demand_socket(
         policy,
         check,
         {"custom_tls_certificate_selector": extension(name, selector)},
+        alpn=alpn,
         # Demanded by Envoy: "On demand certificates are not integrated with session resumption
         # support." A client that comes back makes a full handshake.
         disable_stateless_session_resumption=True,
@@ -88,10 +94,14 @@ def on_demand_socket(
 
 
 def secret_socket(
-    secret: str, policy: TlsPolicy, check: ClientCheck | None = None
+    secret: str,
+    policy: TlsPolicy,
+    check: ClientCheck | None = None,
+    *,
+    alpn: tuple[str, ...] = ALPN,
 ) -> dict[str, Any]:
     """Return the transport socket that shows one certificate, whatever name is asked for."""
-    return _downstream(policy, check, shown_by_name(secret))
+    return _downstream(policy, check, shown_by_name(secret), alpn=alpn)
 
 
 def shown_by_name(secret: str) -> dict[str, Any]:
@@ -117,10 +127,15 @@ def quic_socket(certificates: dict[str, Any]) -> dict[str, Any]:
 
 
 def inline_socket(
-    certificate: Certificate, policy: TlsPolicy, check: ClientCheck | None = None, *, redact: bool
+    certificate: Certificate,
+    policy: TlsPolicy,
+    check: ClientCheck | None = None,
+    *,
+    redact: bool,
+    alpn: tuple[str, ...] = ALPN,
 ) -> dict[str, Any]:
     """Return the transport socket with the certificate itself, for a static configuration."""
-    return _downstream(policy, check, shown_inline(certificate, redact=redact))
+    return _downstream(policy, check, shown_inline(certificate, redact=redact), alpn=alpn)
 
 
 def challenge_socket(certificates: Iterable[Certificate], *, redact: bool) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def tls_chains(
         return (render_http(handler, access_log, check=check),)
 
     policy = handler.tls_policy
-    yield from (passthrough_chain(each, access_log) for each in handler.passthroughs)
+    yield from _streams(handler, static, access_log)
     if not static:
         on_demand = f"{handler.router}/*"
         for name, check in alone(handler):
@@ -46,6 +46,21 @@ def tls_chains(
             yield Chain((name,), socket, http(check))
     for each in others(static, handler):
         yield Chain(each.hostnames, secret_socket(f"={each.certificate}", policy), http())
+
+
+def _streams(
+    handler: ForwardHttp, static: Sequence[StaticChain], access_log: str | None
+) -> Iterator[Chain]:
+    """Yield the chains of hosts whose connections are passed on, their TLS as it is or ended."""
+    for each in handler.passthroughs:
+        if not each.ends_tls:
+            yield passthrough_chain(each, access_log)
+        elif not static:
+            socket = on_demand_socket(f"{handler.router}/*", handler.tls_policy, alpn=())
+            yield passthrough_chain(each, access_log, socket)
+        elif (shown := chain_of(each.hostname, static)) is not None:
+            socket = secret_socket(f"={shown.certificate}", handler.tls_policy, alpn=())
+            yield passthrough_chain(each, access_log, socket)
 
 
 def alone(handler: ForwardHttp) -> Iterator[tuple[str, ClientCheck | None]]:

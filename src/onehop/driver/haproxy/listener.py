@@ -14,6 +14,7 @@ from onehop.driver.haproxy.guard import source_list
 from onehop.driver.haproxy.http import http_rules, route_rules
 from onehop.driver.haproxy.place import Place
 from onehop.driver.haproxy.policy import pool_name
+from onehop.driver.haproxy.support import HTTP_INSIDE, ONE_POOL
 from onehop.driver.haproxy.tls import bind_options, certificate_list, challenge_list
 from onehop.model.address import is_ipv6
 from onehop.model.ident import ListenerId, PoolId
@@ -58,13 +59,18 @@ def check_listener(listener: Listener) -> None:
         case ForwardHttp() as handler:
             for name in (*(p.hostname for p in handler.passthroughs), *_exceptions(handler)):
                 word.host(name)
+            if any(each.shares for each in handler.passthroughs):
+                raise word.Unfit(ONE_POOL)
+            if any(each.ends_tls for each in handler.passthroughs):
+                raise word.Unfit(HTTP_INSIDE)
             for checked in handler.client_checks:
                 word.host(checked.hostname)
                 word.pem(checked.ca_pem)
             for challenge in handler.challenges:
                 word.host(challenge.hostname)
-        case ForwardTcp():
-            pass
+        case ForwardTcp(shares=shares):
+            if shares:
+                raise word.Unfit(ONE_POOL)
         case _:
             assert_never(listener.handler)
 

@@ -102,4 +102,4 @@ class Rows:
 
 def _pools(listener: Listener) -> tuple[PoolId, ...]:
     handler = listener.handler
-    return () if isinstance(handler, ForwardHttp) else (handler.pool,)
+    return () if isinstance(handler, ForwardHttp) else handler.pools

@@ -12,6 +12,7 @@ from typing import Final, assert_never
 import msgspec
 
 from onehop.driver.asks import USUAL_COOKIE
+from onehop.driver.vtm.support import ONE_POOL
 from onehop.model.certificate import Certificate, ServerName, is_challenge
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener, TlsPolicy, Vip
@@ -120,6 +121,8 @@ def _listener(listener: Listener, *, has_tls13: bool) -> Fit:
             if http.tls_policy is TlsPolicy.MODERN and http.tls and not has_tls13:
                 return Fit(None, "this unit speaks no TLS 1.3, which the policy demands")
             handler, lacks = _http(http)
+        case ForwardTcp(shares=shares) if shares:
+            return Fit(None, ONE_POOL)
         case ForwardTcp() | ForwardUdp() as handler:
             lacks = []
         case _:
@@ -150,12 +153,15 @@ def _host(host: VirtualHost) -> Fit:
     if fault is not None:
         return Fit(None, fault)
     lacks: list[str] = []
+    if host.made_for is not None:
+        lacks.append("a look at the name that the connection was made for")
     routes: list[Route] = []
     for route in host.routes:
         fitting, missing = _route(route)
         routes.append(fitting)
         lacks += (each for each in missing if each not in lacks)
-    return _without(msgspec.structs.replace(host, routes=tuple(routes)), lacks)
+    fitting_host = msgspec.structs.replace(host, made_for=None, routes=tuple(routes))
+    return _without(fitting_host, lacks)
 
 
 def _route_faults(route: Route) -> Iterator[str]:

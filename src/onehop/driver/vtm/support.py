@@ -18,8 +18,11 @@ _SECONDS: Final = "whole seconds, rounded up"
 
 _ROUTED: Final = no("the driver of vTM routes by host and path, as Ingresses do, and does no more")
 
+ONE_POOL: Final = "this driver sends the connections of a virtual server to one pool"
+
 SHORTCOMINGS: Final[Shortcomings] = {
     **dict.fromkeys(NOT_OF_INGRESSES, _ROUTED),
+    Capability.WEIGHTED_STREAMS: no(ONE_POOL),
     Capability.PROXY_PROTOCOL_IN: partly("PROXY headers of version 1 alone"),
     Capability.PROXY_PROTOCOL_OUT: no("vTM sends no PROXY header to nodes"),
     Capability.TRANSPARENT: no("transparent pools are not made by this driver"),
@@ -36,6 +39,7 @@ SHORTCOMINGS: Final[Shortcomings] = {
         "this driver sets up no checks of clients' certificates, so the host is not served at all"
     ),
     Capability.TLS_PASSTHROUGH: no("vTM passes no TLS through on a listener that ends TLS"),
+    Capability.TLS_STREAMS: no("vTM passes no TLS through on a listener that ends TLS"),
     Capability.TLS_ALPN_CHALLENGE: no(
         "vTM shows no certificate by ALPN: TLS-ALPN-01 needs another solver"
     ),
@@ -43,6 +47,9 @@ SHORTCOMINGS: Final[Shortcomings] = {
         "vTM is not given the CA's OCSP answer; it can staple by itself (`ssl.ocsp_stapling`)"
     ),
     Capability.HTTP3: no("vTM serves no HTTP/3 here"),
+    Capability.MISDIRECTED: no(
+        "a request is served on connections that were made for other hosts as well"
+    ),
     Capability.WEBSOCKET: partly("untried: the imitated unit carries no traffic"),
     Capability.RATE_LIMIT: partly("by second or by minute, rounded down"),
     Capability.RATE_LIMIT_BURST: no("the rate classes of vTM know no burst"),

@@ -1,0 +1,77 @@
+"""TLSRoutes and TCPRoutes through a real Envoy: TLS that ends here, and weights."""
+
+from collections import Counter
+
+import pytest
+
+from tests.compile_gateway.world import gateway, secret, service, serving, stream_route
+from tests.contract.scene import dial, named
+from tests.contract.test_driver_tls import unchecking
+from tests.driver_envoy.test_envoy_passthrough import POD, pod
+from tests.driver_envoy.world import connected, free_port, trusting, until
+
+pytestmark = pytest.mark.envoy
+
+
+async def _is_open(port: int) -> bool:
+    try:
+        async with connected(port):
+            return True
+    except ConnectionRefusedError:
+        return False
+
+
+async def test_tls_ends_or_passes_on_one_port_by_the_name_that_is_asked_for() -> None:
+    """What is in the TLS of one host goes on as it is, and the TLS of the other whole."""
+    port = free_port()
+    ends = "tls: {mode: Terminate, certificateRefs: [{name: own}]}"
+    listeners = (
+        f"name: ends, port: {port}, protocol: TLS, hostname: '*.ended.example', {ends}",
+        f"name: passes, port: {port}, protocol: TLS, tls: {{mode: Passthrough}}",
+    )
+    ended = stream_route("TLSRoute", "inside", listener="ends").replace(
+        "  rules:", "  hostnames: [a.ended.example]\n  rules:"
+    )
+    passed = stream_route("TLSRoute", "pod", listener="passes").replace(
+        "  rules:", "  hostnames: [passed.example]\n  rules:"
+    )
+    async with (
+        named("inside") as inside,
+        pod() as behind,
+        serving(
+            gateway(*listeners),
+            secret("own", "*.ended.example"),
+            ended,
+            passed,
+            service("inside", inside),
+            service("pod", behind),
+        ),
+    ):
+        await until(lambda: _is_open(port), 30)  # nothing is asked for after the listener
+        async with connected(port, tls=unchecking(), sni="a.ended.example") as client:
+            assert await client.reader.read(100) == b"inside"
+        async with connected(port, tls=trusting(POD.chain_pem), sni="passed.example") as client:
+            assert (await client.ask("passed.example")).body == "pod"
+
+
+async def test_connections_are_shared_out_and_a_missing_backends_share_is_closed() -> None:
+    """Four parts, two parts, and one part for a Service that is not there."""
+    port = free_port()
+    refs = ", ".join(
+        f"{{name: {name}, port: 80, weight: {weight}}}"
+        for name, weight in (("one", 4), ("two", 2), ("absent", 1))
+    )
+    shared = stream_route("TCPRoute", "one", listener="tcp").replace("{name: one, port: 80}", refs)
+    async with (
+        named("one") as one,
+        named("two") as two,
+        serving(
+            gateway(f"name: tcp, port: {port}, protocol: TCP"),
+            shared,
+            service("one", one),
+            service("two", two),
+        ),
+    ):
+        await until(lambda: _is_open(port), 30)
+        taken = Counter([await dial(port) for _ in range(120)])
+    assert taken["one"] > taken["two"] > taken[""] > 0
