@@ -2,9 +2,11 @@
 
 import socket
 
-from onehop.acme.preflight import Preflight
+from onehop.acme.preflight import Doors, Preflight
 from onehop.compile.compiler import Compiler
-from onehop.compile.listener import shared_listeners
+from onehop.compile.gateway.plainport import HTTP_PORT
+from onehop.compile.gateway.proof import addresses_for
+from onehop.compile.ingress import CLAIMS_BY_HOST
 from onehop.control.acmeconfig import answers_secret, public_addresses, read_issuers
 from onehop.control.config import Config
 from onehop.control.configfile import compile_options, state_directory
@@ -19,8 +21,6 @@ from onehop.control.issuing.vault import SecretVault
 from onehop.control.pipeline import Pipeline
 from onehop.control.sources import Origin
 from onehop.control.writeback import WriteBack
-from onehop.model.ident import ListenerId
-from onehop.model.listener import ForwardHttp
 
 
 def make_issuing(
@@ -34,7 +34,7 @@ def make_issuing(
     namespace = config.cluster.namespace
     answers = answers_secret(config.acme, namespace)
     assert answers is not None  # noqa: S101  there are issuers
-    shown = Shown(pipeline.served, _tls_listeners(config), pipeline.challenges)
+    shown = Shown(pipeline.served, pipeline.challenges)
     store: SecretStore
     confirmation: Confirmation
     if origin.client is not None:
@@ -55,7 +55,7 @@ def make_issuing(
         read_issuers(config.acme, name="onehop.yaml"),
         vault=SecretVault(store, namespace, namespace),
         responder=responder,
-        preflight=_preflight(config, responder),
+        preflight=_preflight(config, compiler, responder),
         duties=(shown, confirmation),
         compiler=compiler,
         write_back=write_back,
@@ -65,16 +65,21 @@ def make_issuing(
     return issuing
 
 
-def _preflight(config: Config, responder: SharedAnswers) -> Preflight | None:
+def _preflight(config: Config, compiler: Compiler, responder: SharedAnswers) -> Preflight | None:
     if not config.acme.preflight:
         return None
-    own = compile_options(config).shared
-    vips = frozenset((*own, *public_addresses(config.acme, name="onehop.yaml")))
-    return Preflight(vips, responder, http_port=config.ports.http)
+    public = public_addresses(config.acme, name="onehop.yaml")
+    shared = dict.fromkeys((*compile_options(config).shared, *public), config.ports.http)
 
+    def doors_for(host: str) -> Doors:
+        """Return the addresses of the host's Gateways, and the shared VIP, which answers for all.
 
-def _tls_listeners(config: Config) -> tuple[ListenerId, ...]:
-    listeners = shared_listeners(compile_options(config))
-    return tuple(
-        each.id for each in listeners if isinstance(each.handler, ForwardHttp) and each.handler.tls
-    )
+        Its records should say the Gateways' alone, if no Ingress has the host, or a NAT's.
+        """
+        reader = compiler.reader()
+        own = addresses_for(reader, host)
+        is_shared = not own or bool(reader.count(CLAIMS_BY_HOST, host))
+        meant = (*own, *(shared if is_shared else public))
+        return Doors(ports=dict.fromkeys(own, HTTP_PORT) | shared, meant=tuple(sorted(meant)))
+
+    return Preflight(doors_for, responder)
