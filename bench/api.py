@@ -17,12 +17,15 @@ from typing import Any, assert_never
 
 import msgspec
 
-from bench import shop
+from bench import gateway, shop
 from bench.orders import (
+    Attach,
+    Attached,
     Calm,
     Churn,
     ChurnForeign,
     Counts,
+    Detach,
     Foreign,
     Load,
     Move,
@@ -31,10 +34,12 @@ from bench.orders import (
     Put,
     Relist,
 )
-from onehop.lab.api import Server, Store, put, serve
+from onehop.lab.api import Server, Store, put, read, remove, serve
 from onehop.lab.api.faults import Gone
+from onehop.lab.api.kind.gateway_crd import gateway_definitions
 from onehop.telemetry.log import configure_logging
 
+_HTTP_ROUTES = "httproutes.gateway.networking.k8s.io"
 _WATCHED = ("services", "endpointslices.discovery.k8s.io", "ingresses.networking.k8s.io")
 
 
@@ -46,10 +51,11 @@ class Double:
         self._store = server.store
         self._tasks = tasks
         self._endpoints = 0
+        self._is_gateway = False
         self._churn: asyncio.Task[None] | None = None
         self._churned = 0
 
-    def obey(self, order: Order) -> dict[str, Any]:  # noqa: C901  one case for each order
+    def obey(self, order: Order) -> dict[str, Any]:  # noqa: C901, PLR0912  one case for each order
         """Carry out an order, and return the reply."""
         match order:
             case Load():
@@ -58,7 +64,8 @@ class Double:
                 self._put(shop.endpoint_slice(number, self._endpoints, side))
                 return {"at": time.monotonic()}
             case Open(number=number):
-                self._put(shop.probed_ingress(number))
+                probed = gateway.probed_route if self._is_gateway else shop.probed_ingress
+                self._put(probed(number))
                 return {"at": time.monotonic()}
             case Put(object=obj):
                 self._put(obj)
@@ -66,6 +73,15 @@ class Double:
             case Churn(rate=rate, first=first, last=last):
                 moves = ((number, side) for side in cycle((1, 0)) for number in range(first, last))
                 self._begin(rate, lambda: self._move(*next(moves)))
+            case Attach(first=first, last=last):
+                for number in range(first, last):
+                    self._put_route(number)
+                return {"at": time.monotonic()}
+            case Detach(first=first, last=last):
+                for number in range(first, last):
+                    name = gateway.route(number)["metadata"]["name"]
+                    remove(self._store, _HTTP_ROUTES, shop.NAMESPACE, name)
+                return {"at": time.monotonic()}
             case Foreign(count=count):
                 self._put(shop.FOREIGN_CLASS)
                 for number in range(count):
@@ -80,6 +96,8 @@ class Double:
                 self._server.faults.arm(Gone(), verbs={"watch"}, times=cut)
             case Counts():
                 return self._counts()
+            case Attached():
+                return self._attached()
             case _:
                 assert_never(order)
         return {}
@@ -88,21 +106,31 @@ class Double:
         self._endpoints = order.endpoints
         self._put(shop.OWN_NAMESPACE)
         self._put(shop.CLASS)
+        self._is_gateway = order.api == "gateway"
+        if self._is_gateway:
+            for obj in (*gateway_definitions(), *gateway.classes()):
+                self._put(obj)
         for number in range(order.services):
             self._put(shop.service(number))
             self._put(shop.endpoint_slice(number, order.endpoints))
             if order.routed:
-                self._put(shop.ingress(number))
+                self._put_route(number)
         gc.collect()
         gc.freeze()  # our own collections would show as pauses of the product
 
     def _put(self, obj: shop.Json) -> None:
         put(self._store, obj)
 
+    def _put_route(self, number: int) -> None:
+        self._put(gateway.route(number) if self._is_gateway else shop.ingress(number))
+
     def _move(self, number: int, side: int) -> None:
         self._put(shop.endpoint_slice(number, self._endpoints, side))
 
     def _put_foreign(self, number: int, turn: int) -> None:
+        if self._is_gateway:
+            self._put(gateway.foreign_route(number, turn))
+            return
         obj = shop.ingress(number, class_name="foreign", annotations={"turn": str(turn)})
         obj["metadata"]["name"] = f"foreign-{number}"
         self._put(obj)
@@ -134,7 +162,14 @@ class Double:
             "watches": sum(requests.count("watch", name) for name in _WATCHED),
             "writes": requests.writes(),
             "leases": requests.writes(resource="leases.coordination.k8s.io"),
+            "gateways": requests.writes(resource=gateway.STATUS),
         }
+
+    def _attached(self) -> dict[str, Any]:
+        resource = gateway.STATUS.removesuffix("/status")
+        found = read(self._store, resource, shop.NAMESPACE, gateway.NAME)
+        listeners = found.get("status", {}).get("listeners", [])
+        return {"routes": sum(each["attachedRoutes"] for each in listeners)}
 
 
 async def _run(kubeconfig: Path) -> None:

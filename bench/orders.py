@@ -15,11 +15,17 @@ class _Order(msgspec.Struct, frozen=True, tag_field="do"):
 
 
 class Load(_Order, frozen=True, tag="load"):
-    """Make Services with their slices; and an Ingress for each unless `routed` is false."""
+    """Make Services with their slices; and a route for each unless `routed` is false.
+
+    Attributes:
+        api: what routes are, in this order and all that follow: `ingress`, or `gateway` for
+            HTTPRoutes on a Gateway.
+    """
 
     services: int
     endpoints: int
     routed: bool = True
+    api: str = "ingress"
 
 
 class Move(_Order, frozen=True, tag="move"):
@@ -53,8 +59,22 @@ class Put(_Order, frozen=True, tag="put"):
     object: dict[str, Any]
 
 
+class Attach(_Order, frozen=True, tag="attach"):
+    """Make routes to Services, from the first to before the last, all at once."""
+
+    first: int
+    last: int
+
+
+class Detach(_Order, frozen=True, tag="detach"):
+    """Delete these HTTPRoutes, all at once."""
+
+    first: int
+    last: int
+
+
 class Foreign(_Order, frozen=True, tag="foreign"):
-    """Make Ingresses of another controller's class."""
+    """Make routes of another controller's class."""
 
     count: int
 
@@ -74,6 +94,22 @@ class Counts(_Order, frozen=True, tag="counts"):
     """Say how many lists, watches and writes there have been (of clients, not of ours)."""
 
 
+class Attached(_Order, frozen=True, tag="attached"):
+    """Say how many `routes` the Gateway's status counts."""
+
+
 Order: TypeAlias = (
-    Load | Move | Open | Churn | Calm | Put | Foreign | ChurnForeign | Relist | Counts
+    Load
+    | Move
+    | Open
+    | Churn
+    | Calm
+    | Put
+    | Attach
+    | Detach
+    | Foreign
+    | ChurnForeign
+    | Relist
+    | Counts
+    | Attached
 )

@@ -26,15 +26,20 @@ T = TypeVar("T")
 
 EDITS_PER_S: Final = 20
 REQUESTS_PER_S: Final = 2000
-_PODS: Final = 3
+PODS: Final = 3
 
 
 def measure(world: World, quick: bool) -> Figures:  # noqa: FBT001  a row's signature
     """Edit while requests keep coming."""
+    return under_load(world, _edited(), quick=quick)
+
+
+def under_load(world: World, edited: Iterable[shop.Json], *, quick: bool) -> Figures:
+    """Put one edited object after another while requests keep coming."""
     _ = world.product
     with loaded(REQUESTS_PER_S, 3 if quick else 30) as load:
         edits = 0
-        for obj in paced(_edited(), EDITS_PER_S):
+        for obj in paced(edited, EDITS_PER_S):
             if load.is_over():
                 break
             world.api.ask(Put(obj))
@@ -97,7 +102,7 @@ def paced(items: Iterable[T], rate: float) -> Iterator[T]:
 
 def _edited() -> Iterator[shop.Json]:
     """Yield objects that differ from the ones before in one thing each."""
-    backend, order, pods, name = 0, 0, _PODS, 0
+    backend, order, pods, name = 0, 0, PODS, 0
     headers: dict[str, str] = {}
 
     def edited() -> shop.Json:
@@ -114,7 +119,7 @@ def _edited() -> Iterator[shop.Json]:
         yield edited()
         order = 1 - order
         yield edited()
-        pods = pods % _PODS + 1
+        pods = pods % PODS + 1
         yield shop.endpoint_slice(backend, pods)
         name = turn
         yield edited()
@@ -125,8 +130,8 @@ ROWS: Final = (
         name="edits",
         what="edits at 20/s under 2,000 requests/s, open loop",
         measure=measure,
-        size=Size(20, _PODS),
-        quick_size=Size(20, _PODS),
+        size=Size(20, PODS),
+        quick_size=Size(20, PODS),
         targets=(Target("failed", 0), Target("unsent", 0)),
     ),
 )

@@ -76,11 +76,12 @@ def measure_foreign(world: World, quick: bool) -> Figures:  # noqa: FBT001  a ro
     edits = api.ask(Calm())["changes"]
     return Figures(
         product={
+            "alone_cpu_percent": alone,
             "idle_cpu_percent": idle,
             "edited_cpu_percent": edited,
             "writes": _writes(world) - writes,
         },
-        notes={"objects": count, "edits": edits, "cpu_percent_without_them": round(alone, 2)},
+        notes={"objects": count, "edits": edits},
     )
 
 

@@ -19,7 +19,7 @@ from typing import Final, Self
 
 import msgspec
 
-from bench import shop
+from bench import gateway, shop
 from bench.child import ChildFailed, Told, descendant, running, until
 from bench.namespace import FLOOR_VIP, PRODUCT_VIP
 from bench.orders import Counts, Load
@@ -40,14 +40,16 @@ class Size(msgspec.Struct, frozen=True):
     Attributes:
         services: how many, each with one slice.
         endpoints: in each slice.
-        routed: whether each has an Ingress from the beginning.
+        routed: whether each has a route from the beginning.
         driver: what carries the traffic; the floor is made of the same.
+        api: what routes are: `ingress`, or `gateway` for HTTPRoutes.
     """
 
     services: int
     endpoints: int
     routed: bool = True
     driver: str = "envoy"
+    api: str = "ingress"
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -109,7 +111,8 @@ class World:
         if self._api is None:
             command = (sys.executable, "-m", "bench.api", str(self._kubeconfig))
             self._api = self._run("api", command)
-            self._api.ask(Load(self.size.services, self.size.endpoints, self.size.routed))
+            size = self.size
+            self._api.ask(Load(size.services, size.endpoints, size.routed, size.api))
         return self._api
 
     @property
@@ -165,9 +168,13 @@ class World:
                 yield _with_proxy(process, self.size.driver)
 
     def _config(self) -> dict[str, object]:
+        shared = {"shared": PRODUCT_VIP}
         return {
             "cluster": {"name": "bench", "kubeconfig": str(self._kubeconfig)},
-            "addresses": {"shared": PRODUCT_VIP, "bind": {"none": True}},
+            "addresses": {
+                **(gateway.POOLS if self.size.api == "gateway" else shared),
+                "bind": {"none": True},
+            },
             "dataPlane": {
                 "driver": self.size.driver,
                 "envoy": {"concurrency": 1},

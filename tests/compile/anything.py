@@ -479,6 +479,7 @@ STAPLES = st.none() | st.sampled_from(
     (Staple(response=b"1"), Staple(response=b"2"), Staple(revoked_at=1), Staple(why="down"))
 )
 GOOD = {"tls.crt": chain_pem("x.test"), "tls.key": key_pem("x.test")}
+GOOD_CA = {"ca.crt": chain_pem("ca.test").decode()}
 SECRETS = st.builds(
     Secret,
     metadata=st.builds(Meta, name=SECRET_NAMES, namespace=NAMESPACES),

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from onehop.cluster import (
     BackendTLSPolicy,
     ClusterObject,
+    ConfigMap,
     Gateway,
     GatewayClass,
     GRPCRoute,
@@ -21,6 +22,7 @@ from onehop.cluster.gateway import (
     ClientValidation,
     FrontendTls,
     FrontendTlsConfig,
+    FrontendTlsPort,
     GatewayAddress,
     GatewayClassSpec,
     GatewaySpec,
@@ -32,6 +34,7 @@ from onehop.cluster.gateway_backendtls import (
     BackendTlsPolicySpec,
     BackendValidation,
     PolicyTarget,
+    SubjectAltName,
 )
 from onehop.cluster.gateway_filter import (
     CorsFilter,
@@ -69,12 +72,27 @@ from onehop.cluster.gateway_listener import (
 )
 from onehop.cluster.gateway_listenerset import ListenerSetSpec, ParentGatewayRef
 from onehop.cluster.gateway_persistence import RoutePersistence
-from onehop.cluster.gateway_ref import GROUP, BackendObjectRef, BackendRef, ParentRef, SecretRef
+from onehop.cluster.gateway_ref import (
+    GROUP,
+    BackendObjectRef,
+    BackendRef,
+    ForeignObjectRef,
+    LocalObjectRef,
+    ParentRef,
+    SecretRef,
+)
 from onehop.cluster.gateway_selector import LabelSelector
-from onehop.cluster.gateway_status import RouteKind, RouteParentStatus, RouteStatus
+from onehop.cluster.gateway_status import (
+    PolicyAncestorStatus,
+    PolicyStatus,
+    RouteKind,
+    RouteParentStatus,
+    RouteStatus,
+)
 from onehop.cluster.gateway_stream import StreamRouteSpec, StreamRule, TlsRouteSpec
 from onehop.cluster.meta import Meta
 from tests.compile.anything import (
+    GOOD_CA,
     HOSTS,
     NAMESPACES,
     SECRET_NAMES,
@@ -87,6 +105,20 @@ from tests.compile.anything import (
 _CONTROLLER = "onehop.dev/gateway-controller"
 _NAMESPACE = st.none() | NAMESPACES
 _NAMES = st.sampled_from(("one", "two"))
+_VALIDATIONS = (
+    ClientValidation(),
+    *(
+        ClientValidation(
+            ca_certificate_refs=tuple(
+                ForeignObjectRef(group="", kind=kind, name="tls1", namespace=namespace)
+                for kind, namespace in refs
+            ),
+            mode=mode,
+        )
+        for mode in ("AllowValidOnly", "AllowInsecureFallback", "x")
+        for refs in ((("ConfigMap", None),), (("Secret", "b"), ("ConfigMap", "b")))
+    ),
+)
 _GATEWAYS = st.sampled_from(("public", "public", "inner"))
 _SECTIONS = st.sampled_from((None, None, "http", "https", "absent"))
 _PORTS = st.sampled_from((80, 80, 443, 8080))
@@ -160,8 +192,14 @@ GATEWAYS = st.builds(
                 None,
                 None,
                 None,
-                GatewayTls(
-                    frontend=FrontendTls(default=FrontendTlsConfig(validation=ClientValidation()))
+                *(
+                    GatewayTls(
+                        frontend=FrontendTls(
+                            default=FrontendTlsConfig(validation=each),
+                            per_port=(FrontendTlsPort(port=8443, tls=FrontendTlsConfig()),),
+                        )
+                    )
+                    for each in _VALIDATIONS
                 ),
             )
         ),
@@ -321,7 +359,7 @@ GRANTS = st.builds(
             st.builds(
                 GrantTo,
                 group=st.just(""),
-                kind=st.sampled_from(("Service", "Secret")),
+                kind=st.sampled_from(("Service", "Secret", "ConfigMap")),
                 name=st.sampled_from((None, "web", "tls1")),
             ),
             max_size=2,
@@ -393,11 +431,57 @@ TLS_POLICIES = st.builds(
     metadata=meta(_NAMES, st.just({})),
     spec=st.builds(
         BackendTlsPolicySpec,
-        target_refs=st.builds(
-            PolicyTarget, group=st.just(""), kind=st.just("Service"), name=SERVICE_NAMES
-        ).map(lambda target: (target,)),
-        validation=st.just(BackendValidation(hostname="x.test")),
+        target_refs=st.lists(
+            st.builds(
+                PolicyTarget,
+                group=st.just(""),
+                kind=st.just("Service"),
+                name=SERVICE_NAMES,
+                section_name=st.sampled_from((None, None, "http", "https")),
+            ),
+            min_size=1,
+            max_size=2,
+        ).map(tuple),
+        validation=st.builds(
+            BackendValidation,
+            hostname=st.sampled_from(("x.test", "x.test", "*.test", "")),
+            ca_certificate_refs=st.lists(
+                st.builds(
+                    LocalObjectRef,
+                    group=st.just(""),
+                    kind=st.sampled_from(("ConfigMap", "ConfigMap", "Secret", "Service")),
+                    name=SECRET_NAMES,
+                ),
+                max_size=2,
+            ).map(tuple),
+            well_known_ca_certificates=st.sampled_from((None, None, None, "System", "x")),
+            subject_alt_names=st.lists(
+                st.builds(
+                    SubjectAltName,
+                    type=st.sampled_from(("Hostname", "URI", "x")),
+                    hostname=st.sampled_from((None, "x.test", "*.test")),
+                    uri=st.sampled_from((None, "spiffe://x.test/a", "no uri")),
+                ),
+                max_size=2,
+            ).map(tuple),
+        ),
     ),
+    status=st.builds(
+        PolicyStatus,
+        ancestors=st.lists(
+            st.builds(
+                PolicyAncestorStatus,
+                ancestor_ref=st.just(ParentRef(name="public")),
+                controller_name=st.sampled_from((_CONTROLLER, "example.com/other")),
+            ),
+            max_size=1,
+        ).map(tuple),
+    ),
+)
+CONFIG_MAPS = st.builds(
+    ConfigMap,
+    metadata=st.builds(Meta, name=SECRET_NAMES, namespace=NAMESPACES),
+    data=st.sampled_from(({}, {"ca.crt": "none"}, GOOD_CA, GOOD_CA)),
 )
 
 OBJECTS = (
@@ -414,6 +498,7 @@ OBJECTS = (
     | CLASSES
     | GRANTS
     | TLS_POLICIES
+    | CONFIG_MAPS
 )
 WORLD: tuple[ClusterObject, ...] = (
     Namespace(metadata=Meta(name="a", labels={"team": "a"})),

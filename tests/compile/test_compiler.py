@@ -280,11 +280,11 @@ def test_a_certificate_without_alternative_names_fits_no_host() -> None:
 def test_secrets_are_wanted_as_long_as_something_names_them() -> None:
     """No other Secret is ever read (design rule 5)."""
     compiler = settled(CLASS, service(), ingress())
-    assert compiler.wanted_secrets() == {SECRET}
+    assert compiler.wanted() == {SECRET}
 
     compiler.put(ingress(tls=None))
     compiler.settle()
-    assert compiler.wanted_secrets() == frozenset()
+    assert compiler.wanted() == frozenset()
 
 
 def test_the_operators_default_certificate_is_wanted_without_any_ingress() -> None:
@@ -293,7 +293,7 @@ def test_the_operators_default_certificate_is_wanted_without_any_ingress() -> No
     compiler.put(GOOD)
     compiler.settle()
 
-    assert compiler.wanted_secrets() == {SECRET}
+    assert compiler.wanted() == {SECRET}
     assert [name.hostname for name in compiler.model().server_names] == ["*"]
     assert compiler.problems() == ()
 

@@ -159,4 +159,4 @@ def test_the_secret_of_the_answers_is_wanted() -> None:
 
     compiler = compiled(Options(answers=answers))
 
-    assert compiler.wanted_secrets() == {answers}
+    assert compiler.wanted() == {answers}

@@ -249,7 +249,7 @@ class IncrementalIsFromScratch(RuleBasedStateMachine):
         assert self.compiler.verdicts() == scratch.verdicts()
         assert self.compiler.held() == scratch.held()
         assert self.compiler.kept() == scratch.kept()
-        assert self.compiler.wanted_secrets() == scratch.wanted_secrets()
+        assert self.compiler.wanted() == scratch.wanted()
         assert self.compiler.wanted_areas() == scratch.wanted_areas()
         assert self.compiler.wanted_areas() <= self.compiler.likely_areas()
         assert self.compiler.wanted_staples() == scratch.wanted_staples()

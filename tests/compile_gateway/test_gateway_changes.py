@@ -2,16 +2,18 @@
 
 import msgspec
 
-from onehop.cluster import Gateway, ref_of
+from onehop.cluster import ConfigMap, Gateway, ref_of
 from onehop.cluster.gateway_verdict import (
     GatewayVerdict,
     ListenerSetVerdict,
     ParentsVerdict,
     Truth,
 )
+from onehop.cluster.meta import Meta
 from onehop.compile.compiler import Compiler
 from onehop.model.ident import ObjectRef
 from onehop.model.route import Forward, Respond, VirtualHost
+from tests.compile.pem import chain_pem
 from tests.compile_gateway.world import compiled, gateway, listener_set, objects, route, service
 
 HTTP = "name: http, port: 80, protocol: HTTP"
@@ -170,3 +172,57 @@ def counted(compiler: Compiler) -> int | None:
 def host_of(compiler: Compiler, hostname: str) -> VirtualHost:
     """Return a host of the Model."""
     return next(host for host in compiler.model().hosts if host.hostname == hostname)
+
+
+TLS_POLICY = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  targetRefs: [{group: '', kind: Service, name: web}]
+  validation:
+    hostname: web.example.com
+    caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]
+"""
+
+
+def test_a_ca_is_read_only_while_a_route_needs_it() -> None:
+    """A policy for a Service that nobody sends requests to reads nothing, and no status is ours."""
+    ca, policy = ObjectRef("ConfigMap", "shop", "ca"), ObjectRef("BackendTLSPolicy", "shop", "web")
+    compiler = compiled(gateway(HTTP), service("web", 8080), TLS_POLICY)
+    assert compiler.wanted() == frozenset()
+    assert compiler.verdict(policy) is None
+
+    [item] = objects(route("web", WEB))
+    compiler.put(item)
+    compiler.settle()
+    assert compiler.wanted() == {ca}
+    assert sayings(compiler, policy)["Accepted"] == (Truth.FALSE, "NoValidCACertificate")
+
+    compiler.remove(ref_of(item))
+    compiler.settle()
+    assert compiler.wanted() == frozenset()
+    assert compiler.verdict(policy) is None
+
+
+def test_a_ca_that_comes_and_goes_takes_the_endpoints_along() -> None:
+    """No request goes unverified: with the ConfigMap they are served, and without it refused."""
+    bundle = ConfigMap(
+        metadata=Meta(name="ca", namespace="shop"),
+        data={"ca.crt": chain_pem("ca.test").decode()},
+    )
+    policy = ObjectRef("BackendTLSPolicy", "shop", "web")
+    compiler = compiled(gateway(HTTP), service("web", 8080), TLS_POLICY, route("web", WEB))
+    assert compiler.model().pools == ()
+
+    compiler.put(bundle)
+    compiler.settle()
+    [pool] = compiler.model().pools
+    assert pool.tls is not None
+    assert (pool.tls.is_verified, pool.tls.server_name) == (True, "web.example.com")
+    assert sayings(compiler, policy)["Accepted"] == (Truth.TRUE, "Accepted")
+
+    compiler.remove(ref_of(bundle))
+    outcome = compiler.settle()
+    assert compiler.model().pools == ()
+    assert policy in outcome.subjects

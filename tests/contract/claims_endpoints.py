@@ -15,6 +15,7 @@ from onehop.model.endpoint import Endpoint
 from onehop.model.listener import ForwardUdp
 from onehop.model.model import Row
 from onehop.model.pool import (
+    AltName,
     BackendProtocol,
     BackendTls,
     Balancing,
@@ -265,5 +266,14 @@ async def endpoints_must_show_a_certificate_of_the_ca(scene: Scene) -> None:
 async def endpoints_must_show_a_certificate_of_the_name(scene: Scene) -> None:
     good, bad = (
         BackendTls(ca_pem=POD.chain_pem, server_name=each) for each in (PASSED, "other.example")
+    )
+    await _speaks_tls(scene, good, bad)
+
+
+@proves(Capability.BACKEND_TLS_IDENTITY)
+async def endpoints_may_show_a_certificate_of_another_name(scene: Scene) -> None:
+    good, bad = (
+        BackendTls(ca_pem=POD.chain_pem, server_name="sent.example", names=(AltName(each),))
+        for each in (PASSED, "other.example")
     )
     await _speaks_tls(scene, good, bad)

@@ -12,6 +12,7 @@ from onehop.model.listener import (
     ClientCheck,
     ForwardHttp,
     Passthrough,
+    PortCheck,
     TlsChallenge,
     TlsPolicy,
 )
@@ -110,6 +111,19 @@ async def clients_must_show_a_good_certificate(scene: Scene) -> None:
 @proves(Capability.OPTIONAL_CLIENT_CERTIFICATES)
 async def clients_may_show_a_good_certificate(scene: Scene) -> None:
     await _checks_clients(scene, is_required=False)
+
+
+@proves(Capability.PORT_CLIENT_CERTIFICATES)
+async def all_clients_of_a_port_must_show_a_good_certificate(scene: Scene) -> None:
+    alice, mallory = identity("alice", "alice.client"), identity("mallory", "mallory.client")
+    for is_required in (True, False):
+        check = PortCheck(ca_pem=alice.chain_pem, is_required=is_required)
+        await scene.serve(*site(scene, clients=check))
+        port = scene.traffic()
+        others = None if is_required else "site"
+        assert await body(port, ENDED, SITE, shows=alice) == "site"
+        assert await body(port, ENDED, SITE, shows=mallory) == others
+        assert await body(port, ENDED, SITE) == others
 
 
 @proves(Capability.TLS_PASSTHROUGH)

@@ -18,6 +18,7 @@ from onehop.model.listener import (
     ForwardUdp,
     Listener,
     Passthrough,
+    PortCheck,
     StreamShare,
     TlsChallenge,
     TlsPolicy,
@@ -25,6 +26,7 @@ from onehop.model.listener import (
 )
 from onehop.model.model import Row
 from onehop.model.pool import (
+    AltName,
     BackendProtocol,
     BackendTls,
     Balancing,
@@ -103,7 +105,12 @@ STRUCTS: dict[type, tuple[Any, Wrap, set[str], dict[str, Any]]] = {
         BackendTls(),
         lambda each: _of_pool(tls=each),
         set(),
-        {"ca_pem": "CA", "server_name": "a.example"},
+        {
+            "ca_pem": "CA",
+            "server_name": "a.example",
+            "trusts_system": True,
+            "names": (AltName("b.example"),),
+        },
     ),
     CookiePersistence: (
         CookiePersistence(name="onehop"),
@@ -170,6 +177,7 @@ STRUCTS: dict[type, tuple[Any, Wrap, set[str], dict[str, Any]]] = {
             "challenges": (TlsChallenge(hostname="a", certificate=CertificateId("c")),),
             "passthroughs": (Passthrough(hostname="a", owner=SERVICE, pool=WEB.id),),
             "http3": True,
+            "clients": PortCheck(ca_pem=""),
         },
     ),
     ClientCheck: (

@@ -1,5 +1,7 @@
 """What a scrape finds."""
 
+import msgspec
+
 from onehop.control.overview import NetworkSnapshot
 from onehop.control.scrape import Gauges, Scrape
 from onehop.control.served import Served
@@ -33,6 +35,23 @@ def test_each_certificate_that_is_shown_has_its_end() -> None:
         "shop/tls": 2_000_000_000.0,
         "blog/tls": 1_900_000_000.0,
     }
+
+
+def test_drift_is_told_by_data_plane_and_by_what_it_was() -> None:
+    """One metric for all data planes, and for those that are made of two."""
+    found = {"haproxy": {"map": 2, "server": 1}, "nftables": {"table": 3}}
+    now = msgspec.structs.replace(NOW, drifts=found)
+    (family,) = (
+        each
+        for each in Scrape(lambda: now, {}, None).collect()
+        if each.name == "onehop_data_plane_drifts"
+    )
+
+    assert [(s.labels["driver"], s.labels["kind"], s.value) for s in family.samples] == [
+        ("haproxy", "map", 2.0),
+        ("haproxy", "server", 1.0),
+        ("nftables", "table", 3.0),
+    ]
 
 
 def test_certificates_are_served_until_their_rows_go() -> None:

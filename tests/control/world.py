@@ -60,7 +60,7 @@ class ToldSource:
     async def run(self, sink: Sink) -> None:  # noqa: ARG002  the test speaks in its place
         await asyncio.Event().wait()
 
-    def want_secrets(self, wanted: frozenset[ObjectRef]) -> None:
+    def want(self, wanted: frozenset[ObjectRef]) -> None:
         self.wanted.put(wanted)
 
     def expect(self, known: frozenset[ObjectRef]) -> None:
@@ -69,11 +69,7 @@ class ToldSource:
     def known(self) -> frozenset[ObjectRef]:
         return frozenset()
 
-    @property
-    def unread_secrets(self) -> frozenset[ObjectRef]:
-        return self.unread
-
-    async def secrets_settled(self) -> None:
+    async def wants_settled(self) -> None:
         return
 
 

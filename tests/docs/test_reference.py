@@ -91,7 +91,6 @@ def test_the_guide_lists_every_metric() -> None:
             writes=0,
             lag={inf: 0},
             lag_s=0.0,
-            drifted=0,
             refused=0,
             withheld=0,
         ),

@@ -183,6 +183,8 @@ def test_the_example_configuration_names_every_key() -> None:
         "bgp.nodePasswordFile",
         "bgp.bird.include",
         "bgp.bird.socket",
+        "dataPlane.haproxy.include",
+        "dataPlane.haproxy.master",
     }
 
 

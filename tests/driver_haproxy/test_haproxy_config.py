@@ -2,13 +2,13 @@
 
 import pytest
 
-from onehop.base.errors import ConfigError
+from onehop.base.errors import ConfigError, DriverUnavailable
 from onehop.control.configfile import parse_config
 from onehop.control.planes import data_plane_version, make_driver, render_data_plane
 from onehop.driver.haproxy import HaproxyDriver
 from onehop.model.listener import ForwardHttp, ForwardUdp
 from onehop.model.model import model_of
-from onehop.model.pool import BackendProtocol
+from onehop.model.pool import BackendProtocol, SourceIpPersistence
 from tests.driver_envoy.world import (
     HTTPS,
     forward,
@@ -71,3 +71,56 @@ def test_what_is_rendered_has_no_keys_and_none_of_what_is_refused() -> None:
     assert "PRIVATE KEY" not in text
     assert "BEGIN CERTIFICATE" not in text
     assert "shop_dns" not in text
+
+
+ATTACHED = """
+dataPlane:
+  driver: haproxy
+  haproxy: {master: /run/haproxy-master.sock, include: /etc/haproxy/onehop}
+"""
+
+
+def test_the_file_names_a_haproxy_of_the_operators() -> None:
+    """Its folder takes the place of ours."""
+    driver = make_driver(parse_config(ATTACHED, name="test"))
+
+    assert isinstance(driver, HaproxyDriver)
+    assert str(driver.options.state_dir) == "/etc/haproxy/onehop"
+    assert driver.options.attached is not None
+    assert str(driver.options.attached.master) == "/run/haproxy-master.sock"
+
+
+def test_what_it_is_given_overrides_nothing_of_theirs() -> None:
+    """Only what adds to `global`, and defaults that have a name; who we are to peers is theirs."""
+    kept = pool(persistence=SourceIpPersistence())
+    files = render_data_plane(model_of((kept,)), parse_config(ATTACHED, name="test"))
+
+    text = "\n".join(files["haproxy.cfg"])
+    settings = text.partition("\ndefaults onehop\n")[0].splitlines()
+    assert settings[0] == "global"
+    assert [line.split()[0] for line in settings[1:]] == ["expose-experimental-directives", "stats"]
+    assert "\ndefaults\n" not in text
+    assert "stick-table" in text
+    assert "peer" not in text
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ("master: /run/m.sock", "master and include belong together"),
+        ("include: /etc/haproxy/onehop", "master and include belong together"),
+        ("master: m.sock, include: /etc/o", r"haproxy\.master: 'm\.sock'; a path begins"),
+        ("master: /run/m.sock, include: o", r"haproxy\.include: 'o'; a path begins"),
+        ("master: /run/m.sock, include: /etc/o, threads: 2", "put nbthread, maxconn and hard"),
+    ],
+)
+def test_keys_that_do_not_go_together_are_named(keys: str, said: str) -> None:
+    """Before anything is served."""
+    with pytest.raises(ConfigError, match=said):
+        parse_config(f"dataPlane: {{driver: haproxy, haproxy: {{{keys}}}}}", name="test")
+
+
+async def test_check_says_that_nobody_is_at_the_socket() -> None:
+    """In words, with its path."""
+    with pytest.raises(DriverUnavailable, match=r"master\.sock: No such file"):
+        await data_plane_version(parse_config(ATTACHED, name="test"))

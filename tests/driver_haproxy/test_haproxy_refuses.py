@@ -7,15 +7,16 @@ import pytest
 from onehop.driver.haproxy import HaproxyOptions
 from onehop.driver.haproxy.book import Book
 from onehop.driver.haproxy.render import why_not
-from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Passthrough
+from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Passthrough, PortCheck
 from onehop.model.model import Row
-from onehop.model.pool import BackendProtocol
+from onehop.model.pool import AltName, BackendProtocol, BackendTls
 from onehop.model.route import Forward, HeaderEdit, PoolShare, Redirect, Respond, Retry
 from tests.driver_envoy.world import (
     HTTPS,
     SERVICE,
     forward,
     host,
+    identity,
     listener,
     pool,
     route,
@@ -24,6 +25,7 @@ from tests.driver_envoy.world import (
 
 DNS = pool("dns", protocol=BackendProtocol.UDP)
 OPTIONS = HaproxyOptions(state_dir=Path("/state"))
+CA = identity("ca", "ca.example").chain_pem
 DEEP = ".".join("abcdefghijkl")
 
 
@@ -40,6 +42,12 @@ DEEP = ".".join("abcdefghijkl")
         (
             host("a", route(forward(DNS), request_headers=HeaderEdit(set=((":path", "/"),)))),
             "not the name of a header",
+        ),
+        (pool("x", tls=BackendTls(trusts_system=True, server_name="x")), "a CA of their own"),
+        (pool("x", tls=BackendTls(ca_pem=CA, names=(AltName("x"),))), "and the name sent"),
+        (
+            listener(443, ForwardHttp(router=HTTPS, tls=True, clients=PortCheck(ca_pem=CA))),
+            "host by host",
         ),
     ],
 )

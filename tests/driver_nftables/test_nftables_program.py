@@ -81,7 +81,7 @@ def test_connections_outlive_onehop_and_the_table_outlives_nobody(
 
                 await until(is_counted, "two connections")
                 await asyncio.to_thread(roads.nft, "flush", "ruleset")
-                drifts = partial(first.metric, "onehop_kernel_drifts_total", what="table")
+                drifts = partial(first.metric, DRIFTS, driver="nftables", kind="table")
                 await until(drifts, "the drift")
                 await until(partial(once, roads), "the repair")
                 async with client(roads) as open_one:
@@ -126,7 +126,7 @@ def test_without_forwarding_the_proxy_serves_what_the_kernel_did(
             FORWARD.write_text("0")
             await until(partial(in_kernel, 0), "both with Envoy")
             assert (await once(roads))[0] == 8001
-            assert await program.metric("onehop_kernel_drifts_total", what="forwarding") == 1
+            assert await program.metric(DRIFTS, driver="nftables", kind="forwarding") == 1
             FORWARD.write_text("1")
             await until(partial(in_kernel, 2), "both in the kernel again")
             assert (await once(roads))[0] == 8001
@@ -134,4 +134,5 @@ def test_without_forwarding_the_proxy_serves_what_the_kernel_did(
     roads.balancer.run(main)
 
 
+DRIFTS = "onehop_data_plane_drifts_total"
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")

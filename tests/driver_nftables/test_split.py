@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onehop.driver import Receipt
+from onehop.driver.driver import drifts_of
 from onehop.driver.memory import MemoryDriver
 from onehop.driver.nftables import misfit
 from onehop.driver.split import SplitDriver, _pools_of, proxy_share
@@ -181,7 +182,7 @@ async def test_what_the_kernel_counts_is_said_of_both() -> None:
     pair, web = Pair(), pool()
     limited = listener(web, 2, max_connections=10)
     await pair.serve((web, listener(web), limited))
-    assert pair.split.drifts == {"table": 1}
+    assert drifts_of(pair.split) == {pair.kernel.name: {"table": 1}}
     assert pair.split.connections == {"masqueraded": 2}
     assert pair.split.is_in_kernel(listener(web).id)
     assert not pair.split.is_in_kernel(limited.id)

@@ -29,6 +29,7 @@ from onehop.model.listener import (
     ForwardHttp,
     ForwardTcp,
     ForwardUdp,
+    PortCheck,
     TlsChallenge,
     TlsPolicy,
     Transport,
@@ -244,6 +245,8 @@ def test_what_does_not_fit_says_why() -> None:
     never: list[Row] = [
         pool("x", protocol=BackendProtocol.H2),
         pool("x", tls=BackendTls(server_name="x")),
+        pool("x", tls=BackendTls(trusts_system=True)),
+        listener(443, ForwardHttp(router=HTTPS, tls=True, clients=PortCheck(ca_pem="CA"))),
         pool("x", proxy_protocol=ProxyProtocol.V2),
         pool("x", is_transparent=True),
         pool("x", persistence=HeaderPersistence(name="x")),

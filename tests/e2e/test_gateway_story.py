@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ from onehop.lab.api.kind.gateway_crd import RELEASE_1_3
 from onehop.lab.pod import serve_tcp
 from onehop.status.gateway_pace import LONGEST_S
 from tests.cluster_gateway.objects import define
-from tests.e2e.client import ask, greeting
+from tests.e2e.client import Steady, Target, ask, greeting, steady
 from tests.e2e.cluster import Cluster
 from tests.e2e.objects import HOST, SHOP, Json, endpoints, service
 from tests.e2e.program import Onehop, running
@@ -26,6 +27,10 @@ CLASSES: Final = "gatewayclasses.gateway.networking.k8s.io"
 GATEWAYS: Final = "gateways.gateway.networking.k8s.io"
 ROUTES: Final = "httproutes.gateway.networking.k8s.io"
 TCP_ROUTES: Final = "tcproutes.gateway.networking.k8s.io"
+GRANTS: Final = "referencegrants.gateway.networking.k8s.io"
+GROUP: Final = "gateway.networking.k8s.io"
+WAREHOUSE: Final = "warehouse"
+STOCK: Final = "stock.example.com"
 _MANY: Final = 300
 CONTROLLER: Final = "onehop.dev/gateway-controller"
 THEIRS: Final = {
@@ -83,6 +88,15 @@ def route(name: str = "web", *parents: str, backend: str = "web") -> Json:
             "rules": [{"backendRefs": [{"name": backend, "port": 80}]}],
         },
     )
+
+
+def grant() -> Json:
+    """Return what lets routes of the shop lead to Services of the warehouse."""
+    spec = {
+        "from": [{"group": GROUP, "kind": "HTTPRoute", "namespace": SHOP}],
+        "to": [{"group": "", "kind": "Service"}],
+    }
+    return gateway_object("ReferenceGrant", "to-the-shop", spec, WAREHOUSE)
 
 
 def conditions(told: Json) -> dict[str, tuple[str, str]]:
@@ -244,6 +258,50 @@ async def test_many_routes_cost_their_gateway_few_writes(cluster: Cluster) -> No
 
     written = cluster.requests.writes(resource=f"{GATEWAYS}/status") - before
     assert written <= 20 + (time.monotonic() - began) / LONGEST_S
+
+
+@pytest.mark.usefixtures("gateways")
+async def test_a_grant_is_revoked_under_load(cluster: Cluster) -> None:
+    """Every request gets an answer: a Pod's, or 500 while nothing permits it; others never fail."""
+    stock = route("stock")
+    stock["spec"] |= {
+        "hostnames": [STOCK],
+        "rules": [{"backendRefs": [{"name": "web", "namespace": WAREHOUSE, "port": 80}]}],
+    }
+    pods = endpoints("web", "10.244.1.2", space=WAREHOUSE)
+    cluster.put(gateway(), route(), stock, grant(), service("web", space=WAREHOUSE), pods)
+
+    def addresses() -> list[Json]:
+        return list(cluster.read(GATEWAYS, "edge").get("status", {}).get("addresses", ()))
+
+    def resolved() -> str:
+        parents = cluster.read(ROUTES, "stock").get("status", {}).get("parents", ())
+        return next((conditions(each)["ResolvedRefs"][1] for each in parents), "")
+
+    at = (await until(addresses, "the Gateway has an address"))[0]["value"]
+    for host in (HOST, STOCK):
+        await until(partial(_is_answered, host, at), f"{host} is served")
+    asked = Steady(Target(STOCK, at))
+    async with steady(Target(HOST, at)), asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(asked.run(keeps=True))
+        await asked.some_more()
+        assert asked.failures == []
+        cluster.remove(GRANTS, "to-the-shop", WAREHOUSE)
+        await until(lambda: asked.failures, "requests are refused")
+        answered = asked.pods.total()
+        await asked.some_more()
+        assert asked.pods.total() == answered
+        await until(lambda: resolved() == "RefNotPermitted", "the route says why")
+        cluster.put(grant())
+        await until(lambda: asked.pods.total() > answered, "the Pods answer again")
+        await until(lambda: resolved() == "ResolvedRefs", "the route says so")
+        asking.cancel()
+
+    assert {failure.rpartition(": ")[2] for failure in asked.failures} == {"500"}
+
+
+async def _is_answered(host: str, at: str) -> bool:
+    return (await ask(host, at=at)).status == 200
 
 
 async def test_check_says_which_release_a_cluster_has(

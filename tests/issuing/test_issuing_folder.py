@@ -153,7 +153,7 @@ async def test_a_stored_certificate_comes_back_as_an_object_if_it_is_wanted(
     folder.mkdir()
     source = ManifestSource(folder)
     vault = vault_of(FolderSecrets(place.directory, source))
-    source.want_secrets(frozenset({WEB_TLS}))
+    source.want(frozenset({WEB_TLS}))
 
     async with listening(source) as hearing:
         await hearing.until(lambda: WEB_TLS in hearing.absent)
@@ -163,7 +163,7 @@ async def test_a_stored_certificate_comes_back_as_an_object_if_it_is_wanted(
         await hearing.until(lambda: certificate(hearing) == b"OTHER CHAIN\n")
         await vault.store(secret_ref("shop", "unwanted"), BUNDLE)
         (folder / "last.yaml").write_text(manifest("other", "x"))
-        source.want_secrets(frozenset({WEB_TLS, secret_ref("shop", "other")}))
+        source.want(frozenset({WEB_TLS, secret_ref("shop", "other")}))
         await hearing.until(lambda: certificate(hearing, secret_ref("shop", "other")) == b"x")
 
         assert hearing.names == ["Secret/shop/other", "Secret/shop/web-tls"]
@@ -183,7 +183,7 @@ async def test_what_was_written_before_a_restart_is_in_the_first_batch(
 
     source = ManifestSource(folder)
     FolderSecrets(place.directory, source)
-    source.want_secrets(frozenset({WEB_TLS}))
+    source.want(frozenset({WEB_TLS}))
     async with listening(source) as hearing:
         await hearing.until(lambda: hearing.is_complete)
 
@@ -199,7 +199,7 @@ async def test_the_users_manifest_wins_over_ours_and_is_foreign(
     folder.mkdir()
     source = ManifestSource(folder)
     vault = vault_of(FolderSecrets(place.directory, source))
-    source.want_secrets(frozenset({WEB_TLS}))
+    source.want(frozenset({WEB_TLS}))
 
     async with listening(source) as hearing:
         await hearing.until(lambda: hearing.is_complete)

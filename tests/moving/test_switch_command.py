@@ -94,7 +94,8 @@ async def test_a_switch_there_and_back_loses_no_request(shop: Shop) -> None:
 async def test_what_would_be_refused_stays_where_it_is(shop: Shop) -> None:
     """A UDP Service keeps Envoy, exit code 1; `--force` gives it up, and it becomes a Problem.
 
-    Back at Envoy it is served again, though HAProxy never had it.
+    Back at Envoy it is served again, though HAProxy never had it. To a HAProxy that the operator
+    runs there is no way at all.
     """
     ports = ({"name": "dns", "port": 53 + HTTP, "targetPort": 8080, "protocol": "UDP"},)
     slices = endpoints("dns", POD, ports=({"name": "dns", "port": 8080, "protocol": "UDP"},))
@@ -104,6 +105,11 @@ async def test_what_would_be_refused_stays_where_it_is(shop: Shop) -> None:
         return (await shop.program.snapshot()).served.get("listener") == 3
 
     await until(has_both, "the UDP Service is served")
+    theirs: Json = {"master": "/run/haproxy-master.sock", "include": "/etc/haproxy/onehop"}
+    shop.name("haproxy", haproxy=theirs)
+    for words in (("switch",), ("plan", "--driver", "haproxy")):
+        code, said = await shop.command(*words)
+        assert (code, "is not moved to or from while it serves" in said) == (1, True), said
     shop.name("haproxy")
     async with load(SITE) as clients:
         code, said = await shop.command("switch")

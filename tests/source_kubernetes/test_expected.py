@@ -73,10 +73,10 @@ async def test_a_secret_that_is_refused_is_settled_and_yet_unread(
     """Nobody waits for it, and nobody may take it for absent; absent, it is read."""
     server.faults.arm(Forbidden(), RESOURCES[Kind.SECRET])
     async with running(server, tmp_path) as world:
-        world.source.want_secrets(frozenset({TLS}))
-        await world.source.secrets_settled()
-        refused = world.source.unread_secrets
+        world.source.want(frozenset({TLS}))
+        await world.source.wants_settled()
+        refused = world.source.unread
         server.faults.disarm()
-        await eventually(lambda: not world.source.unread_secrets)
+        await eventually(lambda: not world.source.unread)
         assert refused == {TLS}
         assert world.sink.deleted == [TLS]

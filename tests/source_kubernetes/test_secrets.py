@@ -1,9 +1,9 @@
-"""Secrets are read one by one, only while somebody wants them."""
+"""Secrets and ConfigMaps are read one by one, only while somebody wants them."""
 
 import asyncio
 from pathlib import Path
 
-from onehop.cluster import Secret
+from onehop.cluster import ConfigMap, Secret
 from onehop.cluster.kind import Kind
 from onehop.lab.api import Server
 from onehop.lab.api.faults import EmptyList, Forbidden, ServerError
@@ -12,11 +12,12 @@ from tests.source_kubernetes.world import DEADLINE_S, SHOP, World, eventually, r
 
 TLS = ObjectRef("Secret", SHOP, "tls")
 OTHER = ObjectRef("Secret", SHOP, "other")
+CA = ObjectRef("ConfigMap", SHOP, "ca")
 
 
 async def settled(world: World) -> None:
     async with asyncio.timeout(DEADLINE_S):
-        await world.source.secrets_settled()
+        await world.source.wants_settled()
 
 
 async def test_no_secret_is_read_that_nobody_wants(server: Server, tmp_path: Path) -> None:
@@ -34,10 +35,10 @@ async def test_wanted_secrets_are_there_or_absent_once_settled(
     """One is handed on with its bytes, the other is reported as absent; then both are followed."""
     async with running(server, tmp_path) as world:
         world.cluster.put(Kind.SECRET, "tls")
-        world.source.want_secrets(frozenset({TLS, OTHER}))
-        assert world.source.unsettled_secrets == {TLS, OTHER}
+        world.source.want(frozenset({TLS, OTHER}))
+        assert world.source.unsettled == {TLS, OTHER}
         await settled(world)
-        assert world.source.unsettled_secrets == frozenset()
+        assert world.source.unsettled == frozenset()
         secret = world.sink.objects[TLS]
         assert isinstance(secret, Secret)
         assert secret.data == {"key": b"value"}
@@ -48,6 +49,22 @@ async def test_wanted_secrets_are_there_or_absent_once_settled(
         await eventually(lambda: world.sink.deleted == [OTHER, TLS])
 
 
+async def test_config_maps_are_read_by_name_like_secrets(server: Server, tmp_path: Path) -> None:
+    """Only the one that is wanted; a Secret of the same name is another object."""
+    async with running(server, tmp_path) as world:
+        world.cluster.put(Kind.CONFIG_MAP, "ca")
+        world.cluster.put(Kind.CONFIG_MAP, "kube-root-ca.crt")
+        world.cluster.put(Kind.SECRET, "ca")
+        world.source.want(frozenset({CA, TLS}))
+        await settled(world)
+        found = world.sink.objects[CA]
+        assert isinstance(found, ConfigMap)
+        assert found.data == {"key": "value"}
+        assert {ref for ref in world.sink.objects if ref.kind in {"ConfigMap", "Secret"}} == {CA}
+        world.cluster.remove(Kind.CONFIG_MAP, "ca")
+        await eventually(lambda: world.sink.deleted == [TLS, CA])
+
+
 async def test_a_secret_that_is_no_longer_wanted_is_no_longer_read(
     server: Server, tmp_path: Path
 ) -> None:
@@ -55,16 +72,16 @@ async def test_a_secret_that_is_no_longer_wanted_is_no_longer_read(
     async with running(server, tmp_path) as world:
         world.cluster.put(Kind.SECRET, "tls")
         world.cluster.put(Kind.SECRET, "other")
-        world.source.want_secrets(frozenset({TLS, OTHER}))
+        world.source.want(frozenset({TLS, OTHER}))
         await settled(world)
-        world.source.want_secrets(frozenset({OTHER}))
+        world.source.want(frozenset({OTHER}))
         world.cluster.put(Kind.SECRET, "tls", changed="yes")
         world.cluster.put(Kind.SECRET, "other", changed="yes")
         states = world.cluster.states(Kind.SECRET)
         await eventually(lambda: world.sink.states()[OTHER] == states[OTHER])
         assert world.sink.states()[TLS] != states[TLS]
         assert world.sink.deleted == []
-        world.source.want_secrets(frozenset({OTHER, TLS}))
+        world.source.want(frozenset({OTHER, TLS}))
         await settled(world)
         assert world.sink.states()[TLS] == states[TLS]
 
@@ -74,7 +91,7 @@ async def test_a_secret_we_may_not_read_is_settled_and_said(server: Server, tmp_
     server.faults.arm(Forbidden(), "secrets")
     async with running(server, tmp_path) as world:
         world.cluster.put(Kind.SECRET, "tls")
-        world.source.want_secrets(frozenset({TLS}))
+        world.source.want(frozenset({TLS}))
         await settled(world)
         await eventually(lambda: world.sink.says("Secret/shop/tls", "Grant get, list and watch"))
         assert world.sink.deleted == []
@@ -87,10 +104,10 @@ async def test_a_server_in_trouble_settles_nothing(server: Server, tmp_path: Pat
     """A 500 says nothing about a Secret; the problem goes when the Secret is unwanted."""
     number = server.faults.arm(ServerError(), "secrets")
     async with running(server, tmp_path) as world:
-        world.source.want_secrets(frozenset({TLS}))
+        world.source.want(frozenset({TLS}))
         await eventually(lambda: world.sink.says("Secret/shop/tls", "500"))
-        assert world.source.unsettled_secrets == {TLS}
-        world.source.want_secrets(frozenset())
+        assert world.source.unsettled == {TLS}
+        world.source.want(frozenset())
         await settled(world)
         await eventually(lambda: world.sink.problems == ())
         server.faults.disarm(number)
@@ -102,7 +119,7 @@ async def test_an_empty_list_does_not_take_a_certificate_away(
     """What holds for every list holds for a list of one."""
     async with running(server, tmp_path) as world:
         world.cluster.put(Kind.SECRET, "tls")
-        world.source.want_secrets(frozenset({TLS}))
+        world.source.want(frozenset({TLS}))
         await settled(world)
         server.faults.arm(EmptyList(), "secrets")
         counts = world.source.counts[Kind.SECRET]

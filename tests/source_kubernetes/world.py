@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from onehop.cluster.kind import ClusterObject, Kind, ref_of
+from onehop.cluster.kind import WANTED_KINDS, ClusterObject, Kind, ref_of
 from onehop.kube import Access, CallPatience, Client, connect
 from onehop.lab.api import Server, Store, put, remove
 from onehop.model.ident import ObjectRef
@@ -22,7 +22,7 @@ QUICK = CallPatience(page_s=0.2, call_s=0.5)
 """A hang is noticed in a fifth of a second."""
 OPTIONS = KubernetesOptions(
     times=ReflectorTimes(open_s=0.2, silence_extra_s=0.2, watch_s=1.0),
-    secrets=ReflectorTimes(open_s=0.2, silence_extra_s=0.2, watch_s=1.0),
+    wanted=ReflectorTimes(open_s=0.2, silence_extra_s=0.2, watch_s=1.0),
 )
 SHOP = "shop"
 
@@ -34,8 +34,9 @@ RESOURCES = {
     Kind.INGRESS_CLASS: "ingressclasses.networking.k8s.io",
     Kind.NAMESPACE: "namespaces",
     Kind.SECRET: "secrets",
+    Kind.CONFIG_MAP: "configmaps",
 }
-READ_IN_FULL = tuple(kind for kind in RESOURCES if kind is not Kind.SECRET)
+READ_IN_FULL = tuple(kind for kind in RESOURCES if kind not in WANTED_KINDS)
 
 _REST: dict[Kind, dict[str, Any]] = {
     Kind.SERVICE: {"apiVersion": "v1", "spec": {"ports": [{"port": 80}]}},
@@ -56,6 +57,7 @@ _REST: dict[Kind, dict[str, Any]] = {
     },
     Kind.NAMESPACE: {"apiVersion": "v1"},
     Kind.SECRET: {"apiVersion": "v1", "data": {"key": "dmFsdWU="}},
+    Kind.CONFIG_MAP: {"apiVersion": "v1", "data": {"key": "value"}},
 }
 _CLUSTER_WIDE = {Kind.NODE, Kind.INGRESS_CLASS, Kind.NAMESPACE}
 

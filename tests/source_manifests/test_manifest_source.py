@@ -4,7 +4,7 @@ import shutil
 import time
 from pathlib import Path
 
-from onehop.cluster import Service
+from onehop.cluster import ConfigMap, Service
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Severity
 from onehop.source import Batch, Deleted, Source
@@ -200,7 +200,7 @@ async def test_nothing_is_complete_before_the_folder_was_there(tmp_path: Path) -
     """A folder that is mounted late is a Problem first; a wanted Secret is not absent yet."""
     folder = tmp_path / "folder"
     source = ManifestSource(folder)
-    source.want_secrets(frozenset({ObjectRef("Secret", "default", "tls")}))
+    source.want(frozenset({ObjectRef("Secret", "default", "tls")}))
 
     async with listening(source) as hearing:
         await hearing.until(lambda: bool(hearing.problems))
@@ -224,14 +224,39 @@ async def test_secrets_are_told_only_while_they_are_wanted(tmp_path: Path) -> No
         await hearing.until(lambda: hearing.is_complete)
         assert hearing.objects == {}
 
-        source.want_secrets(frozenset({tls}))
+        source.want(frozenset({tls}))
         await hearing.until(lambda: set(hearing.objects) == {tls})
 
         replace(file, text.format("other"))
         await hearing.until(lambda: hearing.absent == {tls})
 
-        source.want_secrets(frozenset({other}))
+        source.want(frozenset({other}))
         await hearing.until(lambda: set(hearing.objects) == {other})
+
+
+async def test_config_maps_are_told_only_while_they_are_wanted(tmp_path: Path) -> None:
+    """A folder has many that nobody asks for; of one that is wanted, changes are told."""
+    wanted = ObjectRef("ConfigMap", "default", "ca")
+    text = "---\n{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {}}}, data: {{a: {}}}}}\n"
+    file = tmp_path / "a.yaml"
+    file.write_text(text.format("ca", "first") + text.format("other", "first"))
+    source = ManifestSource(tmp_path)
+
+    async with listening(source) as hearing:
+        await hearing.until(lambda: hearing.is_complete)
+        assert hearing.objects == {}
+
+        source.want(frozenset({wanted}))
+        await hearing.until(lambda: set(hearing.objects) == {wanted})
+
+        replace(file, text.format("ca", "second") + text.format("other", "second"))
+        await hearing.until(
+            lambda: (
+                isinstance(found := hearing.objects[wanted], ConfigMap)
+                and found.data == {"a": "second"}
+            )
+        )
+        assert set(hearing.objects) == {wanted}
 
 
 async def test_a_second_run_tells_everything_again(tmp_path: Path) -> None:

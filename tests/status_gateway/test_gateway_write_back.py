@@ -232,6 +232,23 @@ async def test_who_wipes_our_entry_is_answered_ever_more_slowly(
     assert ours.metrics.repairs == 1
 
 
+async def test_a_policy_says_what_each_controller_says(stage: GatewayStage, tmp_path: Path) -> None:
+    """`ancestors` is a list of all controllers: each sets its own entry and leaves the others'."""
+    policy = ObjectRef("BackendTLSPolicy", "apps", "web")
+    put(stage.store, BY_KIND[policy.kind])
+    async with stage.writer(tmp_path) as ours, stage.writer(tmp_path) as theirs:
+        for writer, report in ((theirs, their_report()), (ours, route_report(EDGE_PARENT))):
+            assert isinstance(report.verdict, ParentsVerdict)
+            verdict = msgspec.structs.replace(report.verdict, ref=policy)
+            stage.watched(policy)
+            stage.report(writer, policy, msgspec.structs.replace(report, verdict=verdict))
+            await idle(writer)
+
+    entries = stage.read(policy)["status"]["ancestors"]
+    assert [each["controllerName"] for each in entries] == [THEIRS, OURS]
+    assert {each["ancestorRef"]["name"] for each in entries} == {EDGE.name}
+
+
 async def test_a_thousand_routes_of_others_cost_no_write(
     stage: GatewayStage, tmp_path: Path
 ) -> None:

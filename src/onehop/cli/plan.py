@@ -18,7 +18,13 @@ from onehop.control.once import compile_once
 from onehop.control.overview import Snapshot
 from onehop.control.planes import data_plane_version, would_refuse
 from onehop.control.sources import source_name
-from onehop.control.switchplan import Difference, SwitchPlan, plan_switch, with_moved
+from onehop.control.switchplan import (
+    ATTACHED_STAYS,
+    Difference,
+    SwitchPlan,
+    plan_switch,
+    with_moved,
+)
 from onehop.driver.nftables import misfit
 from onehop.driver.split import proxy_share
 from onehop.model.model import RowKey, change_between, key_of, model_of
@@ -98,6 +104,9 @@ async def _plan_switch(config: Config, compiled: Compiled, *, have: str) -> Swit
     """Return what a switch to the data plane of a configuration would mean."""
     obstacles: list[str] = []
     program, want = "", _name(config)
+    proxies = {have.partition("+")[0], config.data_plane.driver}
+    if config.data_plane.haproxy.master is not None and len(proxies) > 1 and "haproxy" in proxies:
+        obstacles.append(ATTACHED_STAYS)
     try:
         check_config(config, name="with this data plane")
     except ConfigError as err:

@@ -6,6 +6,7 @@ wire); `source` and `kube` produce them, `compile` reads them, data planes never
 
 from onehop.cluster.calico import BGPConfiguration, BlockAffinity, IPPool
 from onehop.cluster.cilium import CiliumNode
+from onehop.cluster.configmap import ConfigMap
 from onehop.cluster.definition import CustomResourceDefinition
 from onehop.cluster.gateway import Gateway, GatewayClass
 from onehop.cluster.gateway_backendtls import BackendTLSPolicy
@@ -15,7 +16,7 @@ from onehop.cluster.gateway_http import HTTPRoute
 from onehop.cluster.gateway_listenerset import ListenerSet
 from onehop.cluster.gateway_stream import TCPRoute, TLSRoute, UDPRoute
 from onehop.cluster.ingress import Ingress, IngressClass
-from onehop.cluster.kind import GATEWAY_KINDS, KINDS, ClusterObject, Kind, ref_of
+from onehop.cluster.kind import GATEWAY_KINDS, KINDS, WANTED_KINDS, ClusterObject, Kind, ref_of
 from onehop.cluster.node import Namespace, Node
 from onehop.cluster.secret import Secret
 from onehop.cluster.service import Service
@@ -24,11 +25,13 @@ from onehop.cluster.slice import EndpointSlice
 __all__ = [
     "GATEWAY_KINDS",
     "KINDS",
+    "WANTED_KINDS",
     "BGPConfiguration",
     "BackendTLSPolicy",
     "BlockAffinity",
     "CiliumNode",
     "ClusterObject",
+    "ConfigMap",
     "CustomResourceDefinition",
     "EndpointSlice",
     "GRPCRoute",

@@ -5,10 +5,15 @@ here, for what others wrote has to be written back as it was: `parents` and `anc
 lists (`+listType=atomic` in `apis/v1/shared_types.go: RouteStatus` and `policy_types.go`).
 """
 
+from typing import Final
+
 import msgspec
 
 from onehop.cluster.gateway_ref import GROUP, ParentRef
 from onehop.cluster.service import Condition
+
+MOST_ANCESTORS: Final = 16
+"""`+kubebuilder:validation:MaxItems` of `PolicyStatus.ancestors`."""
 
 
 class RouteParentStatus(

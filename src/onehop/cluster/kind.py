@@ -8,6 +8,7 @@ import msgspec
 from onehop.cluster import calico, cilium
 from onehop.cluster.calico import BGPConfiguration, BlockAffinity, IPPool
 from onehop.cluster.cilium import CiliumNode
+from onehop.cluster.configmap import ConfigMap
 from onehop.cluster.definition import CustomResourceDefinition
 from onehop.cluster.gateway import Gateway, GatewayClass
 from onehop.cluster.gateway_backendtls import BackendTLSPolicy
@@ -33,6 +34,7 @@ ClusterObject: TypeAlias = (
     | Ingress
     | IngressClass
     | Secret
+    | ConfigMap
     | BlockAffinity
     | IPPool
     | BGPConfiguration
@@ -61,6 +63,7 @@ class Kind(StrEnum):
     INGRESS = "Ingress"
     INGRESS_CLASS = "IngressClass"
     SECRET = "Secret"  # noqa: S105  a kind, not a password
+    CONFIG_MAP = "ConfigMap"
     BLOCK_AFFINITY = "BlockAffinity"
     IP_POOL = "IPPool"
     BGP_CONFIGURATION = "BGPConfiguration"
@@ -148,6 +151,7 @@ KINDS: Final[dict[Kind, Resource]] = {
         namespaced=False,
     ),
     Kind.SECRET: Resource(api_version="v1", plural="secrets", struct=Secret),
+    Kind.CONFIG_MAP: Resource(api_version="v1", plural="configmaps", struct=ConfigMap),
     Kind.BLOCK_AFFINITY: Resource(
         api_version=calico.API_VERSION,
         plural="blockaffinities",
@@ -184,6 +188,9 @@ KINDS: Final[dict[Kind, Resource]] = {
         namespaced=False,
     ),
 }
+
+WANTED_KINDS: Final = frozenset((Kind.SECRET, Kind.CONFIG_MAP))
+"""Kinds of which only those objects are read that something of ours names (docs/adr/0008)."""
 
 _KIND_OF: Final = {resource.struct: kind for kind, resource in KINDS.items()}
 

@@ -7,7 +7,7 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from onehop.cluster import Secret, Service, ref_of
+from onehop.cluster import ConfigMap, Secret, Service, ref_of
 from onehop.cluster.ingress import ServiceBackend
 from onehop.cluster.service import ServicePort
 from onehop.compile.extension import UNREADABLE
@@ -28,13 +28,15 @@ def pem_of(chain: Iterable[x509.Certificate]) -> str:
     return "".join(item.public_bytes(Encoding.PEM).decode("ascii") for item in chain)
 
 
-def ca_pem_of(secret: Secret | None) -> str | None:
-    """Return the CA certificates that a Secret holds, or None if there are none to be read."""
-    pem = (secret.data or {}).get(CA_KEY) if secret is not None else None
+def ca_pem_of(holder: Secret | ConfigMap | None) -> str | None:
+    """Return the CA certificates that an object holds, or None if there are none to be read."""
+    pem = (holder.data or {}).get(CA_KEY) if holder is not None else None
     if pem is None:
         return None
     try:
-        chain = x509.load_pem_x509_certificates(pem)
+        chain = x509.load_pem_x509_certificates(
+            pem if isinstance(pem, bytes) else pem.encode("utf-8", "replace")
+        )
     except UNREADABLE:
         return None
     return pem_of(chain)

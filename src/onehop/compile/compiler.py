@@ -17,7 +17,7 @@ from onehop.compile.answers import ANSWERS, CHALLENGE_CERTIFICATES, live_entries
 from onehop.compile.certificate import CHECKED
 from onehop.compile.demand import DEMANDS
 from onehop.compile.endpoint import ENDPOINTS
-from onehop.compile.gateway.gateway import GATEWAY_SECRETS
+from onehop.compile.gateway.gateway import GATEWAY_CAS, GATEWAY_SECRETS
 from onehop.compile.gateway.route import ROUTE_CAS
 from onehop.compile.gateway.verdict import GATEWAY_VERDICTS
 from onehop.compile.ingress import SECRETS_WANTED
@@ -151,13 +151,14 @@ class Compiler:
         """
         return Reader(self._sheet, frozenset(table.name for table in TABLES))
 
-    def wanted_secrets(self) -> frozenset[ObjectRef]:
-        """Return the Secrets that something of ours refers to."""
+    def wanted(self) -> frozenset[ObjectRef]:
+        """Return the Secrets and ConfigMaps that something of ours refers to."""
         wanted = (
             SECRETS_WANTED,
             DEFAULT_CERTIFICATE,
             ANSWERS_SECRET,
             GATEWAY_SECRETS,
+            GATEWAY_CAS,
             ROUTE_CAS,
         )
         return frozenset(ref for index in wanted for ref in self._sheet.entries(index))

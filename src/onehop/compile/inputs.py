@@ -9,6 +9,7 @@ from onehop.cluster import (
     BGPConfiguration,
     BlockAffinity,
     CiliumNode,
+    ConfigMap,
     CustomResourceDefinition,
     EndpointSlice,
     Gateway,
@@ -62,6 +63,7 @@ NAMESPACES = Table[ObjectRef, Namespace]("namespaces")
 INGRESSES = Table[ObjectRef, Ingress]("ingresses")
 INGRESS_CLASSES = Table[ObjectRef, IngressClass]("ingress-classes")
 SECRETS = Table[ObjectRef, Secret]("secrets")
+CONFIG_MAPS = Table[ObjectRef, ConfigMap]("config-maps")
 BLOCK_AFFINITIES = Table[ObjectRef, BlockAffinity]("block-affinities")
 IP_POOLS = Table[ObjectRef, IPPool]("ip-pools")
 BGP_CONFIGURATIONS = Table[ObjectRef, BGPConfiguration]("bgp-configurations")

@@ -3,6 +3,7 @@
 doors ── listener-set-intents ── gateway-intents ── parents, listener-names ── attachments
 classes ── gateway-intents ─┬─ gateway-address-wishes ── ledger ── gateway-placements ── listeners
 routes, grants ─────────────┼─ attachments ─┬─ gateway-hosts ─ accepted-routes ── gateway-verdicts
+tls policies ── verifications ─ route-rules ┴─ policy-ancestries ── policy-verdicts
                             │               ├─ route-rules ─┬─ gateway-hosts, wishes
                             │               └───────────────┴─ stream-owners ── gateway-placements
                             └─ checked ── certificates, gateway-server-names
@@ -30,6 +31,7 @@ from onehop.cluster import (
     BGPConfiguration,
     BlockAffinity,
     CiliumNode,
+    ConfigMap,
     CustomResourceDefinition,
     EndpointSlice,
     Gateway,
@@ -64,6 +66,7 @@ from onehop.compile.endpoint import ENDPOINTS
 from onehop.compile.forbidden import BORDER
 from onehop.compile.gateway.address import GATEWAY_ADDRESS_WISHES
 from onehop.compile.gateway.attachment import ATTACHMENTS
+from onehop.compile.gateway.backendtls import VERIFICATIONS
 from onehop.compile.gateway.gateway import GATEWAY_INTENTS
 from onehop.compile.gateway.gatewayclass import GATEWAY_CLASS_VERDICTS
 from onehop.compile.gateway.host import GATEWAY_HOSTS
@@ -73,6 +76,7 @@ from onehop.compile.gateway.parent import NAMES, PARENTS
 from onehop.compile.gateway.passed import PASSED
 from onehop.compile.gateway.placement import GATEWAY_PLACEMENTS
 from onehop.compile.gateway.plainport import PLAIN_PORTS
+from onehop.compile.gateway.policyverdict import ANCESTRIES, POLICY_VERDICTS
 from onehop.compile.gateway.proof import GATEWAY_PROOFS
 from onehop.compile.gateway.route import ROUTE_RULES
 from onehop.compile.gateway.servername import GATEWAY_SERVER_NAMES
@@ -92,6 +96,7 @@ from onehop.compile.inputs import (
     BGP_CONFIGURATIONS,
     BLOCK_AFFINITIES,
     CILIUM_NODES,
+    CONFIG_MAPS,
     DEFINITIONS,
     GATEWAY_CLASSES,
     GATEWAYS,
@@ -142,6 +147,7 @@ INPUT_OF: Final[dict[type, Table[ObjectRef, Any]]] = {
     Ingress: INGRESSES,
     IngressClass: INGRESS_CLASSES,
     Secret: SECRETS,
+    ConfigMap: CONFIG_MAPS,
     BlockAffinity: BLOCK_AFFINITIES,
     IPPool: IP_POOLS,
     BGPConfiguration: BGP_CONFIGURATIONS,
@@ -178,6 +184,7 @@ _GATEWAY_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     NAMES,
     GATEWAY_ADDRESS_WISHES,
     ATTACHMENTS,
+    VERIFICATIONS,
     ROUTE_RULES,
     STREAM_OWNERS,
     PASSED,
@@ -232,6 +239,8 @@ _SHARED_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     GATEWAY_VERDICTS,
     LISTENER_SET_VERDICTS,
     ROUTE_VERDICTS,
+    ANCESTRIES,
+    POLICY_VERDICTS,
 )
 TABLES: Final = (*_INPUTS, *_GATEWAY_TABLES, *_SERVICE_TABLES, *_INGRESS_TABLES, *_SHARED_TABLES)
 
@@ -283,6 +292,7 @@ VERDICTS_OF: Final[dict[str, Derived[ObjectRef, Any]]] = {
     "TLSRoute": ROUTE_VERDICTS,
     "TCPRoute": ROUTE_VERDICTS,
     "UDPRoute": ROUTE_VERDICTS,
+    "BackendTLSPolicy": POLICY_VERDICTS,
 }
 """What is said of objects, by kind."""
 _BLOCK_LANE: Final = frozenset(table.name for table in _BLOCK_TABLES)

@@ -42,6 +42,10 @@ _CONNECTION_HEADERS: Final = frozenset(
     )
 )
 
+_URI: Final = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]{0,31}:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]{1,220}"
+)
+"""RFC 3986: a scheme, and behind it nothing but the characters that a URI may have."""
 _LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 _LAST_PORT: Final = 65535
 
@@ -49,6 +53,11 @@ _LAST_PORT: Final = 65535
 def is_port(number: int | None) -> TypeGuard[int]:
     """Tell whether this is a port that can be listened on or dialled."""
     return number is not None and 0 < number <= _LAST_PORT
+
+
+def is_uri(text: str) -> bool:
+    """Tell whether text is a URI with a scheme, `spiffe://example.com/shop` for one."""
+    return _URI.fullmatch(text) is not None
 
 
 @lru_cache(maxsize=10_000)

@@ -66,29 +66,44 @@ def find_port(
     return next((port for port in ports if port.port == number), None)
 
 
-def http_wish(
-    service: Service, port: ServicePort, policy: Policy, *, ca_pem: str | None, options: Options
+def http_wish(  # noqa: PLR0913  whatever has a say in it
+    service: Service,
+    port: ServicePort,
+    policy: Policy,
+    *,
+    ca_pem: str | None,
+    options: Options,
+    demanded: BackendTls | None = None,
 ) -> Wish:
     """Return the pool that an HTTP route to this port needs.
 
     `policy` is the route's own over the Service's; `ca_pem` is what its `backend-tls-ca` names,
-    already read and checked.
+    already read and checked; `demanded` is a BackendTLSPolicy's word, over all that.
     """
     spoken = policy.backend_protocol or _APP_PROTOCOLS.get((port.app_protocol or "").lower())
     protocol, is_tls = _HTTP_PROTOCOLS[spoken or "http"]
     tls = BackendTls(ca_pem=ca_pem, server_name=policy.backend_tls_name) if is_tls else None
-    return _wish(service, port, policy, options, protocol, tls, _http_persistence(service, policy))
+    persistence = _http_persistence(service, policy)
+    return _wish(service, port, policy, options, protocol, demanded or tls, persistence)
 
 
-def stream_wish(service: Service, port: ServicePort, policy: Policy, *, options: Options) -> Wish:
+def stream_wish(
+    service: Service,
+    port: ServicePort,
+    policy: Policy,
+    *,
+    options: Options,
+    demanded: BackendTls | None = None,
+) -> Wish:
     """Return the pool that a TCP or UDP listener for this port needs.
 
-    `policy` is what was granted (`clientaddress.grant`), not only what was said.
+    `policy` is what was granted (`clientaddress.grant`), not only what was said; `demanded` is as
+    in `http_wish`.
     """
     protocol = BackendProtocol.UDP if port.protocol == "UDP" else BackendProtocol.TCP
     wanted = policy.persistence == "source-ip" or _is_client_ip(service)
     persistence = _source_ip(service, policy) if wanted and policy.persistence != "none" else None
-    return _wish(service, port, policy, options, protocol, None, persistence)
+    return _wish(service, port, policy, options, protocol, demanded, persistence)
 
 
 def rung_problems(wish: Wish, port: ServicePort, subject: ObjectRef) -> tuple[Problem, ...]:
@@ -168,12 +183,21 @@ def _named(pool: Pool, plain: Pool, path: PathPolicy) -> Pool:
     more fields, gives the same pools the same ids.
     """
     fields = pool.__struct_fields__
-    asked = {f: getattr(pool, f) for f in fields if getattr(pool, f) != getattr(plain, f)}
+    asked = {f: _told(getattr(pool, f)) for f in fields if getattr(pool, f) != getattr(plain, f)}
     if not asked and path is PathPolicy.AUTO:
         return pool
     policy = msgspec.json.encode((asked, path))
     digest = hashlib.sha256(policy).hexdigest()[:8]
     return msgspec.structs.replace(pool, id=PoolId(f"{plain.id}~{digest}"))
+
+
+def _told(value: object) -> object:
+    """Return a field as it counts in ids; what came later to TLS counts where it is asked for."""
+    if not isinstance(value, BackendTls):
+        return value
+    later = {"trusts_system": value.trusts_system, "names": value.names}
+    asked = {name: field for name, field in later.items() if field}
+    return {"ca_pem": value.ca_pem, "server_name": value.server_name, **asked}
 
 
 def _health_check(  # noqa: PLR0913, PLR0917  all that has a say in it

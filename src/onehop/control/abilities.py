@@ -48,16 +48,17 @@ _ANNOTATIONS: Final[Mapping[Capability, str]] = {
     Capability.HEALTH_CHECK_RECOVERY: "health-check-healthy-threshold",
     Capability.CONNECT_TIMEOUT: "connect-timeout",
     Capability.HTTP2_BACKENDS: "backend-protocol",
-    Capability.BACKEND_TLS_CA: "backend-tls-ca",
-    Capability.BACKEND_TLS_NAME: "backend-tls-name",
 }
 """Where there is one way only to ask for it."""
 
 _ONLY_OF_INGRESSES: Final[Mapping[Capability, str]] = {
     Capability.PROXY_PROTOCOL_OUT: "proxy-protocol",
     Capability.SOURCE_PERSISTENCE_TIMEOUT: "persistence-timeout",
+    Capability.BACKEND_TLS_CA: "backend-tls-ca",
+    Capability.BACKEND_TLS_NAME: "backend-tls-name",
 }
-"""A Service has another way as well: `client-address`, `spec.sessionAffinityConfig`."""
+"""A Service has another way as well: `client-address`, `spec.sessionAffinityConfig`, a policy of
+Gateway API."""
 
 
 def shortcomings_of(driver: str) -> Shortcomings:

@@ -117,18 +117,22 @@ class EnvoyConfig(Section, frozen=True):
 
 
 class HaproxyConfig(Section, frozen=True):
-    """A HAProxy that is started in place of Envoy.
+    """A HAProxy that is started in place of Envoy, or one that somebody else runs.
 
     Attributes:
         binary: what is started; found on PATH by default.
         threads: None is one for each processor.
         old_worker_s: how long the connections of a replaced worker may go on.
+        master: the master socket of a HAProxy that somebody else runs; none is started then.
+        include: the folder that it reads besides, and that we write; with `master`.
     """
 
     binary: str = "haproxy"
     threads: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
     max_connections: Annotated[int, msgspec.Meta(ge=1)] = 50_000
     old_worker_s: Annotated[float, msgspec.Meta(ge=1, le=86400)] = 3600.0
+    master: str | None = None
+    include: str | None = None
 
 
 class VtmConfig(Section, frozen=True):

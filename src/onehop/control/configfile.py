@@ -19,7 +19,7 @@ from onehop.compile.options import AddressPool, Options, TunnelKind
 from onehop.compile.value import is_object_name
 from onehop.control.acmeconfig import answers_secret, issuer_options, public_addresses, read_issuers
 from onehop.control.bgpconfig import bgp_options
-from onehop.control.config import Config
+from onehop.control.config import Config, HaproxyConfig
 from onehop.control.stapling.trust import origin_of
 from onehop.model.address import Cidr, IpAddr, is_ipv6, parse_cidr, parse_ip
 from onehop.model.ident import ObjectRef
@@ -85,6 +85,7 @@ def check_config(config: Config, *, name: str) -> None:
         fail("dataPlane.driver", f"{config.data_plane.driver!r}; allowed is {' | '.join(_DRIVERS)}")
     if config.data_plane.layer4 == "kernel":
         _check_layer4(config, fail)
+    _check_haproxy(config.data_plane.haproxy, fail)
     if config.log.level not in LEVELS:
         fail("log.level", f"{config.log.level!r}; allowed is {' | '.join(LEVELS)}")
     bind = config.addresses.bind
@@ -104,6 +105,27 @@ def _check_layer4(config: Config, fail: Callable[[str, str], None]) -> None:
         fail("dataPlane.layer4", "kernel: with vtm, traffic does not come by this host")
     if config.cluster.allow_loopback:
         fail("dataPlane.layer4", "kernel: not with cluster.allowLoopback, which it cannot reach")
+
+
+def _check_haproxy(haproxy: HaproxyConfig, fail: Callable[[str, str], None]) -> None:
+    if (haproxy.master is None) != (haproxy.include is None):
+        fail(
+            "dataPlane.haproxy",
+            "master and include belong together: a HAProxy that somebody else runs must read the "
+            "folder that onehop writes",
+        )
+    if haproxy.master is None or haproxy.include is None:
+        return
+    for key, path in (("master", haproxy.master), ("include", haproxy.include)):
+        if not path.startswith("/"):
+            fail(f"dataPlane.haproxy.{key}", f"{path!r}; a path begins with a slash")
+    ours = msgspec.structs.replace(haproxy, master=None, include=None, binary="haproxy")
+    if ours != HaproxyConfig():
+        fail(
+            "dataPlane.haproxy",
+            "threads, maxConnections and oldWorkerS are not for a HAProxy that somebody else runs: "
+            "put nbthread, maxconn and hard-stop-after into its global section",
+        )
 
 
 def _check_tls(config: Config, fail: Callable[[str, str], None]) -> None:

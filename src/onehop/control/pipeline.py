@@ -267,7 +267,7 @@ class Pipeline:
         self._settle()
         try:
             async with asyncio.timeout(SECRETS_TIMEOUT_S):
-                await self._source.secrets_settled()
+                await self._source.wants_settled()
         except TimeoutError:
             log.warning("secrets_not_read", waited_s=SECRETS_TIMEOUT_S)
 
@@ -322,7 +322,7 @@ class Pipeline:
         outcome = self._reach.settled(self.compiler.settle)
         self._pending = self._pending.then(self._unread.due(outcome.change))
         self._note(outcome)
-        self._source.want_secrets(self.compiler.wanted_secrets())
+        self._source.want(self.compiler.wanted())
         self._metrics.settle_seconds.observe(self._clock() - began)
 
     async def _carry_out(self, change: Change) -> None:

@@ -20,8 +20,7 @@ from onehop.driver import Driver
 from onehop.driver.envoy import EnvoyDriver, EnvoyOptions
 from onehop.driver.envoy.binary import find_envoy
 from onehop.driver.envoy.render import render_config
-from onehop.driver.haproxy import HaproxyDriver, HaproxyOptions
-from onehop.driver.haproxy.binary import find_haproxy, version_of
+from onehop.driver.haproxy import Attachment, HaproxyDriver, HaproxyOptions, describe_haproxy
 from onehop.driver.haproxy.render import render_files, why_not
 from onehop.driver.moving.movable import Movable
 from onehop.driver.nftables import misfit
@@ -81,6 +80,10 @@ def make_movable(config: Config, place: Path) -> Movable:
 
 def _haproxy_options(config: Config, place: Path) -> HaproxyOptions:
     haproxy = config.data_plane.haproxy
+    attached = None
+    if haproxy.master is not None and haproxy.include is not None:
+        attached = Attachment(master=Path(haproxy.master), uid=os.geteuid())
+        place = Path(haproxy.include)
     return HaproxyOptions(
         state_dir=place,
         binary=haproxy.binary,
@@ -88,6 +91,7 @@ def _haproxy_options(config: Config, place: Path) -> HaproxyOptions:
         max_connections=haproxy.max_connections,
         old_worker_s=haproxy.old_worker_s,
         is_privileged=os.geteuid() == 0,
+        attached=attached,
     )
 
 
@@ -182,7 +186,8 @@ async def data_plane_version(config: Config) -> str:
         OnehopError: it is not there or does not run.
     """
     if config.data_plane.driver == "haproxy":
-        return await version_of(find_haproxy(config.data_plane.haproxy.binary))
+        options = _haproxy_options(config, state_directory(config) / "haproxy")
+        return await describe_haproxy(options)
     if config.data_plane.driver == "vtm":
         return await describe_unit(vtm_options(config))
     done = await finish((str(find_envoy()), "--version"), timeout_s=_VERSION_TIMEOUT_S)

@@ -11,7 +11,7 @@ from typing import Final
 from onehop.base.errors import ConfigError, OnehopError, TransientError
 from onehop.cluster import KINDS, Kind
 from onehop.control.acmeconfig import read_issuers
-from onehop.control.config import Config
+from onehop.control.config import Config, DataPlaneConfig
 from onehop.control.configfile import (
     compile_options,
     control_socket,
@@ -84,10 +84,17 @@ async def _data_plane(config: Config) -> Finding:
     try:
         version = await data_plane_version(config)
     except OnehopError as err:
-        is_unit = config.data_plane.driver == "vtm"
-        advice = "see dataPlane.vtm" if is_unit else "reinstall onehop's packages"
+        advice = _advice(config.data_plane)
         return Finding(check="data plane", is_good=False, said=str(err), advice=advice)
     return Finding(check="data plane", is_good=True, said=version)
+
+
+def _advice(data_plane: DataPlaneConfig) -> str:
+    if data_plane.driver == "vtm":
+        return "see dataPlane.vtm"
+    if data_plane.driver == "haproxy" and data_plane.haproxy.master is not None:
+        return "see `A HAProxy of yours` in docs/guide/haproxy.md"
+    return "reinstall onehop's packages"
 
 
 def _state(config: Config) -> Finding:

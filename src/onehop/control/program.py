@@ -48,7 +48,7 @@ from onehop.control.unread import secret_of
 from onehop.control.vacating import vacate
 from onehop.control.writeback import ClusterWriteBack, NoWriteBack, WriteBack
 from onehop.driver import Reloads
-from onehop.driver.driver import Connections, Drifts
+from onehop.driver.driver import Connections, drifts_of
 from onehop.driver.moving import Moved
 from onehop.driver.remote import Remote
 from onehop.model.certificate import Certificate, is_challenge
@@ -267,7 +267,7 @@ class Program:
             network=self._networking.snapshot(self._served),
             staples=self._stapling.counts(),
             reloads=serving.reload_reasons if isinstance(serving, Reloads) else {},
-            drifts=serving.drifts if isinstance(serving, Drifts) else {},
+            drifts=drifts_of(serving),
             connections=serving.connections if isinstance(serving, Connections) else {},
             switches=self._switching.outcomes,
             planes=Counter((self._driver.name, *self._switching.running)),

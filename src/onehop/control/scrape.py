@@ -38,7 +38,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
         planes: data planes that run, by name: more than one while one takes over.
         switches: from one data plane to another, by what became of them.
         reloads: of the data plane, if it needs any, by the kind of reason.
-        drifts: of the kernel's part, by what others have changed there.
+        drifts: what others have changed behind our back, by data plane and by what it was.
         connections: of the kernel's part, by what became of them.
         remote: what speaking to the data plane has come to, if it is another machine.
         certificates: the end of each one that is shown, in seconds since the epoch, by Secret.
@@ -58,7 +58,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     planes: Counts = {}
     switches: Counts = {}
     reloads: Counts = {}
-    drifts: Counts = {}
+    drifts: Mapping[str, Counts] = {}
     connections: Counts = {}
     remote: RemoteCounts | None = None
     certificates: Counts = {}
@@ -106,7 +106,7 @@ class Scrape(Collector):
         yield _counter(
             "data_plane_reloads", "Reloads that had a reason of a kind", "reason", now.reloads
         )
-        yield _counter("kernel_drifts", "Changes by others, repaired", "what", now.drifts)
+        yield _drifts(now.drifts)
         yield _counter("kernel_connections", "Of layer 4", "outcome", now.connections)
         if now.remote is not None:
             yield from _remote(now.remote)
@@ -149,6 +149,16 @@ def _counter(name: str, text: str, label: str, counts: Counts) -> Metric:
     return family
 
 
+def _drifts(found: Mapping[str, Counts]) -> Metric:
+    family = CounterMetricFamily(
+        "onehop_data_plane_drifts", "Changes by others, repaired", labels=["driver", "kind"]
+    )
+    for driver, kinds in sorted(found.items()):
+        for kind, count in sorted(kinds.items()):
+            family.add_metric([driver, kind], count)
+    return family
+
+
 def _remote(counts: RemoteCounts) -> Iterator[Metric]:
     calls = CounterMetricFamily(
         "onehop_unit_calls", "Calls to the unit, by what became of them", labels=["outcome"]
@@ -157,9 +167,6 @@ def _remote(counts: RemoteCounts) -> Iterator[Metric]:
         calls.add_metric([outcome], count)
     yield calls
     yield CounterMetricFamily("onehop_unit_writes", "Calls to change it", value=counts.writes)
-    yield CounterMetricFamily(
-        "onehop_unit_drifted", "Objects that somebody else had changed", value=counts.drifted
-    )
     yield HistogramMetricFamily(
         "onehop_unit_endpoint_lag_seconds",
         "From a change of endpoints until the unit has it",

@@ -24,8 +24,7 @@ from onehop.source.patience import KubernetesOptions
 from onehop.status.channel import newest_version
 
 GATEWAY_API: Final = frozenset(
-    {kind for kind in GATEWAY_KINDS if kind.value in VERDICTS_OF}
-    | {Kind.REFERENCE_GRANT, Kind.BACKEND_TLS_POLICY}
+    {kind for kind in GATEWAY_KINDS if kind.value in VERDICTS_OF} | {Kind.REFERENCE_GRANT}
 )
 """The kinds of Gateway API that are served, and those that say how; no others are even read."""
 

@@ -19,7 +19,7 @@ from onehop.control.layer4 import withdraw
 from onehop.control.overview import Switched
 from onehop.control.places import Places
 from onehop.control.planes import make_driver, make_movable
-from onehop.control.switchplan import MOVABLE
+from onehop.control.switchplan import ATTACHED_STAYS, MOVABLE, is_attached
 from onehop.control.tounit import ToUnit, as_with_unit
 from onehop.driver import Driver
 from onehop.driver.moving import Moved, MoveRefused, MovingDriver
@@ -132,6 +132,8 @@ class Switching:
             return Switched(is_done=True, driver=self.driver.name, said=said, restart=restart)
         if self._local is None:
             return self._kept(_NOT_LIVE, restart)
+        if section_of(have) != section_of(want) and (is_attached(have) or is_attached(want)):
+            return self._kept(ATTACHED_STAYS, restart)
         try:
             if is_to_unit:
                 return await self._bring_to_unit(wanted, restart, force=force)

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from onehop.control.abilities import advice_on, shortcomings_of
+from onehop.control.config import DataPlaneConfig
 from onehop.driver.capability import Capability, Extent, Shortcomings
 from onehop.driver.moving.driver import DRAIN_S
 from onehop.driver.shortfall import unmet
@@ -27,6 +28,17 @@ from onehop.model.route import VirtualHost
 
 MOVABLE: Final = frozenset(("envoy", "haproxy"))
 """Those whose sockets are on this host: they take each other's place while they serve."""
+
+
+ATTACHED_STAYS: Final = (
+    "a HAProxy of yours (dataPlane.haproxy.master) is not moved to or from while it serves: that "
+    "takes a restart of onehop, and away from it one of your HAProxy without onehop's folder"
+)
+
+
+def is_attached(data_plane: DataPlaneConfig) -> bool:
+    """Tell whether a data plane is a HAProxy that somebody else runs."""
+    return data_plane.driver == "haproxy" and data_plane.haproxy.master is not None
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):

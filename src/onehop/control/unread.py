@@ -30,7 +30,7 @@ class Unread:
 
     def put_off(self, change: Change) -> Change:
         """Return the change without removals that only mean that a Secret is unread."""
-        unread = self._source.unread_secrets
+        unread = self._source.unread
         for key in change.removals:
             match self._served.row(key):
                 case Certificate(id=name) | ServerName(certificate=name):
@@ -50,7 +50,7 @@ class Unread:
             return change
         for row in change.upserts:
             self._put_off.pop(key_of(row), None)
-        unread = self._source.unread_secrets
+        unread = self._source.unread
         due = tuple(key for key, secret in self._put_off.items() if secret not in unread)
         for key in due:
             del self._put_off[key]

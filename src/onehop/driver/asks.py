@@ -124,6 +124,7 @@ def _http(http: ForwardHttp, owner: ObjectRef | None) -> Iterator[Ask]:
         (Capability.TRUSTED_PROXIES, http.trusted_hops > 0),
         (Capability.TLS_ALPN_CHALLENGE, bool(http.challenges)),
         (Capability.HTTP3, http.http3),
+        (Capability.PORT_CLIENT_CERTIFICATES, http.clients is not None),
     )
     for capability in _wished(*wishes):
         yield Ask(capability, owner)
@@ -248,6 +249,7 @@ def _backend_tls(tls: BackendTls) -> Iterator[Capability]:
         (Capability.BACKEND_TLS, True),
         (Capability.BACKEND_TLS_CA, tls.ca_pem is not None),
         (Capability.BACKEND_TLS_NAME, tls.server_name is not None),
+        (Capability.BACKEND_TLS_IDENTITY, tls.trusts_system or bool(tls.names)),
     )
 
 

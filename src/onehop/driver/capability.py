@@ -29,6 +29,7 @@ class Capability(StrEnum):
     TLS_MODERN = "tls-modern"
     CLIENT_CERTIFICATES = "client-certificates"
     OPTIONAL_CLIENT_CERTIFICATES = "optional-client-certificates"
+    PORT_CLIENT_CERTIFICATES = "port-client-certificates"
     TLS_PASSTHROUGH = "tls-passthrough"
     TLS_STREAMS = "tls-streams"
     TLS_ALPN_CHALLENGE = "tls-alpn-challenge"
@@ -84,6 +85,7 @@ class Capability(StrEnum):
     BACKEND_TLS = "backend-tls"
     BACKEND_TLS_CA = "backend-tls-ca"
     BACKEND_TLS_NAME = "backend-tls-name"
+    BACKEND_TLS_IDENTITY = "backend-tls-identity"
 
 
 FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
@@ -102,6 +104,7 @@ FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
         Capability.TLS_MODERN: "policy `modern`: TLS 1.3 alone",
         Capability.CLIENT_CERTIFICATES: "clients' certificates, required",
         Capability.OPTIONAL_CLIENT_CERTIFICATES: "clients' certificates, optional",
+        Capability.PORT_CLIENT_CERTIFICATES: "clients' certificates, for a whole port",
         Capability.TLS_PASSTHROUGH: "passthrough by server name",
         Capability.TLS_STREAMS: "TLS ended, and passed on as a stream",
         Capability.TLS_ALPN_CHALLENGE: "challenges by TLS-ALPN-01",
@@ -159,6 +162,7 @@ FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
         Capability.BACKEND_TLS: "TLS to endpoints",
         Capability.BACKEND_TLS_CA: "their certificates verified by a CA",
         Capability.BACKEND_TLS_NAME: "their name sent (SNI) and verified",
+        Capability.BACKEND_TLS_IDENTITY: "the system's CAs, and other names than the one sent",
     },
 }
 """In the words of the guide, by chapter; every capability once."""

@@ -154,6 +154,23 @@ class Drifts(Protocol):
 
 
 @runtime_checkable
+class Composed(Protocol):
+    """A data plane that is made of others."""
+
+    @property
+    def parts(self) -> tuple[Driver, ...]:
+        """Those that serve now."""
+        ...
+
+
+def drifts_of(driver: Driver) -> dict[str, Mapping[str, int]]:
+    """Return what others had changed, by data plane and by what it was."""
+    if isinstance(driver, Composed):
+        return {name: found for part in driver.parts for name, found in drifts_of(part).items()}
+    return {driver.name: driver.drifts} if isinstance(driver, Drifts) else {}
+
+
+@runtime_checkable
 class Connections(Protocol):
     """A data plane that counts its connections over all listeners."""
 

@@ -62,7 +62,6 @@ class RemoteCounts(msgspec.Struct, frozen=True, kw_only=True):
         lag: changes of endpoints by the seconds they took at most to be there, each including
             the ones before.
         lag_s: the sum of all these.
-        drifted: objects that somebody else had changed.
         refused: objects that are refused now.
         withheld: objects that were left by an earlier process and are not deleted unseen.
     """
@@ -72,7 +71,6 @@ class RemoteCounts(msgspec.Struct, frozen=True, kw_only=True):
     writes: int
     lag: Mapping[float, int]
     lag_s: float
-    drifted: int
     refused: int
     withheld: int
 

@@ -227,9 +227,9 @@ class SplitDriver:
         return self._proxy.reload_reasons if isinstance(self._proxy, Reloads) else {}
 
     @property
-    def drifts(self) -> Mapping[str, int]:
-        """What others have changed of the kernel's part."""
-        return self._kernel.drifts
+    def parts(self) -> tuple[Driver, ...]:
+        """The proxy and the kernel's part."""
+        return self._proxy, self._kernel
 
     @property
     def connections(self) -> Mapping[str, int]:

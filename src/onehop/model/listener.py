@@ -47,6 +47,19 @@ class ClientCheck(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     owner: ObjectRef | None = None
 
 
+class PortCheck(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What all clients of a port have to show in the TLS handshake, whatever host they ask for.
+
+    Attributes:
+        ca_pem: whom certificates must chain to.
+        is_required: whether a client without a good one is turned away; else each is let in, and
+            nobody is told what it showed.
+    """
+
+    ca_pem: str
+    is_required: bool = True
+
+
 class TlsChallenge(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What a CA is shown that offers ALPN `acme-tls/1` and asks for a host (RFC 8737, section 3).
 
@@ -122,6 +135,7 @@ class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http
         splits_names: whether hosts may say on which connections they are served
             (`VirtualHost.made_for`); needs `tls`.
         http3: whether the hosts are served over QUIC as well, on the same port; needs `tls`.
+        clients: what all clients have to show; needs `tls`, and rules out `client_checks` and QUIC.
     """
 
     router: RouterId
@@ -134,6 +148,7 @@ class ForwardHttp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="http
     cors: bool = False
     splits_names: bool = False
     http3: bool = False
+    clients: PortCheck | None = None
 
     def router_for(self, hostname: str) -> RouterId:
         """Return the router of connections whose clients asked for a host."""

@@ -34,16 +34,37 @@ class ProxyProtocol(StrEnum):
     V2 = "v2"
 
 
+class AltName(msgspec.Struct, frozen=True, gc=False, order=True):
+    """A subject alternative name (RFC 5280, section 4.2.1.6).
+
+    Attributes:
+        text: a DNS name, one with `*.` in front that stands for all names below it, or a URI.
+    """
+
+    text: str
+    is_uri: bool = False
+
+
 class BackendTls(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """TLS towards the endpoints.
 
     Attributes:
-        ca_pem: what the endpoints' certificates must chain to; None accepts any certificate.
+        ca_pem: what the endpoints' certificates must chain to; None accepts any certificate,
+            unless the system is trusted.
         server_name: sent as SNI and demanded of the certificate; None sends and demands none.
+        trusts_system: they must chain to one of the CAs that the host of the data plane trusts.
+        names: one of these is demanded of the certificate, and the server name is only sent.
     """
 
     ca_pem: str | None = None
     server_name: str | None = None
+    trusts_system: bool = False
+    names: tuple[AltName, ...] = ()
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether it matters whose certificate the endpoints have."""
+        return self.ca_pem is not None or self.trusts_system
 
 
 class CookiePersistence(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="cookie"):

@@ -1,4 +1,4 @@
-"""A Kubernetes API as a source: one reflector for each kind, and one for each wanted Secret."""
+"""A Kubernetes API as a source: one reflector for each kind, and one for each wanted object."""
 
 import asyncio
 import time
@@ -9,6 +9,7 @@ from typing import Final
 
 from onehop.cluster import (
     KINDS,
+    WANTED_KINDS,
     BackendTLSPolicy,
     BGPConfiguration,
     BlockAffinity,
@@ -27,7 +28,6 @@ from onehop.cluster import (
     Namespace,
     Node,
     ReferenceGrant,
-    Secret,
     Service,
     TCPRoute,
     TLSRoute,
@@ -42,11 +42,11 @@ from onehop.source.identity import ClusterIdentity
 from onehop.source.ledger import Key
 from onehop.source.patience import KubernetesOptions, ReflectorTimes
 from onehop.source.reflector import Reflector, Scope
-from onehop.source.secrets import WantedSecrets
 from onehop.source.slim import Slimmer
 from onehop.source.source import Sink
 from onehop.source.surroundings import Surroundings
 from onehop.source.trouble import LIST, Troubles
+from onehop.source.wanted import WantedObjects
 
 PAGE_LIMITS: Final[Mapping[type[ClusterObject], int]] = {
     Service: 500,
@@ -103,9 +103,8 @@ class KubernetesSource:
             if Kind(collection_of(struct).kind) in CORE_KINDS | options.custom.all
         )
         self.counts: Mapping[Kind, ReflectorCounts] = {
-            Kind(collection_of(struct).kind): ReflectorCounts()
-            for struct in (*self._structs, Secret)
-        } | {kind: ReflectorCounts() for kind in self._discoverable(options)}
+            Kind(collection_of(struct).kind): ReflectorCounts() for struct in self._structs
+        } | {kind: ReflectorCounts() for kind in self._discoverable(options) | WANTED_KINDS}
         self._client = client
         self._options = options
         self._clock = clock
@@ -119,7 +118,7 @@ class KubernetesSource:
         self._discovered: DiscoveredKinds | None = None
         self._reflectors: list[Reflector] = []
         self._around: Surroundings | None = None
-        self._secrets = WantedSecrets(self._secret_reflector, self._forget)
+        self._wanted = WantedObjects(self._wanted_reflector, self._forget)
 
     async def run(self, sink: Sink) -> None:
         """Feed the sink until cancelled; what the world does wrong is retried, never raised."""
@@ -150,14 +149,14 @@ class KubernetesSource:
             group.create_task(
                 self._discovered.run(group, self._around, self._options.times), name="discovery"
             )
-            group.create_task(self._secrets.run(group), name="wanted secrets")
+            group.create_task(self._wanted.run(group), name="wanted objects")
 
     def expect(self, known: frozenset[ObjectRef]) -> None:
         """Doubt first lists, too, in which these are missing; to be said before `run`."""
         self._expected = known
 
     def known(self) -> frozenset[ObjectRef]:
-        """Return everything but Secrets that is there."""
+        """Return everything but Secrets and ConfigMaps that is there."""
         discovered = self._discovered.reflectors if self._discovered is not None else ()
         return frozenset().union(
             *(reflector.known for reflector in (*self._reflectors, *discovered))
@@ -168,23 +167,23 @@ class KubernetesSource:
         """The version in which each discovered kind is read; one that is not served is not here."""
         return dict(self._discovered.versions) if self._discovered is not None else {}
 
-    def want_secrets(self, wanted: frozenset[ObjectRef]) -> None:
-        """Read these Secrets, and no others, from now on."""
-        self._secrets.want(wanted)
+    def want(self, wanted: frozenset[ObjectRef]) -> None:
+        """Read these Secrets and ConfigMaps, and no others, from now on."""
+        self._wanted.want(wanted)
 
     @property
-    def unsettled_secrets(self) -> frozenset[ObjectRef]:
-        """Wanted Secrets about which the API has not answered yet."""
-        return self._secrets.unsettled
+    def unsettled(self) -> frozenset[ObjectRef]:
+        """Wanted objects about which the API has not answered yet."""
+        return self._wanted.unsettled
 
     @property
-    def unread_secrets(self) -> frozenset[ObjectRef]:
-        """Wanted Secrets that have not been seen, nor seen to be absent."""
-        return self._secrets.unread
+    def unread(self) -> frozenset[ObjectRef]:
+        """Wanted objects that have not been seen, nor seen to be absent."""
+        return self._wanted.unread
 
-    async def secrets_settled(self) -> None:
-        """Wait until the API has answered for each wanted Secret: there, absent or forbidden."""
-        await self._secrets.settled()
+    async def wants_settled(self) -> None:
+        """Wait until the API has answered for each wanted object: there, absent or forbidden."""
+        await self._wanted.settled()
 
     def _kind_reflector(self, struct: type[ClusterObject]) -> Reflector:
         collection: Collection[ClusterObject] = collection_of(struct)
@@ -208,7 +207,7 @@ class KubernetesSource:
                 subject=ref,
                 absent=ref,
             ),
-            self._options.secrets,
+            self._options.wanted,
             partial(self._listed, CustomResourceDefinition),
         )
 
@@ -232,8 +231,8 @@ class KubernetesSource:
             partial(self._listed, collection.struct),
         )
 
-    def _secret_reflector(self, ref: ObjectRef, answered: Callable[[], None]) -> Reflector:
-        collection: Collection[ClusterObject] = collection_of(Secret)
+    def _wanted_reflector(self, ref: ObjectRef, answered: Callable[[], None]) -> Reflector:
+        collection: Collection[ClusterObject] = collection_of(KINDS[Kind(ref.kind)].struct)
         return self._reflector(
             Scope(
                 collection=collection,
@@ -242,7 +241,7 @@ class KubernetesSource:
                 absent=ref,
                 expected=frozenset({(ref.namespace, ref.name)} if ref in self._expected else ()),
             ),
-            self._options.secrets,
+            self._options.wanted,
             answered,
         )
 

@@ -17,7 +17,7 @@ from watchfiles._rust_notify import WatchfilesRustInternalError  # documented, e
 
 from onehop.base.errors import TransientError
 from onehop.base.latest import Latest
-from onehop.cluster.kind import ClusterObject, Kind
+from onehop.cluster.kind import WANTED_KINDS, ClusterObject
 from onehop.cluster.secret import Secret
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Severity
@@ -36,7 +36,8 @@ _LONGEST_MS: Final = 45
 class ManifestSource:
     """Implements `Source` for every `*.yaml`, `*.yml` and `*.json` below a directory.
 
-    Secrets are held back until they are wanted, so that a compile sees the same as with an API.
+    Secrets and ConfigMaps are held back until they are wanted, so that a compile sees the same as
+    with an API.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -74,8 +75,8 @@ class ManifestSource:
                     is_complete = True
                     sink.complete()
 
-    def want_secrets(self, wanted: frozenset[ObjectRef]) -> None:
-        """Tell these Secrets, and no others, from now on."""
+    def want(self, wanted: frozenset[ObjectRef]) -> None:
+        """Tell these Secrets and ConfigMaps, and no others, from now on."""
         self._wanted = wanted
         self._look_again.set()
 
@@ -107,18 +108,18 @@ class ManifestSource:
         return frozenset()
 
     @property
-    def unread_secrets(self) -> frozenset[ObjectRef]:
-        """The wanted Secrets, while the folder has not been read for them."""
+    def unread(self) -> frozenset[ObjectRef]:
+        """The wanted objects, while the folder has not been read for them."""
         return self._wanted - (self._told_wishes.peek() or frozenset())
 
-    async def secrets_settled(self) -> None:
-        """Wait until every Secret wanted now has been reported, be it there or not."""
+    async def wants_settled(self) -> None:
+        """Wait until every object wanted now has been reported, be it there or not."""
         seen = 0
         while self._told_wishes.peek() != self._wanted:
             seen, _ = await self._told_wishes.newer(seen)
 
     def _certain_wishes(self) -> frozenset[ObjectRef]:
-        """Return the wanted Secrets; none while nobody knows whether they are there."""
+        """Return the wanted objects; none while nobody knows whether they are there."""
         return self._wanted if self._folder.identity is not None else frozenset()
 
     async def _read(self) -> None:
@@ -189,9 +190,11 @@ class _Told:
         """Return what the sink has to hear now, or None; None for an object means it is gone."""
         target: dict[ObjectRef, ClusterObject | None] = dict.fromkeys(sorted(wanted))
         target |= {
-            ref: item for ref, item in objects.items() if ref.kind != Kind.SECRET or ref in wanted
+            ref: item
+            for ref, item in objects.items()
+            if ref.kind not in WANTED_KINDS or ref in wanted
         }
-        gone = (ref for ref in self._objects if ref not in target and ref.kind != Kind.SECRET)
+        gone = (ref for ref in self._objects if ref not in target and ref.kind not in WANTED_KINDS)
         changes: list[ObjectChange] = [
             item or Deleted(ref)
             for ref, item in target.items()

@@ -61,10 +61,11 @@ class KubernetesOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How patient and how wary a source is, and what it reads besides what every cluster has.
 
     Attributes:
-        secrets: like `times`, for Secrets: they are many, and each has a connection of its own.
+        wanted: like `times`, for what is read by name: it is much, and each has a connection of
+            its own.
     """
 
     times: ReflectorTimes = ReflectorTimes()
-    secrets: ReflectorTimes = ReflectorTimes(watch_s=300.0)
+    wanted: ReflectorTimes = ReflectorTimes(watch_s=300.0)
     limits: DoubtLimits = DoubtLimits()
     custom: CustomKinds = NONE

@@ -50,10 +50,10 @@ class Source(Protocol):
         """Feed the sink until cancelled; what the world does wrong is retried, never raised."""
         ...
 
-    def want_secrets(self, wanted: frozenset[ObjectRef]) -> None:
-        """Read these Secrets, and no others, from now on.
+    def want(self, wanted: frozenset[ObjectRef]) -> None:
+        """Read these Secrets and ConfigMaps, and no others, from now on.
 
-        One that is not there yet is reported when it appears; a wanted Secret that is absent is
+        One that is not there yet is reported when it appears; a wanted one that is absent is
         reported as `Deleted` once its absence is certain.
         """
         ...
@@ -67,14 +67,14 @@ class Source(Protocol):
         ...
 
     def known(self) -> frozenset[ObjectRef]:
-        """Return what a later process shall `expect`: everything but Secrets that is there."""
+        """Return what a later process shall `expect`: all that is there, but for wanted objects."""
         ...
 
     @property
-    def unread_secrets(self) -> frozenset[ObjectRef]:
-        """Wanted Secrets of which it is not known what they are, nor that they are absent."""
+    def unread(self) -> frozenset[ObjectRef]:
+        """Wanted objects of which it is not known what they are, nor that they are absent."""
         ...
 
-    async def secrets_settled(self) -> None:
-        """Wait until every Secret wanted now has been reported, be it there or not."""
+    async def wants_settled(self) -> None:
+        """Wait until every object wanted now has been reported, be it there or not."""
         ...

@@ -11,7 +11,11 @@ from typing import Final
 import msgspec
 
 from onehop.cluster.gateway_ref import ParentRef
-from onehop.cluster.gateway_status import PolicyAncestorStatus, RouteParentStatus
+from onehop.cluster.gateway_status import (
+    MOST_ANCESTORS,
+    PolicyAncestorStatus,
+    RouteParentStatus,
+)
 from onehop.cluster.gateway_verdict import ParentsVerdict, ParentVerdict, Saying, Truth
 from onehop.cluster.service import Condition
 from onehop.model.problem import Problem, Severity
@@ -22,7 +26,6 @@ from onehop.status.report import Report
 ACCEPTED: Final = "Accepted"
 PARTIALLY_INVALID: Final = "PartiallyInvalid"
 MOST_PARENTS: Final = 32
-MOST_ANCESTORS: Final = 16
 """`+kubebuilder:validation:MaxItems`. A full list must not be added to."""
 
 

@@ -8,8 +8,8 @@ from onehop.cluster.definition import GATEWAY_CLASS_DEFINITION
 from onehop.cluster.gateway_ref import GROUP
 from onehop.kube import Right
 
-_WITHOUT_STATUS: Final = frozenset({Kind.REFERENCE_GRANT, Kind.BACKEND_TLS_POLICY})
-"""A grant has none; in a policy's, nothing is said so far."""
+_WITHOUT_STATUS: Final = frozenset({Kind.REFERENCE_GRANT})
+"""What nobody reports on."""
 
 
 def gateway_rights(kinds: Iterable[Kind]) -> Iterator[Right]:
@@ -24,6 +24,8 @@ def gateway_rights(kinds: Iterable[Kind]) -> Iterator[Right]:
             resource="customresourcedefinitions",
             name=GATEWAY_CLASS_DEFINITION.name,
         )
+    for verb in ("get", "list", "watch"):
+        yield Right(verb=verb, resource="configmaps")  # each by name: certificates of CAs
     for kind in sorted(kinds):
         plural = KINDS[kind].plural
         for verb in ("get", "list", "watch"):

@@ -35,6 +35,7 @@ class Attachment(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     Attributes:
         parent: as the route has it.
         owner: the Gateway or ListenerSet that it means.
+        gateway: itself, or the one that a ListenerSet belongs to.
         accepted: the condition, as far as that decides it.
         listeners: the names of those that take the route in.
         places: where its rules count; each once.
@@ -42,6 +43,7 @@ class Attachment(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     parent: ParentRef
     owner: ObjectRef
+    gateway: ObjectRef
     accepted: Saying
     listeners: tuple[str, ...] = ()
     places: tuple[Place, ...] = ()
@@ -107,7 +109,7 @@ def _attach(
 
     def refuse(reason: str, message: str) -> Attachment:
         saying = Saying("Accepted", Truth.FALSE, reason, message)
-        return Attachment(parent=parent, owner=found.ref, accepted=saying)
+        return Attachment(parent=parent, owner=found.ref, gateway=found.gateway, accepted=saying)
 
     if not found.listeners:
         return refuse("NoMatchingParent", f"{found.ref} adds no listeners, see there")
@@ -128,6 +130,7 @@ def _attach(
     return Attachment(
         parent=parent,
         owner=found.ref,
+        gateway=found.gateway,
         accepted=Saying("Accepted", Truth.TRUE, "Accepted"),
         listeners=tuple(each.name for each in taking),
         places=tuple(sorted(places)),

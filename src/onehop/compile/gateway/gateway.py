@@ -108,7 +108,7 @@ def _merged(
 ) -> dict[ObjectRef, tuple[ListenerIntent, ...]]:
     """Return all listeners by whose they are, the ones that go first before the others."""
     merge = Merge()
-    own = read_listeners(reader, ref, gateway.spec.listeners, gateway.spec.tls)
+    own = read_listeners(reader, ref, gateway.spec.listeners, ref, gateway.spec.tls)
     by_owner = {ref: merge.take(own)}
     named = reader.unordered(LISTENER_SETS_OF, ref)
     for each in sorted(named, key=lambda each: (each.age_key, each.ref)):
@@ -181,6 +181,8 @@ _REASONS: Final = {
     "ProtocolConflict": Reason.CONFLICT,
     "RefNotPermitted": Reason.REF_NOT_PERMITTED,
     "InvalidCertificateRef": Reason.CERTIFICATE_INVALID,
+    "InvalidCACertificateRef": Reason.CERTIFICATE_INVALID,
+    "NoValidCACertificate": Reason.CERTIFICATE_INVALID,
     "ListenersNotValid": Reason.INVALID_OBJECT,
 }
 
@@ -223,3 +225,7 @@ GATEWAY_SECRETS: Final = Index[ObjectRef, GatewayIntent, ObjectRef](
     "secret",
     lambda _, intent: {secret for each in intent.listeners for secret in each.certificates},
 )
+GATEWAY_CAS: Final = Index[ObjectRef, GatewayIntent, ObjectRef](
+    GATEWAY_INTENTS, "ca", lambda _, intent: {ca for each in intent.listeners for ca in each.cas}
+)
+"""What the certificates of clients are verified by."""

@@ -17,6 +17,7 @@ from onehop.cluster.gateway_selector import LabelSelector
 from onehop.cluster.gateway_status import RouteKind
 from onehop.cluster.gateway_verdict import Saying, Truth
 from onehop.compile.backend import options_of
+from onehop.compile.gateway.frontend import UNASKED, Frontend, read_frontend
 from onehop.compile.gateway.grant import is_granted
 from onehop.compile.gateway.hostname import ANY
 from onehop.compile.gateway.origin import From
@@ -25,7 +26,7 @@ from onehop.compile.policy import Policy
 from onehop.compile.sheet import Reader
 from onehop.compile.value import is_object_name, is_port
 from onehop.model.ident import ObjectRef
-from onehop.model.listener import Transport
+from onehop.model.listener import PortCheck, Transport
 from onehop.model.problem import Problem, Reason, Severity, quoted
 
 
@@ -85,6 +86,7 @@ class ListenerIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         kinds: of routes that it lets in and that we serve.
         origin, selector: which namespaces they may come from.
         certificates: Secrets that its Gateway may show, in the order in which they are named.
+        clients, cas: what clients have to show, and what that is read from.
         sayings: `Accepted`, `Conflicted` and `ResolvedRefs`, but for what Secrets hold.
         ends_tls: whether TLS ends here, whatever is in it.
         has_place: whether it stands for its port and hostname, served or not.
@@ -100,6 +102,8 @@ class ListenerIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     origin: From
     selector: LabelSelector | None
     certificates: tuple[ObjectRef, ...] = ()
+    clients: PortCheck | None = None
+    cas: tuple[ObjectRef, ...] = ()
     sayings: tuple[Saying, ...]
     ends_tls: bool
     has_place: bool
@@ -117,7 +121,11 @@ class ListenerIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 def read_listeners(
-    reader: Reader, owner: ObjectRef, listeners: Sequence[GatewayListener], tls: GatewayTls | None
+    reader: Reader,
+    owner: ObjectRef,
+    listeners: Sequence[GatewayListener],
+    gateway: ObjectRef,
+    tls: GatewayTls | None,
 ) -> tuple[ListenerIntent, ...]:
     """Return what the listeners of a Gateway or a ListenerSet ask for, in their order.
 
@@ -125,9 +133,21 @@ def read_listeners(
         reader: of the owner's cell.
         owner: who refers to certificates, and must be granted to.
         listeners: of the owner.
+        gateway: whose clients they are, and who refers to the CAs for those.
         tls: what the Gateway says for all of its listeners.
     """
-    return tuple(_read(reader, owner, each, tls) for each in listeners)
+    return tuple(
+        _read(reader, owner, each, _frontend(reader, gateway, each, tls)) for each in listeners
+    )
+
+
+def _frontend(
+    reader: Reader, gateway: ObjectRef, listener: GatewayListener, tls: GatewayTls | None
+) -> Frontend:
+    """Return what is asked of clients; nothing but of those of HTTPS."""
+    if _protocol(listener) is not Protocol.HTTPS:
+        return UNASKED
+    return read_frontend(reader, gateway, listener.port, tls)
 
 
 def asked_in_vain(
@@ -147,14 +167,14 @@ def asked_in_vain(
 
 
 def _read(
-    reader: Reader, owner: ObjectRef, listener: GatewayListener, tls: GatewayTls | None
+    reader: Reader, owner: ObjectRef, listener: GatewayListener, frontend: Frontend
 ) -> ListenerIntent:
     flaw = _fault(listener, can_end=options_of(reader).serves_all_of_routes)
-    fault = flaw or _client_fault(listener, tls)
+    fault = flaw or frontend.fault
     kinds, are_kinds_good = _kinds(listener)
     certificates, refused = _certificates(reader, owner, listener)
     namespaces = listener.allowed_routes.namespaces
-    refs = refused or Saying("ResolvedRefs", Truth.TRUE, "ResolvedRefs")
+    refs = refused or frontend.unresolved or Saying("ResolvedRefs", Truth.TRUE, "ResolvedRefs")
     if not are_kinds_good:
         message = "allowedRoutes.kinds names kinds that this listener does not take"
         refs = Saying("ResolvedRefs", Truth.FALSE, "InvalidRouteKinds", message)
@@ -168,6 +188,8 @@ def _read(
         origin=From.of(namespaces.origin),
         selector=namespaces.selector,
         certificates=certificates,
+        clients=frontend.check,
+        cas=frontend.cas,
         sayings=(
             fault or Saying("Accepted", Truth.TRUE, "Accepted"),
             Saying("Conflicted", Truth.FALSE, "NoConflicts"),
@@ -230,22 +252,6 @@ def _ends_tls(listener: GatewayListener) -> bool:
     if _protocol(listener) is Protocol.TLS:
         return listener.tls is None or listener.tls.mode == "Terminate"
     return _protocol(listener) is Protocol.HTTPS
-
-
-def _client_fault(listener: GatewayListener, tls: GatewayTls | None) -> Saying | None:
-    """Refuse a listener whose clients should be asked for certificates: nobody would ask them.
-
-    "Once set this configuration overrides the default configuration for all Listeners handling
-    HTTPS traffic that match this port" (FrontendTLSConfig.PerPort).
-    """
-    frontend = tls.frontend if tls is not None else None
-    if frontend is None or _protocol(listener) is not Protocol.HTTPS:
-        return None
-    asked = {each.port: each.tls for each in frontend.per_port}.get(listener.port, frontend.default)
-    if asked.validation is None:
-        return None
-    message = "certificates of clients are not checked here, so nobody is let in"
-    return Saying("Accepted", Truth.FALSE, "UnsupportedValue", message)
 
 
 def _kinds(listener: GatewayListener) -> tuple[tuple[RouteKind, ...], bool]:

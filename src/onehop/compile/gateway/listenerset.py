@@ -68,7 +68,7 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[ListenerSetIntent]:
     intent = ListenerSetIntent(ref=ref, gateway=gateway, age_key=found.metadata.age_key)
     origin, selector = From.of(door.namespaces.origin), door.namespaces.selector
     if lets_in(reader, origin, selector, home=gateway.namespace, namespace=ref.namespace):
-        listeners = read_listeners(reader, ref, found.spec.listeners, door.tls)
+        listeners = read_listeners(reader, ref, found.spec.listeners, gateway, door.tls)
         policy, faults = parse_policy(ref, found.metadata.annotations)
         told = (*faults, *asked_in_vain(ref, policy, listeners))
         return Cell(msgspec.structs.replace(intent, listeners=listeners), told)

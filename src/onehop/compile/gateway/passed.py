@@ -43,14 +43,13 @@ def _passed(reader: Reader, key: HostKey) -> Cell[Passthrough]:
         for other in others
     )
     rules = reader.need(ROUTE_RULES, owner.ref)
-    return Cell(_host(key, owner.ref, rules, ends_tls=_ends_tls(reader, owner, key)), problems)
+    return Cell(_host(key, owner.ref, rules, ends_tls=_ends_tls(owner, key)), problems)
 
 
-def _ends_tls(reader: Reader, owner: Attachments, key: HostKey) -> bool:
+def _ends_tls(owner: Attachments, key: HostKey) -> bool:
     """Tell whether the listener that a host belongs to ends TLS."""
     places = (place for each in owner.parents for place in each.places)
-    within = next(HostKey(key.router, place.within) for place in places if place.key == key)
-    return reader.any(_ENDING, within) is not None
+    return any(place.ends_tls for place in places if place.key == key)
 
 
 def _host(
@@ -74,15 +73,6 @@ def _tls_hosts(_ref: ObjectRef, intent: GatewayIntent) -> set[HostKey]:
     }
 
 
-def _ending(_ref: ObjectRef, intent: GatewayIntent) -> set[HostKey]:
-    return {
-        intent.place(each, each.hostname).key
-        for each in intent.served()
-        if each.protocol is Protocol.TLS and each.ends_tls
-    }
-
-
-_ENDING: Final = Index[ObjectRef, GatewayIntent, HostKey](GATEWAY_INTENTS, "tls-ending", _ending)
 _TLS_HOSTS: Final = Index[ObjectRef, GatewayIntent, HostKey](
     GATEWAY_INTENTS, "tls-host", _tls_hosts
 )

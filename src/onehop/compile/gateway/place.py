@@ -21,16 +21,18 @@ class Place(msgspec.Struct, frozen=True, order=True, gc=False):
     """A host on a port of a Gateway.
 
     Attributes:
+        ends_tls: whether TLS ends here, whatever is in it; `is_tls` says that HTTP is.
         within: the hostname of the listener that it belongs to.
     """
 
     key: HostKey
     port: int
     is_tls: bool
+    ends_tls: bool
     within: str
 
 
 def place_of(gateway: ObjectRef, listener: ListenerIntent, hostname: str) -> Place:
     """Return a host on the port of a listener."""
     key = HostKey(router_of(gateway, listener.port), hostname)
-    return Place(key, listener.port, listener.is_tls, listener.hostname)
+    return Place(key, listener.port, listener.is_tls, listener.ends_tls, listener.hostname)

@@ -29,6 +29,7 @@ from onehop.model.listener import (
     Handler,
     Listener,
     Passthrough,
+    PortCheck,
 )
 
 
@@ -73,6 +74,7 @@ def _handler(reader: Reader, intent: GatewayIntent, listener: ListenerIntent) ->
             tls_policy=options.tls_policy,
             cors=True,
             splits_names=is_tls and splits_names(reader, router),
+            clients=_clients(intent, listener.port),
         )
     owner = reader.get(STREAM_OWNERS, listener.id)
     rules = reader.get(ROUTE_RULES, owner) if owner is not None else None
@@ -82,6 +84,12 @@ def _handler(reader: Reader, intent: GatewayIntent, listener: ListenerIntent) ->
     if is_udp:
         return ForwardUdp(pool=rules.pool)
     return ForwardTcp(pool=rules.pool, shares=rules.shares)
+
+
+def _clients(intent: GatewayIntent, port: int) -> PortCheck | None:
+    """Return what clients of a port have to show: all HTTPS listeners of a port say the same."""
+    asking = (each.clients for each in intent.served() if each.port == port)
+    return next((clients for clients in asking if clients is not None), None)
 
 
 def _passthroughs(reader: Reader, intent: GatewayIntent, port: int) -> Iterator[Passthrough]:

@@ -49,7 +49,8 @@ class Rules(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         entries: in the order of precedence; none if no rule of it can be done.
         pool: of a route for whole listeners; None if no backend of it is there.
         shares: several of them by weight, the missing ones included; empty for one alone.
-        cas: Secrets that its backends are verified by.
+        cas: Secrets and ConfigMaps that its backends are verified by.
+        policies: BackendTLSPolicies that have a say in its backends.
         fault: a condition `Accepted` that says why none of it can be done, or None.
         sayings: `ResolvedRefs`, and `PartiallyInvalid` where it holds.
     """
@@ -59,6 +60,7 @@ class Rules(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     shares: tuple[StreamShare, ...] = ()
     wishes: tuple[Wish, ...]
     cas: tuple[ObjectRef, ...]
+    policies: tuple[ObjectRef, ...] = ()
     fault: Saying | None
     sayings: tuple[Saying, ...]
 
@@ -93,6 +95,7 @@ def _of_requests(reader: Reader, ref: ObjectRef, route: HTTPRoute | GRPCRoute) -
         entries=() if is_hopeless else tuple(sorted(entries, key=lambda entry: entry.order)),
         wishes=tuple(wishes.values()),
         cas=tuple(sorted({ca for ruling in rulings for ca in ruling.cas})),
+        policies=tuple(sorted({each for ruling in rulings for each in ruling.policies})),
         fault=_fault(bad) if is_hopeless else None,
         sayings=tuple(_sayings(rulings, {} if is_hopeless else bad)),
     )
@@ -134,7 +137,8 @@ def _of_streams(
         pool=next(iter(good), None),
         shares=shares if len(shares) > 1 and good else (),
         wishes=tuple(each.wish for each in good.values()),
-        cas=(),
+        cas=tuple(sorted({ca for _, each in found for ca in each.cas})),
+        policies=tuple(sorted({policy for _, each in found for policy in each.policies})),
         fault=None,
         sayings=tuple(_resolved(bad)),
     )

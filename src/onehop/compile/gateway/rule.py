@@ -65,6 +65,7 @@ class Ruling(msgspec.Struct, frozen=True, kw_only=True):
     cors: Cors | None = None
     wishes: tuple[Wish, ...] = ()
     cas: tuple[ObjectRef, ...] = ()
+    policies: tuple[ObjectRef, ...] = ()
     told: tuple[Problem, ...] = ()
     unresolved: tuple[Unresolved, ...] = ()
     fault: str = ""
@@ -126,6 +127,7 @@ class _Walk:
         self._is_grpc = route.kind == "GRPCRoute"
         self._wishes: dict[PoolId, Wish] = {}
         self._cas: list[ObjectRef] = []
+        self._policies: list[ObjectRef] = []
         self._told: list[Problem] = []
         self._unresolved: list[Unresolved] = []
 
@@ -161,6 +163,7 @@ class _Walk:
             cors=filters.cors,
             wishes=tuple(self._wishes.values()),
             cas=tuple(self._cas),
+            policies=tuple(self._policies),
             told=tuple(self._told),
             unresolved=tuple(self._unresolved),
         )
@@ -193,8 +196,8 @@ class _Walk:
 
     def _pool(self, ref: BackendObjectRef, field: str, *, until: str) -> PoolId | None:
         found = resolve(self._reader, self._route, ref, self._policy, field, until=until)
-        if found.ca is not None:
-            self._cas.append(found.ca)
+        self._cas.extend(found.cas)
+        self._policies.extend(found.policies)
         match found:
             case Unresolved():
                 self._unresolved.append(found)

@@ -57,7 +57,7 @@ def _gateway(reader: Reader, ref: ObjectRef) -> Cell[GatewayVerdict]:
     placement = reader.need(GATEWAY_PLACEMENTS, ref)
     verdict = GatewayVerdict(
         ref=ref,
-        sayings=(_gateway_accepted(intent),),
+        sayings=(_gateway_accepted(intent), *_insecure(intent)),
         addresses=tuple(GatewayAddress(value=address) for address in placement.addresses),
         listeners=tuple(
             listener_verdict(reader, intent, listener, placement)
@@ -96,6 +96,23 @@ def _gateway_accepted(intent: GatewayIntent) -> Saying:
         message = f"these listeners are not served, see their conditions: {', '.join(bad)}"
         return Saying("Accepted", Truth.TRUE, "ListenersNotValid", message)
     return Saying("Accepted", Truth.TRUE, "Accepted")
+
+
+def _insecure(intent: GatewayIntent) -> Iterator[Saying]:
+    """Say that clients are let in whatever certificate they show.
+
+    With `AllowInsecureFallback` "the `InsecureFrontendValidationMode` condition MUST be set to
+    `True` with Reason `ConfigurationChanged` on gateway" (GEP-91).
+    """
+    ports = sorted({each.port for each in intent.listeners if _lets_all_in(each)})
+    if ports:
+        listed = ", ".join(map(str, ports))
+        message = f"clients of port {listed} are let in whatever certificate they show, or none"
+        yield Saying("InsecureFrontendValidationMode", Truth.TRUE, "ConfigurationChanged", message)
+
+
+def _lets_all_in(listener: ListenerIntent) -> bool:
+    return listener.clients is not None and not listener.clients.is_required
 
 
 def gateway_obstacle(intent: GatewayIntent, placement: Placement) -> Saying | None:

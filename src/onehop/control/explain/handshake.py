@@ -49,7 +49,8 @@ def _demand(compiler: Compiler, secret: ObjectRef) -> CertificateDemand | None:
 
 
 def _client_certificate(handler: ForwardHttp, hostname: str) -> str:
-    check = next((each for each in handler.client_checks if each.hostname == hostname), None)
+    own = next((each for each in handler.client_checks if each.hostname == hostname), None)
+    check = own or handler.clients
     if check is None:
         return "none"
     return "required" if check.is_required else "optional"

@@ -26,7 +26,7 @@ from onehop.driver.envoy.proto import (
     extension,
     wrapped,
 )
-from onehop.model.listener import ClientCheck, ForwardHttp
+from onehop.model.listener import ClientCheck, ForwardHttp, PortCheck
 
 _MAX_BODY: Final = (1 << 32) - 1
 
@@ -69,7 +69,7 @@ def render_http(
         access_log=render_access_log(access_log, is_http=True),
         server_header_transformation="PASS_THROUGH",
         **_client_address(handler.trusted_hops, *((MUTATION,) if handler.splits_names else ())),
-        **_client_certificate(check),
+        **_client_certificate(check or handler.clients),
         **_path_hygiene(),
         **_limits(is_quic=is_quic),
         **source,
@@ -129,12 +129,13 @@ def _client_address(trusted_hops: int, *more: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _client_certificate(check: ClientCheck | None) -> dict[str, Any]:
+def _client_certificate(check: ClientCheck | PortCheck | None) -> dict[str, Any]:
     """Return what applications are told about the client's certificate.
 
-    The header x-forwarded-client-cert that a client sends is always thrown away.
+    The header x-forwarded-client-cert that a client sends is always thrown away. Of a certificate
+    that nobody vouches for, nothing is said: applications would believe it.
     """
-    if check is None:
+    if check is None or (isinstance(check, PortCheck) and not check.is_required):
         return {"forward_client_cert_details": "SANITIZE"}
     return {
         "forward_client_cert_details": "SANITIZE_SET",

@@ -57,7 +57,7 @@ def quic_chains(
         shown: returns what a certificate is shown by; see `quic_socket`.
     """
     checked = {check.hostname for check in handler.client_checks}
-    for each in names:
+    for each in names if handler.clients is None else ():
         if not checked.intersection(each.hostnames):
             yield Chain(each.hostnames, quic_socket(shown(each.certificate)), (http,))
 

@@ -124,7 +124,8 @@ def _tls_chains(
 
     def chain(shown: StaticChain, check: ClientCheck | None = None) -> Chain:
         certificate = by_id[shown.certificate]
-        socket = inline_socket(certificate, handler.tls_policy, check, redact=redact)
+        demand = check or handler.clients
+        socket = inline_socket(certificate, handler.tls_policy, demand, redact=redact)
         return Chain(shown.hostnames, socket, (_http(model, listener, handler, check),))
 
     for host in handler.passthroughs:

@@ -7,7 +7,7 @@ new host or certificate never touches a listener, and no connection is dropped f
 """
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from onehop.driver.envoy.proto import (
     ADS,
@@ -22,8 +22,8 @@ from onehop.driver.envoy.proto import (
     wrapped,
 )
 from onehop.model.certificate import REDACTED, Certificate
-from onehop.model.listener import ClientCheck, TlsPolicy
-from onehop.model.pool import BackendProtocol, Pool
+from onehop.model.listener import ClientCheck, PortCheck, TlsPolicy
+from onehop.model.pool import AltName, BackendProtocol, BackendTls, Pool
 
 ALPN: Final = ("h2", "http/1.1")
 ACME_TLS: Final = "acme-tls/1"  # RFC 8737, section 6.2
@@ -49,13 +49,18 @@ _INTERMEDIATE: Final = {
     ],
 }
 _PARAMS: Final = {TlsPolicy.MODERN: _MODERN, TlsPolicy.INTERMEDIATE: _INTERMEDIATE}
+SYSTEM_CAS: Final = "/etc/ssl/certs/ca-certificates.crt"
+"""Where Debian and its kin keep what they trust (update-ca-certificates(8))."""
+AnyCheck: TypeAlias = ClientCheck | PortCheck
+"""What clients of a chain have to show."""
+
 _PREFIX: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls"
 
 
 def on_demand_socket(
     no_sni_name: str,
     policy: TlsPolicy,
-    check: ClientCheck | None = None,
+    check: AnyCheck | None = None,
     *,
     alpn: tuple[str, ...] = ALPN,
 ) -> dict[str, Any]:
@@ -96,7 +101,7 @@ def on_demand_socket(
 def secret_socket(
     secret: str,
     policy: TlsPolicy,
-    check: ClientCheck | None = None,
+    check: AnyCheck | None = None,
     *,
     alpn: tuple[str, ...] = ALPN,
 ) -> dict[str, Any]:
@@ -129,7 +134,7 @@ def quic_socket(certificates: dict[str, Any]) -> dict[str, Any]:
 def inline_socket(
     certificate: Certificate,
     policy: TlsPolicy,
-    check: ClientCheck | None = None,
+    check: AnyCheck | None = None,
     *,
     redact: bool,
     alpn: tuple[str, ...] = ALPN,
@@ -184,20 +189,32 @@ def _upstream_tls(pool: Pool) -> dict[str, Any]:
     assert pool.tls is not None  # noqa: S101  the caller asked
     speaks_h2 = pool.protocol in {BackendProtocol.H2, BackendProtocol.GRPC}
     common: dict[str, Any] = {"alpn_protocols": ["h2"] if speaks_h2 else []}
-    if pool.tls.ca_pem is not None:
-        validation: dict[str, Any] = {"trusted_ca": {"inline_string": pool.tls.ca_pem}}
-        if pool.tls.server_name is not None:
-            validation["match_typed_subject_alt_names"] = [
-                {"san_type": "DNS", "matcher": {"exact": pool.tls.server_name}}
-            ]
-        common["validation_context"] = validation
+    if pool.tls.is_verified:
+        common["validation_context"] = _verification(pool.tls)
     context = UpstreamTlsContext(sni=pool.tls.server_name or "", common_tls_context=common)
     return extension("envoy.transport_sockets.tls", context)
 
 
+def _verification(tls: BackendTls) -> dict[str, Any]:
+    ca: dict[str, Any] = {"filename": SYSTEM_CAS}
+    if tls.ca_pem is not None:
+        ca = {"inline_string": tls.ca_pem}
+    names = tls.names or ((AltName(tls.server_name),) if tls.server_name is not None else ())
+    matchers = [_name_matcher(name) for name in names]
+    return {"trusted_ca": ca, **({"match_typed_subject_alt_names": matchers} if matchers else {})}
+
+
+def _name_matcher(name: AltName) -> dict[str, Any]:
+    if name.is_uri:
+        return {"san_type": "URI", "matcher": {"exact": name.text}}
+    if name.text.startswith("*."):
+        return {"san_type": "DNS", "matcher": {"suffix": name.text.removeprefix("*")}}
+    return {"san_type": "DNS", "matcher": {"exact": name.text}}
+
+
 def _downstream(
     policy: TlsPolicy,
-    check: ClientCheck | None,
+    check: AnyCheck | None,
     certificates: dict[str, Any],
     *,
     alpn: tuple[str, ...] = ALPN,
@@ -209,7 +226,7 @@ def _downstream(
 
 def _context(
     policy: TlsPolicy,
-    check: ClientCheck | None,
+    check: AnyCheck | None,
     certificates: dict[str, Any],
     *,
     alpn: tuple[str, ...],
@@ -217,7 +234,10 @@ def _context(
 ) -> Any:
     validation: dict[str, Any] = {}
     if check is not None:
-        validation["validation_context"] = {"trusted_ca": {"inline_string": check.ca_pem}}
+        held: dict[str, Any] = {"trusted_ca": {"inline_string": check.ca_pem}}
+        if isinstance(check, PortCheck) and not check.is_required:
+            held["trust_chain_verification"] = "ACCEPT_UNTRUSTED"
+        validation["validation_context"] = held
     return DownstreamTlsContext(
         common_tls_context={
             "tls_params": _PARAMS[policy],

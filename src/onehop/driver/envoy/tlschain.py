@@ -36,16 +36,18 @@ def tls_chains(
     if not static:
         on_demand = f"{handler.router}/*"
         for name, check in alone(handler):
-            yield Chain((name,), on_demand_socket(on_demand, policy, check), http(check))
-        yield Chain((), on_demand_socket(on_demand, policy), http())
+            socket = on_demand_socket(on_demand, policy, check or handler.clients)
+            yield Chain((name,), socket, http(check))
+        yield Chain((), on_demand_socket(on_demand, policy, handler.clients), http())
         return
     for name, check in alone(handler):
         shown = chain_of(name, static)
         if shown is not None:
-            socket = secret_socket(f"={shown.certificate}", policy, check)
+            socket = secret_socket(f"={shown.certificate}", policy, check or handler.clients)
             yield Chain((name,), socket, http(check))
     for each in others(static, handler):
-        yield Chain(each.hostnames, secret_socket(f"={each.certificate}", policy), http())
+        socket = secret_socket(f"={each.certificate}", policy, handler.clients)
+        yield Chain(each.hostnames, socket, http())
 
 
 def _streams(

@@ -4,7 +4,7 @@ Enters: Plans and endpoints. Leaves: a configuration, map files and certificates
 loads, and what its runtime API is told in between. Only `control` imports it.
 """
 
-from onehop.driver.haproxy.driver import HaproxyDriver
-from onehop.driver.haproxy.options import HaproxyOptions
+from onehop.driver.haproxy.driver import HaproxyDriver, describe_haproxy
+from onehop.driver.haproxy.options import Attachment, HaproxyOptions
 
-__all__ = ["HaproxyDriver", "HaproxyOptions"]
+__all__ = ["Attachment", "HaproxyDriver", "HaproxyOptions", "describe_haproxy"]

@@ -23,10 +23,14 @@ _STICK: Final = "stick on src"
 _HIGHEST: Final = 2**31 - 1
 
 
-def stick_lines(kept: SourceIpPersistence) -> Iterator[str]:
-    """Yield the lines of a pool's section; `src` is whom PROXY and X-Forwarded-For tell of."""
+def stick_lines(kept: SourceIpPersistence, place: Place) -> Iterator[str]:
+    """Yield the lines of a pool's section; `src` is whom PROXY and X-Forwarded-For tell of.
+
+    A HAProxy of somebody else teaches nobody: `localpeer` is one for all sections, theirs too.
+    """
     expire = f"expire {int(kept.timeout_s)}s"
-    yield f"stick-table type ipv6 size {_REMEMBERED} {expire} peers {_PEERS}"
+    taught = "" if place.is_shared else f" peers {_PEERS}"
+    yield f"stick-table type ipv6 size {_REMEMBERED} {expire}{taught}"
     yield _STICK
 
 
@@ -37,7 +41,7 @@ def keeps_clients(sections: Iterable[tuple[str, ...]]) -> bool:
 
 def peers_section(place: Place) -> tuple[str, tuple[str, ...]]:
     """Return the section by which a worker that goes teaches the one that comes; no other host."""
-    listens = f"bind unix@{place.socket('peers')} mode 600"
+    listens = f"bind {place.socket('peers')} mode 600"
     return f"peers {_PEERS}", (listens, f"server {_PEERS}")
 
 

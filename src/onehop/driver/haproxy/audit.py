@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from onehop.base.errors import DriverUnavailable
 from onehop.driver.haproxy.backend import KEEPS_CA, Server
 from onehop.driver.haproxy.change import joined
+from onehop.driver.haproxy.runtime import pid_at
 from onehop.driver.haproxy.worker import Worker
 
 _AT_ONCE: Final = 100
@@ -23,7 +24,6 @@ _AT_ONCE: Final = 100
 _ENOUGH: Final = 1000
 """Entries after which a look ends."""
 _SHOWN: Final = 5
-_PID: Final = re.compile(r"^Pid: (\d+)$", re.MULTILINE)
 _CERTIFICATE: Final = re.compile(
     r"^Filename: (.+)\n(?:.+\n)*?SHA1 FingerPrint: (\w+)$", re.MULTILINE
 )
@@ -56,7 +56,6 @@ class Audit:
 
     def __init__(self) -> None:
         self._worker: Worker | None = None
-        self._pid: str | None = None
         self._lap: Iterator[_Part] = iter(())
         self.laps = 0
         """How often everything has been gone through."""
@@ -72,15 +71,13 @@ class Audit:
             DriverUnavailable: it does not answer.
         """
         if worker is not self._worker:
-            self._worker, self._pid, self._lap = worker, None, iter(())
-        found = _PID.search(await worker.runtime.ask("show info"))
-        if found is None:
+            self._worker, self._lap = worker, iter(())
+        pid = await pid_at(worker.runtime)
+        if not pid:
             raise DriverUnavailable("who answers at HAProxy's socket does not say who it is")
-        known, self._pid = self._pid, found[1]
-        if known not in {None, found[1]}:
-            return Finding(
-                "worker", f"process {found[1]} serves in place of {known}", needs_reload=True
-            )
+        known, worker.pid = worker.pid, pid
+        if known != pid:
+            return Finding("worker", f"process {pid} serves in place of {known}", needs_reload=True)
         left = _ENOUGH
         for part in self._lap:
             finding = await part.compare(worker, turn)

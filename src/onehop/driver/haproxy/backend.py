@@ -89,7 +89,7 @@ def backend_lines(pool: Pool, retry: Retry, idle_s: float, place: Place) -> Iter
     """
     is_http = pool.protocol is not BackendProtocol.TCP
     yield f"mode {'http' if is_http else 'tcp'}"
-    yield from _balancing(pool)
+    yield from _balancing(pool, place)
     yield f"timeout connect {word.ms(pool.connect_timeout_s)}ms"
     yield f"timeout server {word.ms(300.0 if is_http else max(idle_s, 1.0))}ms"
     yield f"retries {retry.attempts if is_http else 3}"
@@ -153,8 +153,10 @@ def pool_files(pool: Pool, place: Place) -> Iterable[tuple[str, str]]:
     """Yield the CA that a pool's members are held against, by path.
 
     Raises:
-        Unfit: it is not PEM.
+        Unfit: it is not PEM, or they shall be verified by something else.
     """
+    if pool.tls is not None and (pool.tls.trusts_system or pool.tls.names):
+        raise word.Unfit("this driver verifies endpoints by a CA of their own and the name sent")
     if pool.tls is not None and pool.tls.ca_pem is not None:
         yield _ca_file(pool, place), word.pem(pool.tls.ca_pem)
 
@@ -211,7 +213,7 @@ def _goes_by_address(pool: Pool) -> bool:
     return pool.balancing is Balancing.HASH or isinstance(pool.persistence, SourceIpPersistence)
 
 
-def _balancing(pool: Pool) -> Iterator[str]:
+def _balancing(pool: Pool, place: Place) -> Iterator[str]:
     if _goes_by_address(pool):
         yield "balance source"
         yield "hash-type consistent"
@@ -220,7 +222,7 @@ def _balancing(pool: Pool) -> Iterator[str]:
     else:
         yield "balance leastconn"
     if isinstance(pool.persistence, SourceIpPersistence):
-        yield from stick_lines(pool.persistence)
+        yield from stick_lines(pool.persistence, place)
 
 
 def _retry_on(retry: Retry) -> Iterator[str]:

@@ -25,7 +25,6 @@ from onehop.driver.haproxy.piece import (
     switch_piece,
     wildcard_piece,
 )
-from onehop.driver.haproxy.place import Place
 from onehop.driver.haproxy.rendered import NOTHING, Rendered, Touched, nothing
 from onehop.driver.haproxy.tls import certificate_file, challenger
 from onehop.model.certificate import Certificate
@@ -49,7 +48,7 @@ class Book:
         self.rendered = nothing()
         """What the rows came to when they were settled last."""
         self._options = options
-        self._place = Place(options.state_dir)
+        self._place = options.place
         self._is_leaving = False
         self._index = Index()
         self._pieces: dict[PieceKey, Rendered] = {}

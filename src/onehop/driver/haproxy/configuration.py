@@ -5,8 +5,7 @@ from typing import Final
 
 from onehop.driver.haproxy.affinity import keeps_clients, local_peer, peers_section
 from onehop.driver.haproxy.backend import Server
-from onehop.driver.haproxy.options import HaproxyOptions
-from onehop.driver.haproxy.place import Place
+from onehop.driver.haproxy.options import Attachment, HaproxyOptions
 from onehop.driver.haproxy.rendered import Rendered
 
 _DEFAULTS: Final = (
@@ -33,12 +32,16 @@ def config_text(rendered: Rendered, options: HaproxyOptions, runtime_socket: str
     for (mark, _), several in sorted(rendered.rules.items()):
         rules.setdefault(mark, []).extend(several)
     sections: dict[str, Iterable[str]] = {
-        "global": _global(options, runtime_socket),
-        "defaults": _DEFAULTS,
+        "global": (
+            _own_global(options, runtime_socket)
+            if options.attached is None
+            else _shared_global(options.attached, runtime_socket)
+        ),
+        "defaults" if options.attached is None else "defaults onehop": _DEFAULTS,
     }
-    if keeps_clients(rendered.sections.values()):
+    if options.attached is None and keeps_clients(rendered.sections.values()):
         sections["global"] = (*sections["global"], local_peer())
-        first, lines = peers_section(Place(options.state_dir))
+        first, lines = peers_section(options.place)
         sections[first] = lines
     for first, lines in sorted(rendered.sections.items(), key=_place_of):
         servers = rendered.servers.get(first.removeprefix("backend "), {})
@@ -52,7 +55,7 @@ def _place_of(section: tuple[str, tuple[str, ...]]) -> tuple[bool, str]:
     return not first.startswith("frontend "), first
 
 
-def _global(options: HaproxyOptions, runtime_socket: str) -> Iterator[str]:
+def _own_global(options: HaproxyOptions, runtime_socket: str) -> Iterator[str]:
     yield "expose-experimental-directives"  # normalize-uri is one of them
     yield "no strict-limits"
     yield f"maxconn {options.max_connections}"
@@ -64,6 +67,12 @@ def _global(options: HaproxyOptions, runtime_socket: str) -> Iterator[str]:
     # asked for certificates: nothing is resumed.
     yield "tune.ssl.cachesize 0"
     yield "ssl-default-bind-options no-tls-tickets"
+
+
+def _shared_global(attached: Attachment, runtime_socket: str) -> Iterator[str]:
+    """Yield what adds to another `global`, and overrides nothing there."""
+    yield "expose-experimental-directives"
+    yield f"stats socket {runtime_socket} mode 600 uid {attached.uid} level admin"
 
 
 def _with_rules(lines: Iterable[str], rules: Mapping[str, Iterable[str]]) -> Iterator[str]:

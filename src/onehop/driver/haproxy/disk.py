@@ -21,6 +21,7 @@ from onehop.driver.haproxy.rendered import Rendered, texts_of
 _LONGEST_SOCKET_PATH: Final = 107
 _LONGEST_NAME: Final = len("/run-4294967295.sock.1234567.tmp")
 _OURS: Final = ("*.map", "*.list", "*.pem", "*.sock", "*.draft", "haproxy.cfg")
+_OUR_MARK: Final = "\ndefaults onehop\n"
 
 
 class Snapshot(NamedTuple):
@@ -49,6 +50,8 @@ class Disk:
     def __init__(self, options: HaproxyOptions) -> None:
         self._options = options
         self._written: dict[str, str | None] = {}
+        if options.attached is not None:  # what an earlier onehop wrote goes when it is not wanted
+            self._written = {str(path): None for path in _earlier_files(options.state_dir)}
         self._number = 0
         self._turn = threading.Lock()
 
@@ -113,10 +116,7 @@ def prepare_folder(options: HaproxyOptions) -> None:
         ConfigError: it cannot be used.
     """
     folder = options.state_dir
-    if len(str(folder)) + _LONGEST_NAME > _LONGEST_SOCKET_PATH:
-        raise ConfigError(f"state: {folder} is too long a path for HAProxy's sockets")
-    if " " in str(folder) or not str(folder).isprintable():
-        raise ConfigError(f"state: {folder}: HAProxy's files want a path without spaces")
+    _check_path(folder)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
@@ -125,3 +125,39 @@ def prepare_folder(options: HaproxyOptions) -> None:
                 path.unlink()
     except OSError as err:
         raise ConfigError(f"state: {folder}: {err.strerror}") from err
+
+
+def adopt_folder(options: HaproxyOptions) -> str:
+    """Take the folder that a HAProxy of somebody else reads; return what it has of us.
+
+    Nothing in it is changed: a worker may be started with it at any time.
+
+    Raises:
+        ConfigError: it cannot be used, or holds what is not ours.
+    """
+    folder, file = options.state_dir, options.config_file
+    _check_path(folder)
+    try:
+        if not any(folder.iterdir()):
+            text = ""
+        elif not file.exists() or _OUR_MARK not in (text := file.read_text(encoding="utf-8")):
+            raise ConfigError(
+                f"dataPlane.haproxy.include: {folder} holds files that onehop did not write: "
+                "name a folder for onehop alone"
+            )
+        folder.chmod(0o700)
+    except (OSError, UnicodeDecodeError) as err:
+        raise ConfigError(f"dataPlane.haproxy.include: {folder}: {err}") from err
+    return text
+
+
+def _earlier_files(folder: Path) -> Iterator[Path]:
+    for pattern in _OURS:
+        yield from (path for path in folder.glob(pattern) if path.suffix != ".sock")
+
+
+def _check_path(folder: Path) -> None:
+    if len(str(folder)) + _LONGEST_NAME > _LONGEST_SOCKET_PATH:
+        raise ConfigError(f"state: {folder} is too long a path for HAProxy's sockets")
+    if " " in str(folder) or not str(folder).isprintable():
+        raise ConfigError(f"state: {folder}: HAProxy's files want a path without spaces")

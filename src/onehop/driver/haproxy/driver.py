@@ -5,7 +5,7 @@ Here is what the rest of onehop sees, and which rows are taken. `hand` brings HA
 """
 
 import asyncio
-import re
+import contextlib
 import time
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -17,10 +17,10 @@ import structlog
 from onehop.base.errors import DriverUnavailable, RejectedError
 from onehop.driver.capability import Capability, capabilities_of
 from onehop.driver.driver import EndpointCount, Receipt, Refusal
+from onehop.driver.haproxy.attached import AttachedHaproxy
 from onehop.driver.haproxy.backend import members_by_name
 from onehop.driver.haproxy.binary import find_haproxy, version_of
 from onehop.driver.haproxy.counts import count_members
-from onehop.driver.haproxy.disk import prepare_folder
 from onehop.driver.haproxy.hand import Hand
 from onehop.driver.haproxy.options import HaproxyOptions
 from onehop.driver.haproxy.policy import pool_name
@@ -40,9 +40,6 @@ from onehop.plan import Plan
 log = structlog.get_logger(__name__)
 
 _AGAIN_S: Final = 2.0
-_SHOWN_REASONS: Final = 8
-_LONGEST_REASON: Final = 600
-_COULD_BE_A_NAME: Final = re.compile(r"[A-Za-z0-9._/-]+")
 
 
 class HaproxyDriver:
@@ -67,14 +64,14 @@ class HaproxyDriver:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """Start HAProxy; leaving drains and stops it.
+        """Start HAProxy; leaving drains and stops it. An attached one serves on.
 
         Raises:
-            ConfigError: the state directory cannot be used, or this HAProxy is too old.
-            DriverUnavailable: HAProxy does not come up in time.
+            ConfigError: the state directory cannot be used, or this HAProxy is too old, or one that
+                is attached lacks something; the message says what to put where.
+            DriverUnavailable: HAProxy does not come up in time, or is not there.
         """
-        self._version = await version_of(self._binary)
-        prepare_folder(self.options)
+        self._version = await self._process.prepare()
         failure: DriverUnavailable | None = None
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -94,6 +91,7 @@ class HaproxyDriver:
             finally:
                 for task in tasks:
                     task.cancel()
+                await self._leave()
                 await self._process.stop()
                 supervisor.cancel()
         if failure is not None:
@@ -117,6 +115,8 @@ class HaproxyDriver:
                 refused += await self._hand.bring(before, self._refused)
             except DriverUnavailable:
                 self._book.restore(before)
+                if self.options.attached is not None:
+                    self._hand.write_back()
                 raise
         for refusal in refused:
             log.warning("haproxy_refused", row=refusal.key, reason=refusal.reason)
@@ -133,6 +133,8 @@ class HaproxyDriver:
         """Have answers say `Connection: close`."""
         async with self._hand.turn:
             self._book.set_leaving(is_leaving=is_leaving)
+            if self._hand.awaits_rows:
+                return
             await self._hand.bring({}, self._refused)
 
     async def count(self, pools: Iterable[PoolId]) -> Mapping[PoolId, tuple[EndpointCount, ...]]:
@@ -164,12 +166,12 @@ class HaproxyDriver:
         return self._hand.last_reload
 
     @property
-    def drifted(self) -> Mapping[str, int]:
+    def drifts(self) -> Mapping[str, int]:
         """How often somebody else had changed something, by what: see `Audit`."""
         return self._upkeep.drifts
 
     @property
-    def _process(self) -> HaproxyProcess:
+    def _process(self) -> HaproxyProcess | AttachedHaproxy:
         return self._hand.process
 
     @property
@@ -188,7 +190,7 @@ class HaproxyDriver:
 
     async def stop_listening(self) -> None:
         """Close the listening sockets; connections go on."""
-        self._process.stop_listening()
+        await self._process.stop_listening()
 
     def describe(self) -> dict[str, str]:
         """Return what an operator wants to know of this HAProxy now."""
@@ -201,6 +203,7 @@ class HaproxyDriver:
             "reloads": str(hand.reloads),
             "last_reload": hand.last_reload,
             "drifted": str(self._upkeep.drifts.total()),
+            "last_drift": self._upkeep.last_drift,
             "doubt": hand.doubt or "-",
             "files": hand.disk_fault or "written",
             "refused": str(len(self._refused)),
@@ -211,6 +214,7 @@ class HaproxyDriver:
     def _take(self, plan: Plan, before: dict[RowKey, Row | None]) -> list[Refusal]:
         """Take the rows in, but for those that cannot be had; see `Driver.apply`."""
         bound = {(each.address, each.port) for each in self._book.listeners()}
+        bound |= self._process.bound
         refused: list[Refusal] = []
         for stage in plan.stages:
             for row in stage.put:
@@ -235,6 +239,17 @@ class HaproxyDriver:
             return why_not_bound(row, shares=self.is_beside)
         return reason
 
+    async def _leave(self) -> None:
+        """Have an attached HAProxy serve on: keep its clients, and know by its files what it has.
+
+        It takes what it has not been told when onehop starts again.
+        """
+        if self.options.attached is None or self._hand.worker is None:
+            return
+        with contextlib.suppress(DriverUnavailable):
+            await self.send_away(is_leaving=False)
+        await self._hand.flush()
+
     async def _started(self) -> DriverUnavailable | None:
         try:
             await self._process.come_up()
@@ -246,8 +261,10 @@ class HaproxyDriver:
         """Try refused listeners again, until cancelled: what held their port may have gone."""
         while True:
             await asyncio.sleep(self.options.listener_retry_s)
+            if self._hand.awaits_rows:
+                continue
             for row in [r for r in self._refused.values() if isinstance(r, Listener)]:
-                if self._why_not(row, set()) is None:
+                if self._why_not(row, set(self._process.bound)) is None:
                     await self._retry(row)
 
     async def _retry(self, row: Listener) -> None:
@@ -261,3 +278,16 @@ class HaproxyDriver:
             except DriverUnavailable:
                 self._book.restore(before)
                 self._refused[key_of(row)] = row
+
+
+async def describe_haproxy(options: HaproxyOptions) -> str:
+    """Return which HAProxy it is, or would be; nothing is touched.
+
+    Raises:
+        ConfigError: there is none, or an attached one lacks something.
+        DriverUnavailable: there is no master at the socket of an attached one.
+    """
+    binary = find_haproxy(options.binary)
+    if options.attached is None:
+        return await version_of(binary)
+    return await AttachedHaproxy(options, options.attached, binary, lambda _generation: None).look()

@@ -22,6 +22,7 @@ import structlog
 from onehop.base.errors import DriverUnavailable, RejectedError
 from onehop.driver.driver import Refusal
 from onehop.driver.haproxy.affinity import keeps_clients
+from onehop.driver.haproxy.attached import AttachedHaproxy
 from onehop.driver.haproxy.book import Book
 from onehop.driver.haproxy.change import Reason, reload_reasons
 from onehop.driver.haproxy.disk import Disk, Snapshot
@@ -74,7 +75,19 @@ class Hand:
         self._next: Worker | None = None
         self._taken = 0
 
-        self.process = HaproxyProcess(options, binary, self._write, self.take_over)
+        self.process: HaproxyProcess | AttachedHaproxy = (
+            HaproxyProcess(options, binary, self._write, self.take_over)
+            if options.attached is None
+            else AttachedHaproxy(options, options.attached, binary, self._write)
+        )
+
+    @property
+    def awaits_rows(self) -> bool:
+        """Whether an attached HAProxy goes on with what an earlier onehop has told it.
+
+        Whatever is loaded now ends that: only a plan may, which has all that shall be served.
+        """
+        return self.options.attached is not None and self.worker is None
 
     # Rows
 
@@ -112,13 +125,16 @@ class Hand:
                     refused[key] = self.book.rows[key]
                     refusals.append(Refusal(key, _excerpt(str(err))))
                     self.book.restore({key: before.pop(key)})
-                self._write_back()
+                self.write_back()
             else:
                 return refusals
 
     async def _bring_up(self) -> None:
         """Tell the worker what it does not have yet; or have another one take over that has it."""
         worker = self.worker
+        if self.awaits_rows:
+            await self._reload([Reason("runtime", "onehop has started: who serves is not known")])
+            return
         if worker is None or self.process.pid is None:
             raise DriverUnavailable("HAProxy does not run")
         news = worker.news()
@@ -158,15 +174,20 @@ class Hand:
         if (
             self.doubt is None
             and worker is not None
+            and self.options.attached is None
             and keeps_clients(worker.has.sections.values())
         ):
             await until_it_teaches(worker.runtime, self.options.start_timeout_s)
 
     def _culprits(self, said: str, before: Mapping[RowKey, Row | None]) -> list[RowKey]:
-        """Return the rows that HAProxy complains of; all that are new, if it names none of them."""
+        """Return the rows that HAProxy complains of; all that are new, if it names none of them.
+
+        Where nothing was told yet, all are new: what an earlier onehop has told is not given up.
+        """
         named = set(_COULD_BE_A_NAME.findall(said))
         fresh = [key for key in before if key in self.book.rows]
-        return [key for key in fresh if named & self.book.words_of(key)] or fresh
+        culprits = [key for key in fresh if named & self.book.words_of(key)]
+        return culprits or (fresh if self.worker is not None else [])
 
     # Files, and workers that read them
 
@@ -196,21 +217,25 @@ class Hand:
         assert self._next is not None  # noqa: S101  written before it came up
         self._taken = generation
         self.worker, self._next = self._next, None
+        self.worker.pid = self.process.worker_pid
         self.doubt = None
         self.touched_backends |= self.worker.backends_touched
         self.wake.set()
 
-    async def flush(self) -> None:
-        """Put on disk what was told to the worker since it read the files.
+    async def flush(self) -> float:
+        """Put on disk what was told to the worker since it read the files; return how long it took.
 
         Nobody reads them as long as all goes well. Writing is left to a thread: there may be a lot.
         """
         async with self.turn:
             self.settle()
             self.unwritten.clear()
+            if self.worker is None:
+                return 0.0
             generation = self.process.generation
             rendered = self.book.rendered.copy()
             snapshot = Snapshot(next(self._snapshots), rendered, self._socket(generation))
+        began = time.monotonic()  # not sooner: waiting for a reload is no work
         try:
             await asyncio.to_thread(self._disk.write, snapshot)
         except DriverUnavailable as err:
@@ -220,14 +245,17 @@ class Hand:
             self.unwritten.set()
         else:
             self.disk_fault = None
+        return time.monotonic() - began
 
     def distrust_files(self) -> None:
         """Write all files anew the next time."""
         self._disk.forget()
 
-    def _write_back(self) -> None:
+    def write_back(self) -> None:
         """Put the files back that HAProxy refused: somebody may have it read them."""
         self.settle()
+        if self.worker is None:
+            return
         generation = self.process.generation
         snapshot = Snapshot(next(self._snapshots), self.book.rendered, self._socket(generation))
         try:

@@ -57,12 +57,9 @@ def check_listener(listener: Listener) -> None:
         case ForwardUdp():
             raise word.Unfit("HAProxy does not pass on UDP")
         case ForwardHttp() as handler:
-            for name in (*(p.hostname for p in handler.passthroughs), *_exceptions(handler)):
-                word.host(name)
-            if any(each.shares for each in handler.passthroughs):
-                raise word.Unfit(ONE_POOL)
-            if any(each.ends_tls for each in handler.passthroughs):
-                raise word.Unfit(HTTP_INSIDE)
+            if handler.clients is not None:
+                raise word.Unfit("this driver checks clients' certificates host by host")
+            _check_passed(handler)
             for checked in handler.client_checks:
                 word.host(checked.hostname)
                 word.pem(checked.ca_pem)
@@ -73,6 +70,15 @@ def check_listener(listener: Listener) -> None:
                 raise word.Unfit(ONE_POOL)
         case _:
             assert_never(listener.handler)
+
+
+def _check_passed(handler: ForwardHttp) -> None:
+    for name in (*(each.hostname for each in handler.passthroughs), *_exceptions(handler)):
+        word.host(name)
+    if any(each.shares for each in handler.passthroughs):
+        raise word.Unfit(ONE_POOL)
+    if any(each.ends_tls for each in handler.passthroughs):
+        raise word.Unfit(HTTP_INSIDE)
 
 
 def render_frontends(listener: Listener, around: Surroundings) -> Iterator[tuple[str, list[str]]]:
@@ -149,7 +155,7 @@ def _switched(
     yield f"frontend {name}", lines
     yield f"backend inner-{name}", ["mode tcp", f"timeout server {_LONG}", *_hand_over(inner)]
     options = " ".join(_tls_options(name, handler, around))
-    bound = f"bind unix@{inner} mode 600 accept-proxy {options}"
+    bound = f"bind {inner} mode 600 accept-proxy {options}"
     yield f"frontend inner-{name}", [bound, *_http(name, handler, around)]
     if handler.challenges:
         shown = around.place.list(challenge_list(name))
@@ -158,7 +164,7 @@ def _switched(
         yield (
             f"frontend acme-{name}",
             [
-                f"bind unix@{acme} mode 600 accept-proxy {options}",
+                f"bind {acme} mode 600 accept-proxy {options}",
                 "mode tcp",
                 "timeout client 10s",
                 # Nothing is served on such a connection: it ends with the handshake.
@@ -168,7 +174,7 @@ def _switched(
 
 
 def _hand_over(socket: str) -> list[str]:
-    return [f"server inner unix@{socket} send-proxy-v2"]
+    return [f"server inner {socket} send-proxy-v2"]
 
 
 def _switch(name: str, handler: ForwardHttp, place: Place) -> Iterator[str]:
@@ -232,6 +238,8 @@ def _tls_options(name: str, handler: ForwardHttp, around: Surroundings) -> Itera
     certificates = certificate_list(name)
     yield f"ssl crt-list {around.place.list(certificates)}"
     yield from bind_options(handler.tls_policy)
+    if around.place.is_shared:
+        yield "no-tls-tickets"  # ours says so in its `global`
     if certificates not in around.with_default:
         yield "strict-sni"
 

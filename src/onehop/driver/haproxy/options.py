@@ -4,6 +4,20 @@ from pathlib import Path
 
 import msgspec
 
+from onehop.driver.haproxy.place import Place
+
+
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """A HAProxy that somebody else runs, and that reads our folder beside files of theirs.
+
+    Attributes:
+        master: the socket on which its master takes commands (`-S`).
+        uid: who may speak to its workers by the socket that we declare: us.
+    """
+
+    master: Path
+    uid: int
+
 
 class HaproxyOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How HAProxy is run; what it serves comes from the Model.
@@ -23,6 +37,8 @@ class HaproxyOptions(msgspec.Struct, frozen=True, kw_only=True):
         listener_retry_s: how often a refused listener is tried again: its port may be free now.
         is_privileged: whether HAProxy runs as root, and may bind addresses of either family that
             are not there yet.
+        attached: None for a HAProxy of our own; `state_dir` is the folder that another one reads
+            besides what else it reads.
     """
 
     state_dir: Path
@@ -37,6 +53,12 @@ class HaproxyOptions(msgspec.Struct, frozen=True, kw_only=True):
     files_after_s: float = 1.0
     listener_retry_s: float = 5.0
     is_privileged: bool = False
+    attached: Attachment | None = None
+
+    @property
+    def place(self) -> Place:
+        """Where files and sockets are."""
+        return Place(self.state_dir, is_shared=self.attached is not None)
 
     @property
     def config_file(self) -> Path:

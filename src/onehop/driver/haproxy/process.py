@@ -17,17 +17,18 @@ from typing import Final
 
 import structlog
 
-from onehop.base.child import Backoff, Child, allow_many_sockets, bound_to_parent, finish
+from onehop.base.child import Backoff, Child, allow_many_sockets
 from onehop.base.errors import DriverUnavailable, RejectedError
+from onehop.driver.haproxy.binary import check_files, version_of
+from onehop.driver.haproxy.disk import prepare_folder
 from onehop.driver.haproxy.options import HaproxyOptions
-from onehop.driver.haproxy.runtime import Hangs, Runtime
+from onehop.driver.haproxy.runtime import Runtime, lets_go, who_answers
+from onehop.model.address import IpAddr
 
 log = structlog.get_logger(__name__)
 
 _TERM_S: Final = 3.0
 _LAST_WORDS: Final = 40
-_STOPPING: Final = "\nStopping: 1\n"
-_CHECK_TIMEOUT_S: Final = 60.0
 _SIGNALS: Final = 2
 _HEARD_S: Final = 3.0
 _OWN_FILES: Final = 500
@@ -65,8 +66,12 @@ class HaproxyProcess:
         """How long open connections may go on after `stop`."""
         self.generation = 0
         """Of the configuration that is loaded, or is being loaded."""
+        self.worker_pid = ""
+        """Of the worker that has come up last; before anybody else can have it replaced."""
         self.restarts = 0
         """How often HAProxy was started again after it had died by itself."""
+        self.bound: frozenset[tuple[IpAddr, int]] = frozenset()
+        """Where somebody listens for an earlier onehop: nowhere, it has ended."""
 
     @property
     def pid(self) -> int | None:
@@ -82,12 +87,23 @@ class HaproxyProcess:
         """Return the runtime socket of a generation."""
         return self._options.state_dir / f"run-{generation}.sock"
 
+    async def prepare(self) -> str:
+        """Make the folder, and return the version.
+
+        Raises:
+            ConfigError: the folder cannot be used, or this HAProxy is too old.
+        """
+        version = await version_of(self._binary)
+        prepare_folder(self._options)
+        return version
+
     async def supervise(self) -> None:
         """Keep a HAProxy running until `stop` or cancellation; then there is none."""
         backoff = Backoff()
         try:
             while not self._is_stopping:
                 lived_s = await self._live()
+                self._is_reloading.set()  # the next one reads what this one was to read
                 if self._is_stopping:
                     return
                 backoff_s = backoff.after(lived_s)
@@ -134,23 +150,27 @@ class HaproxyProcess:
         self._begin()
         wanted = self.generation
         try:
-            await self._check()
+            await check_files(self._binary, (self._options.config_file,))
             await self._ask_for_reload(pid)
             await self.wait_up(wanted)
         except RejectedError:
             if self.generation == wanted:
                 self.generation = old
             raise
-        if await self._hangs(old) and workers:
+        runtime = Runtime(self.socket(old), timeout_s=self._options.answer_timeout_s)
+        if not await lets_go(runtime, within_s=self._options.start_timeout_s) and workers:
             _end_worker(workers[-1])
         self.socket(old).unlink(missing_ok=True)
 
     async def _ask_for_reload(self, pid: int) -> None:
         """Send the signal, and once more if the master does not say that it has heard it.
 
-        One that has just started may lose a signal.
+        One that has just started may lose a signal. One that has died needs none: the next one
+        reads what is there.
         """
         for _ in range(_SIGNALS):
+            if self._child.pid != pid:
+                return
             self._is_reloading.clear()
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGUSR2)
@@ -175,7 +195,7 @@ class HaproxyProcess:
         except TimeoutError as err:
             raise DriverUnavailable(f"HAProxy did not come up: {self.last_words}") from err
 
-    def stop_listening(self) -> None:
+    async def stop_listening(self) -> None:
         """Close all listening sockets; HAProxy ends with its last connection, and for good."""
         self._is_stopping = True
         if (pid := self._child.pid) is not None:
@@ -187,7 +207,7 @@ class HaproxyProcess:
         self._is_stopping = True
         try:
             if self._child.pid is not None and self.stop_grace_s > 0:
-                self.stop_listening()
+                await self.stop_listening()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self.stop_grace_s):
                         await self._child.ended()
@@ -217,39 +237,9 @@ class HaproxyProcess:
         """Tell whether the latest generation answers, if it is not older than this one."""
         latest = max(generation, self.generation)
         # Another reload may have begun while we asked: then it is its worker that we wait for.
-        return await self._answers(latest) and latest >= self.generation
-
-    async def _answers(self, generation: int) -> bool:
-        socket = self.socket(generation)
-        if not socket.exists():
-            return False
-        try:
-            return bool(await Runtime(socket).ask("show version"))
-        except DriverUnavailable:
-            return False
-
-    async def _hangs(self, generation: int) -> bool:
-        """Wait until the old worker takes no more clients, as both may for a moment; or never."""
-        runtime = Runtime(self.socket(generation), timeout_s=self._options.answer_timeout_s)
-        try:
-            async with asyncio.timeout(self._options.start_timeout_s):
-                while _STOPPING not in await runtime.ask("show info"):  # noqa: ASYNC110  not ours
-                    await asyncio.sleep(_ASK_EVERY_S)
-        except (Hangs, TimeoutError):
-            return True
-        except DriverUnavailable:
-            pass  # it is gone
-        return False
-
-    async def _check(self) -> None:
-        """Let HAProxy read the configuration without using it."""
-        command = (str(self._binary), "-c", "-f", str(self._options.config_file))
-        try:
-            done = await finish(bound_to_parent(command), timeout_s=_CHECK_TIMEOUT_S, in_one=True)
-        except TimeoutError as err:
-            raise DriverUnavailable("HAProxy did not finish reading a configuration") from err
-        if done.code != 0:
-            raise RejectedError(done.out.decode(errors="replace"))
+        pid = await who_answers(self.socket(latest))
+        self.worker_pid = pid or self.worker_pid
+        return bool(pid) and latest >= self.generation
 
     def _command(self) -> tuple[str, ...]:
         options = self._options

@@ -48,7 +48,7 @@ def render(model: Model, options: HaproxyOptions) -> Rendered:
 def why_not(row: Row, options: HaproxyOptions) -> str | None:
     """Return why a row cannot be taken, or None."""
     try:
-        _check(row, Place(options.state_dir))
+        _check(row, options.place)
     except word.Unfit as err:
         return str(err)
     return None

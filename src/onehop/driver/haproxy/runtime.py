@@ -16,6 +16,10 @@ _WELL: Final = re.compile(
 )
 """What it says when all is well, line by line; anything else is a refusal."""
 
+_PID: Final = re.compile(r"^Pid: (\d+)$", re.MULTILINE)
+_STOPPING: Final = "\nStopping: 1\n"
+_ASK_EVERY_S: Final = 0.01
+
 
 class Hangs(DriverUnavailable):
     """Somebody is at the socket, and says nothing."""
@@ -27,11 +31,13 @@ class Runtime:
     Args:
         socket: its path.
         timeout_s: how long an answer may take.
+        says_eof: whether whoever is there waits for our end before it answers: a master does.
     """
 
-    def __init__(self, socket: Path, *, timeout_s: float = 10.0) -> None:
+    def __init__(self, socket: Path, *, timeout_s: float = 10.0, says_eof: bool = False) -> None:
         self._socket = socket
         self._timeout_s = timeout_s
+        self._says_eof = says_eof
 
     async def ask(self, command: str) -> str:
         """Return what HAProxy says to a command.
@@ -46,6 +52,8 @@ class Runtime:
                 try:
                     writer.write(f"{command}\n".encode())
                     await writer.drain()
+                    if self._says_eof:
+                        writer.write_eof()
                     said = await reader.read()
                 finally:
                     writer.close()
@@ -68,3 +76,38 @@ class Runtime:
             if wrong:
                 verb = " ".join(command.split(maxsplit=4)[:4])
                 raise RejectedError(f"HAProxy refuses `{verb}`: {'; '.join(wrong)[:400]}")
+
+
+async def pid_at(runtime: Runtime) -> str:
+    """Return who answers at a socket; empty if that is not said.
+
+    Raises:
+        DriverUnavailable: nobody does.
+    """
+    found = _PID.search(await runtime.ask("show info"))
+    return found[1] if found is not None else ""
+
+
+async def who_answers(socket: Path) -> str:
+    """Return the process of the worker at a socket; empty if there is none."""
+    try:
+        return await pid_at(Runtime(socket))
+    except DriverUnavailable:
+        return ""
+
+
+async def lets_go(runtime: Runtime, *, within_s: float) -> bool:
+    """Wait until a worker that is replaced takes no more clients, as both may for a moment.
+
+    Returns:
+        Whether it has let go, or is gone; False if it says nothing.
+    """
+    try:
+        async with asyncio.timeout(within_s):
+            while _STOPPING not in await runtime.ask("show info"):  # noqa: ASYNC110  not ours
+                await asyncio.sleep(_ASK_EVERY_S)
+    except (Hangs, TimeoutError):
+        return False
+    except DriverUnavailable:
+        pass  # it is gone
+    return True

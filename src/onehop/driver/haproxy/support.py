@@ -31,6 +31,9 @@ SHORTCOMINGS: Final[Shortcomings] = {
     Capability.OCSP_STAPLE: no(
         "HAProxy is not given the CA's OCSP answer: the certificate is shown without"
     ),
+    Capability.PORT_CLIENT_CERTIFICATES: no(
+        "the driver of HAProxy checks clients host by host; such a port is not served at all"
+    ),
     Capability.HTTP3: no("HAProxy serves no HTTP/3 here"),
     Capability.TLS_STREAMS: no(HTTP_INSIDE),
     Capability.MISDIRECTED: no(_ANY_CONNECTION),
@@ -42,6 +45,9 @@ SHORTCOMINGS: Final[Shortcomings] = {
         "a matter of the pool: of several routes to it, the largest number counts"
     ),
     Capability.RETRY_CODES: partly("401, 403, 404, 408, 425 and 500 to 504"),
+    Capability.BACKEND_TLS_IDENTITY: no(
+        "the driver of HAProxy verifies by a CA that is named, and by the name that is sent"
+    ),
     Capability.HEALTH_CHECK_UDP: no(UDP_UNKNOWN),
     Capability.HEALTH_CHECK_TCP: partly("a new endpoint gets requests until its first check"),
     Capability.HEALTH_CHECK_HTTP: partly("a new endpoint gets requests until its first check"),

@@ -5,7 +5,6 @@ Each of these runs until it is cancelled.
 
 import asyncio
 import contextlib
-import time
 from collections import Counter
 from typing import Final
 
@@ -38,6 +37,8 @@ class Upkeep:
         self._last_fault = ""
         self.drifts: Counter[str] = Counter()
         """How often somebody had changed something behind our back, by what it was."""
+        self.last_drift = "-"
+        """What it was the last time."""
 
     def hurry(self, backend: str) -> None:
         """Have the servers of a pool told at once."""
@@ -68,9 +69,7 @@ class Upkeep:
         while True:
             await hand.unwritten.wait()
             await asyncio.sleep(hand.options.files_after_s)
-            began = time.monotonic()
-            await hand.flush()
-            await asyncio.sleep((time.monotonic() - began) / _SHARE_OF_TIME)
+            await asyncio.sleep(await hand.flush() / _SHARE_OF_TIME)
 
     async def keep_watch(self) -> None:
         """Compare, a part at a time, what the worker has with what it was told; repair it."""
@@ -99,6 +98,7 @@ class Upkeep:
 
     async def _repair(self, worker: Worker, finding: Finding) -> None:
         self.drifts[finding.kind] += 1
+        self.last_drift = f"{finding.kind} {finding.what}"
         log.warning("haproxy_drift", kind=finding.kind, what=finding.what)
         if finding.kind == "worker":
             self._hand.distrust_files()

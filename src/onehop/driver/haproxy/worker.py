@@ -28,6 +28,8 @@ class Worker:
 
     def __init__(self, runtime: Runtime, wanted: Rendered) -> None:
         self.runtime = runtime
+        self.pid = ""
+        """Who answers there, as far as we know: known as soon as it has come up."""
         self.has = wanted.copy()
         """Everything but servers; sections and policies that nobody uses any more are in it."""
         self._wanted = wanted

@@ -16,7 +16,7 @@ import structlog
 
 from onehop.base.errors import DriverUnavailable, OnehopError, RejectedError
 from onehop.driver.capability import Capability
-from onehop.driver.driver import EndpointCount, Receipt, Refusal, Reloads
+from onehop.driver.driver import Driver, EndpointCount, Receipt, Refusal, Reloads
 from onehop.driver.moving.handover import HANDSHAKE_S, Handover
 from onehop.driver.moving.movable import Movable
 from onehop.driver.moving.sockets import Place
@@ -179,6 +179,11 @@ class MovingDriver:
     def move_under_way(self) -> str:
         """Which move is under way, and how far it is; empty if none is."""
         return "" if self._phase is None else f"to {self._target}: {self._phase}"
+
+    @property
+    def parts(self) -> tuple[Driver, ...]:
+        """The one that serves."""
+        return (self._serving.driver,)
 
     @property
     def reload_reasons(self) -> Mapping[str, int]:

@@ -183,6 +183,11 @@ class VtmDriver:
         """Delete what an earlier onehop left on the unit: somebody has looked at it."""
         return self._hand.confirm()
 
+    @property
+    def drifts(self) -> Mapping[str, int]:
+        """How often somebody else had changed objects of ours, by their kind."""
+        return self._hand.findings.drifted
+
     def remote_counts(self) -> RemoteCounts:
         """Return what speaking to the unit has come to."""
         hand = self._hand
@@ -193,7 +198,6 @@ class VtmDriver:
             writes=hand.rest.calls.writes,
             lag=lag,
             lag_s=lag_s,
-            drifted=hand.findings.drifted,
             refused=len(hand.findings.refused),
             withheld=len(hand.findings.withheld),
         )
@@ -213,7 +217,7 @@ class VtmDriver:
             "calls_at_once": str(int(hand.rest.window.size)),
             "writes": str(hand.rest.calls.writes),
             "refused": str(len(hand.findings.refused)),
-            "drifted": str(hand.findings.drifted),
+            "drifted": str(hand.findings.drifted.total()),
             "retired": str(len(hand.retired)),
             "withheld": str(len(hand.findings.withheld)),
         }

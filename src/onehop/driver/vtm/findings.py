@@ -6,6 +6,7 @@ What the unit refuses then is kept here until it is taken, and so is what somebo
 hand, until a comparison finds nothing changed.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -35,8 +36,8 @@ class Findings:
     def __init__(self, rows_behind: Callable[[ObjectKey], Sequence[RowKey]], prefix: str) -> None:
         self.refused: dict[ObjectKey, str] = {}
         """In the unit's words."""
-        self.drifted = 0
-        """How many objects were found changed by somebody else since this process began."""
+        self.drifted: Counter[str] = Counter()
+        """How often objects were found changed by somebody else, by their kind."""
         self.withheld: tuple[ObjectKey, ...] = ()
         """What an earlier process left, where it is too much to be deleted."""
         self.unavailable = ""
@@ -62,7 +63,7 @@ class Findings:
 
     def compared(self, drifts: tuple[Drift, ...]) -> None:
         """Take in what a comparison has found."""
-        self.drifted += len(drifts)
+        self.drifted.update(str(drift.key.kind) for drift in drifts)
         self._drifts = drifts
         for drift in drifts:
             log.warning("vtm_drift", object=str(drift.key), fields=drift.fields or "gone")

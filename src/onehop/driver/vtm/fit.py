@@ -97,7 +97,8 @@ def _pool(pool: Pool) -> Fit:
 def _pool_faults(pool: Pool) -> Iterator[str]:
     if pool.protocol in {BackendProtocol.H2, BackendProtocol.GRPC}:
         yield "vTM speaks HTTP/1.1 to nodes, not HTTP/2"
-    if pool.tls is not None and (pool.tls.ca_pem is not None or pool.tls.server_name is not None):
+    tls = pool.tls
+    if tls is not None and (tls.is_verified or tls.server_name is not None or tls.names):
         yield "vTM has one list of CAs for all pools: it cannot hold this pool to its own"
     if pool.proxy_protocol is not None:
         yield "vTM sends no PROXY header to nodes"
@@ -120,6 +121,8 @@ def _listener(listener: Listener, *, has_tls13: bool) -> Fit:
         case ForwardHttp() as http:
             if http.tls_policy is TlsPolicy.MODERN and http.tls and not has_tls13:
                 return Fit(None, "this unit speaks no TLS 1.3, which the policy demands")
+            if http.clients is not None:
+                return Fit(None, "this driver sets up no checks of clients' certificates")
             handler, lacks = _http(http)
         case ForwardTcp(shares=shares) if shares:
             return Fit(None, ONE_POOL)

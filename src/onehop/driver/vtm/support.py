@@ -38,6 +38,9 @@ SHORTCOMINGS: Final[Shortcomings] = {
     Capability.OPTIONAL_CLIENT_CERTIFICATES: no(
         "this driver sets up no checks of clients' certificates, so the host is not served at all"
     ),
+    Capability.PORT_CLIENT_CERTIFICATES: no(
+        "this driver sets up no checks of clients' certificates, so the port is not served at all"
+    ),
     Capability.TLS_PASSTHROUGH: no("vTM passes no TLS through on a listener that ends TLS"),
     Capability.TLS_STREAMS: no("vTM passes no TLS through on a listener that ends TLS"),
     Capability.TLS_ALPN_CHALLENGE: no(
@@ -79,4 +82,5 @@ SHORTCOMINGS: Final[Shortcomings] = {
     Capability.HTTP2_BACKENDS: no("vTM speaks HTTP/1.1 to nodes, not HTTP/2"),
     Capability.BACKEND_TLS_CA: no(_ONE_CA_LIST),
     Capability.BACKEND_TLS_NAME: no(_ONE_CA_LIST),
+    Capability.BACKEND_TLS_IDENTITY: no(_ONE_CA_LIST),
 }

@@ -1,4 +1,4 @@
-"""Reading the Secrets that something refers to, one by one, and no others.
+"""Reading the Secrets and ConfigMaps that something refers to, one by one, and no others.
 
 Listing all Secrets of a cluster is what made CVE-2025-1974 a cluster takeover. A watch by
 name needs no more than `list` and `watch` with `resourceNames`, and ends with the last reference.
@@ -11,12 +11,12 @@ from onehop.model.ident import ObjectRef
 from onehop.source.reflector import Reflector
 
 
-class WantedSecrets:
-    """Runs one reflector for each wanted Secret.
+class WantedObjects:
+    """Runs one reflector for each wanted object.
 
     Args:
         reflect: makes the reflector; it calls the function it is given once the API has answered.
-        forget: told when a Secret is no longer read.
+        forget: told when an object is no longer read.
     """
 
     def __init__(
@@ -43,17 +43,17 @@ class WantedSecrets:
 
     @property
     def unsettled(self) -> frozenset[ObjectRef]:
-        """Wanted Secrets of which the API has not yet said what they are."""
+        """Wanted objects of which the API has not yet said what they are."""
         return self._wanted - self._answered
 
     @property
     def unread(self) -> frozenset[ObjectRef]:
-        """Wanted Secrets that have not been seen, nor seen to be absent: refused ones, too."""
+        """Wanted objects that have not been seen, nor seen to be absent: refused ones, too."""
         read = {ref for ref, reflector in self._reflectors.items() if reflector.is_listed}
         return self._wanted - read
 
     async def settled(self) -> None:
-        """Wait until the API has answered for each wanted Secret: there, absent or forbidden."""
+        """Wait until the API has answered for each wanted object: there, absent or forbidden."""
         await self._settled.wait()
 
     async def run(self, group: asyncio.TaskGroup) -> None:

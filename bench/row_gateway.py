@@ -1,0 +1,158 @@
+"""Gateway rows: what the rows of Ingresses ask, asked of HTTPRoutes on one Gateway.
+
+* gateway: from a new HTTPRoute to its first 200.
+* gateway-edits: backend, header filter, order of the rules, weights and host name are edited.
+* gateway-attach: a thousand routes come at once, and go at once.
+* gateway-still: five thousand are there, and nothing happens; then others' routes are edited.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from itertools import count
+from typing import Final, NamedTuple
+
+from bench import gateway, row_ingress, row_quiet, shop
+from bench.child import cpu_s, until
+from bench.namespace import PRODUCT_VIP
+from bench.orders import Attach, Attached, Counts, Detach
+from bench.probe import Probe
+from bench.row import Figures, Row, Target
+from bench.row_edit import PODS, under_load
+from bench.world import Size, World
+
+_API: Final = "gateway"
+_PATIENCE_S: Final = 60.0
+_EVERY_S: Final = 0.01
+
+
+def measure_edits(world: World, quick: bool) -> Figures:  # noqa: FBT001  a row's signature
+    """Edit a route while requests keep coming."""
+    return under_load(world, _edited(), quick=quick)
+
+
+def _edited() -> Iterator[shop.Json]:
+    """Yield objects that differ from the ones before in one thing each."""
+    one, order, weight, name = 0, 0, 1, 0
+    filters: list[shop.Json] = []
+
+    def edited() -> shop.Json:
+        shared = gateway.rule(
+            "/", gateway.backend(one, weight), gateway.backend(1 - one), filters=filters
+        )
+        rules = [shared, gateway.rule("/elsewhere", gateway.backend(2))]
+        hosts = (f"other-{name}.example.com",)
+        return gateway.route(0, *(rules[::-1] if order else rules), hosts=hosts)
+
+    for turn in count():
+        one = 1 - one
+        yield edited()
+        filters = [gateway.header_filter("response", "x-turn", str(turn))]
+        yield edited()
+        order = 1 - order
+        yield edited()
+        weight = weight % PODS + 1
+        yield edited()
+        yield shop.endpoint_slice(one, turn % PODS + 1)
+        name = turn
+        yield edited()
+
+
+def measure_attach(world: World, _quick: bool) -> Figures:  # noqa: FBT001  a row's signature
+    """Let routes come, and go again; a quick world has fewer of them."""
+    product, last = world.product, world.size.services
+    before, cpu_before = world.api.ask(Counts()), cpu_s(product.pid)
+    come = _follow(world, Attach(0, last), status=200, routes=last)
+    between, cpu_between = world.api.ask(Counts()), cpu_s(product.pid)
+    gone = _follow(world, Detach(0, last), status=404, routes=0)
+    after = world.api.ask(Counts())
+    return Figures(
+        product={
+            "served_s": come.served_s,
+            "counted_s": come.counted_s,
+            "gateway_writes": between["gateways"] - before["gateways"],
+            "gone_s": gone.served_s,
+            "gone_counted_s": gone.counted_s,
+            "gone_gateway_writes": after["gateways"] - between["gateways"],
+        },
+        notes={
+            "routes": last,
+            "writes": between["writes"] - before["writes"],
+            "cpu_s": round(cpu_between - cpu_before, 2),
+        },
+    )
+
+
+class _Followed(NamedTuple):
+    """How long a change of many routes took.
+
+    Attributes:
+        served_s: until each host had answered as it shall from now on.
+        counted_s: until the Gateway's status had them all in `attachedRoutes`.
+    """
+
+    served_s: float
+    counted_s: float
+
+
+def _follow(world: World, order: Attach | Detach, *, status: int, routes: int) -> _Followed:
+    """Give an order, and wait until it is done, seen and written about."""
+    began: float = world.api.ask(order)["at"]
+    served_s = counted_s = 0.0
+    left = deque(shop.host(number) for number in range(order.first, order.last))
+    with Probe(PRODUCT_VIP) as probe:
+
+        def is_done() -> bool:
+            nonlocal served_s, counted_s
+            while left and probe.ask(left[0]).status == status:
+                left.popleft()
+            since_s = time.monotonic() - began
+            if not left and not served_s:
+                served_s = since_s
+            if not counted_s and world.api.ask(Attached())["routes"] == routes:
+                counted_s = since_s
+            return bool(served_s and counted_s)
+
+        until(is_done, _PATIENCE_S, f"all routes to be answered {status}", every_s=_EVERY_S)
+    world.wait_quiet()
+    return _Followed(served_s, counted_s)
+
+
+ROWS: Final = (
+    Row(
+        name="gateway",
+        what="new HTTPRoute to first 200, 3,000 one at a time",
+        measure=row_ingress.measure,
+        size=Size(3_000, 1, routed=False, api=_API),
+        quick_size=Size(50, 1, routed=False, api=_API),
+        targets=(Target("mean_ms", 20), Target("max_ms", 75), Target("errors", 0)),
+    ),
+    Row(
+        name="gateway-edits",
+        what="HTTPRoutes edited at 20/s under 2,000 requests/s, open loop",
+        measure=measure_edits,
+        size=Size(20, PODS, api=_API),
+        quick_size=Size(20, PODS, api=_API),
+        targets=(Target("failed", 0), Target("unsent", 0)),
+    ),
+    Row(
+        name="gateway-attach",
+        what="1,000 HTTPRoutes attached to a Gateway at once, and detached",
+        measure=measure_attach,
+        size=Size(1_000, 1, routed=False, api=_API),
+        quick_size=Size(20, 1, routed=False, api=_API),
+        targets=(Target("counted_s", 1), Target("gateway_writes", 20)),
+    ),
+    Row(
+        name="gateway-still",
+        what="5,000 HTTPRoutes at rest, then 10k of another class, untouched and edited",
+        measure=row_quiet.measure_foreign,
+        size=Size(5_000, 1, api=_API),
+        quick_size=Size(50, 1, api=_API),
+        targets=(
+            Target("alone_cpu_percent", 5),
+            Target("idle_cpu_percent", 5),
+            Target("writes", 0),
+        ),
+    ),
+)
