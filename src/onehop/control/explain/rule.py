@@ -85,7 +85,8 @@ def _beside(host: VirtualHost, taken: Route, path: str) -> Iterator[Loser]:
     Hosts do not fall through to wider ones, so there are no others (docs/adr/0031).
     """
     for other in host.routes:
-        if other is taken or not takes(other.match, path):
+        is_for_it = other.hostname in {None, taken.hostname}
+        if other is taken or not is_for_it or not takes(other.match, path):
             continue
         demands = demands_of(other)
         why = f"only with {demands}" if demands else "less exact, or younger"

@@ -4,14 +4,12 @@ import socket
 
 from onehop.acme.preflight import Doors, Preflight
 from onehop.compile.compiler import Compiler
-from onehop.compile.gateway.plainport import HTTP_PORT
-from onehop.compile.gateway.proof import addresses_for
-from onehop.compile.ingress import CLAIMS_BY_HOST
 from onehop.control.acmeconfig import answers_secret, public_addresses, read_issuers
 from onehop.control.config import Config
 from onehop.control.configfile import compile_options, state_directory
 from onehop.control.issuing.answers import SharedAnswers
 from onehop.control.issuing.confirmation import Alone, Confirmation
+from onehop.control.issuing.doors import doors_for
 from onehop.control.issuing.fleet import Fleet
 from onehop.control.issuing.host import this_instance
 from onehop.control.issuing.issuing import AcmeIssuing
@@ -68,18 +66,11 @@ def make_issuing(
 def _preflight(config: Config, compiler: Compiler, responder: SharedAnswers) -> Preflight | None:
     if not config.acme.preflight:
         return None
-    public = public_addresses(config.acme, name="onehop.yaml")
-    shared = dict.fromkeys((*compile_options(config).shared, *public), config.ports.http)
+    shared = dict.fromkeys(compile_options(config).shared, config.ports.http)
+    before_nat = public_addresses(config.acme, name="onehop.yaml")
+    public = dict.fromkeys(before_nat, config.ports.http)
 
-    def doors_for(host: str) -> Doors:
-        """Return the addresses of the host's Gateways, and the shared VIP, which answers for all.
+    def doors(host: str) -> Doors:
+        return doors_for(compiler.reader(), host, shared=shared, public=public)
 
-        Its records should say the Gateways' alone, if no Ingress has the host, or a NAT's.
-        """
-        reader = compiler.reader()
-        own = addresses_for(reader, host)
-        is_shared = not own or bool(reader.count(CLAIMS_BY_HOST, host))
-        meant = (*own, *(shared if is_shared else public))
-        return Doors(ports=dict.fromkeys(own, HTTP_PORT) | shared, meant=tuple(sorted(meant)))
-
-    return Preflight(doors_for, responder)
+    return Preflight(doors, responder)
