@@ -83,16 +83,12 @@ def _compute(reader: Reader, host: str) -> Cell[GatewayProof]:
 def _gateways_for(reader: Reader, host: str) -> Iterator[tuple[IpAddr, ...]]:
     for name in names_over(host):
         for intent in reader.unordered(_BY_NAME, name):
-            placement = reader.get(GATEWAY_PLACEMENTS, intent.ref)
-            if placement is not None:
-                yield placement.addresses
+            yield reader.need(GATEWAY_PLACEMENTS, intent.ref).addresses
 
 
 def _names_at(reader: Reader, address: IpAddr) -> Iterator[str]:
     for placement in reader.unordered(GATEWAYS_AT, address):
-        intent = reader.get(GATEWAY_INTENTS, placement.owner)
-        if intent is not None:
-            yield from _names(intent)
+        yield from _names(reader.need(GATEWAY_INTENTS, placement.owner))
 
 
 def _names(intent: GatewayIntent) -> set[str]:
