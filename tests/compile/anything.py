@@ -675,7 +675,11 @@ BGP = st.builds(
     announces_return=st.booleans(),
 )
 
-ISSUERS = (IssuerOption(name="internal", has_dns=True), IssuerOption(name="letsencrypt"))
+ISSUERS = (
+    IssuerOption(name="internal", has_dns=True, has_http=False),
+    IssuerOption(name="letsencrypt"),
+    IssuerOption(name="shake", has_http=False, has_tls=True),
+)
 
 OPTIONS = st.builds(
     Options,

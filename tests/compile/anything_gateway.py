@@ -125,7 +125,11 @@ _PORTS = st.sampled_from((80, 80, 443, 8080))
 
 CLASSES = st.builds(
     GatewayClass,
-    metadata=st.builds(Meta, name=st.sampled_from(("ours", "theirs"))),
+    metadata=st.builds(
+        Meta,
+        name=st.sampled_from(("ours", "theirs")),
+        annotations=annotations_for("GatewayClass"),
+    ),
     spec=st.builds(
         GatewayClassSpec, controller_name=st.sampled_from((_CONTROLLER, _CONTROLLER, "other/one"))
     ),
@@ -208,7 +212,7 @@ GATEWAYS = st.builds(
 
 LISTENER_SETS = st.builds(
     ListenerSet,
-    metadata=meta(_NAMES, st.just({})),
+    metadata=meta(_NAMES, annotations_for("ListenerSet")),
     spec=st.builds(
         ListenerSetSpec,
         parent_ref=st.builds(

@@ -91,6 +91,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 _SERVICE: Final = frozenset(("Service",))
 _INGRESS: Final = frozenset(("Ingress",))
 _ADDRESSED: Final = frozenset(("Service", "Gateway"))
+_CERTIFIED: Final = frozenset(("Ingress", "Gateway", "ListenerSet"))
 _HALF_DAY_S: Final = 43200.0
 
 
@@ -291,15 +292,16 @@ ANNOTATIONS: Final[dict[str, Annotation]] = {
     "acme": Annotation(
         parse=value.issuer,
         example="letsencrypt",
-        means="who issues the certificates of spec.tls by ACME: an issuer of onehop.yaml, the"
-        " default one (true), or nobody (false); on a class, for its Ingresses that do not say",
-        on=frozenset(("Ingress", "IngressClass")),
+        means="who issues the certificates of spec.tls, or of listeners, by ACME: an issuer of"
+        " onehop.yaml, the default one (true), or nobody (false); on a class, for those that do"
+        " not say",
+        on=_CERTIFIED | {"IngressClass", "GatewayClass"},
     ),
     "acme-key-type": Annotation(
         parse=value.one_of(*KEY_TYPES),
         example="ecdsa-p384",
         means="the kind of key of certificates that are ordered; without, what the issuer says",
-        on=_INGRESS,
+        on=_CERTIFIED,
     ),
     "request-headers-set": Annotation(
         parse=value.headers,

@@ -9,12 +9,13 @@ tls policies ── verifications ─ route-rules ┴─ policy-ancestries ─�
                             └─ checked ── certificates, gateway-server-names
 options ─┬─ service-intents ── address-wishes ── ledger ── placements ─┬─ listeners, vips
 services ┤                └─ wishes = pools                          └─ service-verdicts
-ingresses┼─ ingress-intents ─┼─ asks, claimants ── host-owners ── demands
+ingresses┼─ ingress-intents ─┼─ namings ── asks, claimants ── host-owners ── demands
          │                   ├─ checked ── certificates, server-names
          │                   ├─ passthroughs ── server-names, host-checks, hosts, listeners
          │                   ├─ host-checks ── hosts, listeners
 classes  ┘                   ├─ default ── hosts
 secrets ── answers ──────────┴─ proofs ─── hosts, listeners
+parents ── namings;  asks, placements ── plain-ports ── gateway-proofs ── gateway-hosts, listeners
 slices, nodes ── members, blocks ── ways ── endpoints   (the endpoint lane)
 areas ─────────────────────────────┘
 """
@@ -74,7 +75,9 @@ from onehop.compile.gateway.misdirected import MADE_FOR
 from onehop.compile.gateway.parent import NAMES, PARENTS
 from onehop.compile.gateway.passed import PASSED
 from onehop.compile.gateway.placement import GATEWAY_PLACEMENTS
+from onehop.compile.gateway.plainport import PLAIN_PORTS
 from onehop.compile.gateway.policyverdict import ANCESTRIES, POLICY_VERDICTS
+from onehop.compile.gateway.proof import GATEWAY_PROOFS
 from onehop.compile.gateway.route import ROUTE_RULES
 from onehop.compile.gateway.servername import GATEWAY_SERVER_NAMES
 from onehop.compile.gateway.setverdict import LISTENER_SET_VERDICTS
@@ -120,6 +123,7 @@ from onehop.compile.inputs import (
     UDP_ROUTES,
 )
 from onehop.compile.listener import LISTENERS, VIPS
+from onehop.compile.naming import NAMINGS
 from onehop.compile.network import NETWORK_TABLES
 from onehop.compile.node import MEMBERS
 from onehop.compile.pool import WISHES
@@ -185,7 +189,6 @@ _GATEWAY_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     STREAM_OWNERS,
     PASSED,
     MADE_FOR,
-    GATEWAY_HOSTS,
 )
 _SERVICE_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     SERVICE_INTENTS,
@@ -196,8 +199,10 @@ _SERVICE_TABLES: Final[tuple[Table[Any, Any], ...]] = (
 )
 _INGRESS_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     INGRESS_INTENTS,
+    NAMINGS,
     CLASS_ISSUERS,
     ASKS,
+    PLAIN_PORTS,
     CLAIMANTS,
     HOST_OWNERS,
     DEMANDS,
@@ -210,6 +215,8 @@ _INGRESS_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     ANSWERS,
     CHALLENGE_CERTIFICATES,
     PROOFS,
+    GATEWAY_PROOFS,
+    GATEWAY_HOSTS,
     DEFAULT,
     HOSTS,
 )

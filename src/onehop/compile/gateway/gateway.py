@@ -9,7 +9,7 @@ from onehop.cluster import Gateway
 from onehop.cluster.gateway_verdict import Saying, Truth
 from onehop.compile.backend import options_of
 from onehop.compile.gateway.hostname import ANY
-from onehop.compile.gateway.listener import ListenerIntent, Protocol, read_listeners
+from onehop.compile.gateway.listener import ListenerIntent, Protocol, asked_in_vain, read_listeners
 from onehop.compile.gateway.listenerset import DOORS, GATEWAY_REFS, LISTENER_SETS_OF
 from onehop.compile.gateway.merge import Merge
 from onehop.compile.gateway.place import Place, place_of
@@ -99,7 +99,8 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[GatewayIntent]:
         share_key=policy.share_address,
         refusal=refusal,
     )
-    return Cell(intent, (*problems, *_problems(intent)))
+    in_vain = asked_in_vain(ref, policy, intent.listeners_of(ref))
+    return Cell(intent, (*problems, *in_vain, *_problems(intent)))
 
 
 def _merged(

@@ -6,6 +6,8 @@ answered 404, though a route for `*.example.com` would take it. "Precedence must
 from the HTTPRoute with the largest number of characters in a matching non-wildcard hostname"
 (HTTPRouteSpec.Hostnames) is read so by every implementation with virtual hosts, as by Ingresses
 here (docs/adr/0010-ingress-hosts-do-not-fall-through.md).
+
+Before all routes stands what a CA looks for just now (see `proof`).
 """
 
 from collections.abc import Iterable
@@ -17,6 +19,8 @@ from onehop.compile.gateway.attachment import ROUTED_HOSTS, Attachments
 from onehop.compile.gateway.gateway import LISTENER_HOSTS
 from onehop.compile.gateway.misdirected import MADE_FOR
 from onehop.compile.gateway.place import Place
+from onehop.compile.gateway.plainport import PLAIN_PORT_HOSTS
+from onehop.compile.gateway.proof import GATEWAY_PROOFS_IN, gateway_proofs_in
 from onehop.compile.gateway.route import ROUTE_RULES, Entry
 from onehop.compile.router import HostKey
 from onehop.compile.sheet import Cell, Derived, Reader
@@ -41,7 +45,7 @@ def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
         router=key.router,
         hostname=key.hostname,
         made_for=reader.get(MADE_FOR, within),
-        routes=tuple(routes),
+        routes=(*gateway_proofs_in(reader, key), *routes),
     )
     return Cell(host)
 
@@ -79,5 +83,5 @@ def _at(route: Route, place: Place) -> Route:
 
 
 GATEWAY_HOSTS: Final = Derived[HostKey, VirtualHost](
-    "gateway-hosts", _compute, (ROUTED_HOSTS, LISTENER_HOSTS)
+    "gateway-hosts", _compute, (ROUTED_HOSTS, LISTENER_HOSTS, GATEWAY_PROOFS_IN, PLAIN_PORT_HOSTS)
 )

@@ -4,7 +4,7 @@ A listener is judged by itself here, and beside all others of its Gateway in `me
 certificates have no say in it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Final, TypeAlias
 
@@ -22,11 +22,12 @@ from onehop.compile.gateway.grant import is_granted
 from onehop.compile.gateway.hostname import ANY
 from onehop.compile.gateway.origin import From
 from onehop.compile.ingress import is_hostname
+from onehop.compile.policy import Policy
 from onehop.compile.sheet import Reader
 from onehop.compile.value import is_object_name, is_port
 from onehop.model.ident import ObjectRef
 from onehop.model.listener import PortCheck, Transport
-from onehop.model.problem import quoted
+from onehop.model.problem import Problem, Reason, Severity, quoted
 
 
 class Protocol(StrEnum):
@@ -147,6 +148,22 @@ def _frontend(
     if _protocol(listener) is not Protocol.HTTPS:
         return UNASKED
     return read_frontend(reader, gateway, listener.port, tls)
+
+
+def asked_in_vain(
+    owner: ObjectRef, policy: Policy, listeners: Sequence[ListenerIntent]
+) -> Iterator[Problem]:
+    """Tell an owner that asks for certificates, and ends nobody's TLS."""
+    if policy.acme in {None, "false"} or any(each.ends_tls for each in listeners):
+        return
+    yield Problem(
+        subject=owner,
+        field="metadata.annotations[onehop.dev/acme]",
+        reason=Reason.INVALID_ANNOTATION,
+        message="onehop.dev/acme: TLS ends at no listener here, so none needs a certificate; one"
+        " needs protocol HTTPS, or TLS with mode Terminate, and tls.certificateRefs",
+        severity=Severity.WARNING,
+    )
 
 
 def _read(

@@ -58,7 +58,7 @@ def _place(reader: Reader, ref: ObjectRef) -> Cell[Placement]:
         for (port, transport), (listener, handler) in handlers.items()
         if handler is not None
     )
-    return Cell(Placement(addresses, listeners))
+    return Cell(Placement(ref, addresses, listeners, frozenset(handlers)))
 
 
 def _handler(reader: Reader, intent: GatewayIntent, listener: ListenerIntent) -> Handler | None:
@@ -105,6 +105,9 @@ GATEWAY_PLACEMENTS: Final = Derived[ObjectRef, Placement](
 )
 GATEWAY_LISTENERS: Final = Index[ObjectRef, Placement, ListenerId](
     GATEWAY_PLACEMENTS, "listener", lambda _, placement: [item.id for item in placement.listeners]
+)
+GATEWAYS_AT: Final = Index[ObjectRef, Placement, IpAddr](
+    GATEWAY_PLACEMENTS, "at", lambda _, placement: placement.addresses
 )
 GATEWAY_ADDRESSES: Final = Index[ObjectRef, Placement, IpAddr](
     GATEWAY_PLACEMENTS,

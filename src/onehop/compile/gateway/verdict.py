@@ -26,9 +26,12 @@ from onehop.compile.gateway.listener import ListenerIntent, Listening
 from onehop.compile.gateway.listenerset import LISTENER_SETS_OF
 from onehop.compile.gateway.placement import GATEWAY_PLACEMENTS, listener_id
 from onehop.compile.gateway.route import ROUTE_RULES, Rules
-from onehop.compile.gateway.servername import certificate_for
+from onehop.compile.gateway.servername import certificate_for, demand_for
 from onehop.compile.gateway.stream import has_any, is_stream
+from onehop.compile.naming import form_of
+from onehop.compile.pending import ordered as told_of_order
 from onehop.compile.sheet import Cell, Derived, Index, Reader
+from onehop.model.certificate import CertificateDemand
 from onehop.model.ident import ListenerId, ObjectRef
 from onehop.model.problem import quoted
 
@@ -135,11 +138,13 @@ def listener_verdict(
         refs = _certificates(reader, listener) or refs
     obstacle: Saying | None = None
     cannot_show = listener.ends_tls and certificate_for(reader, listener) is None
+    is_ordered = cannot_show and _ordered(reader, listener) is not None
     if not listener.is_accepted or gateway.refusal is not None:
         said = accepted if gateway.refusal is None else gateway.refusal
         obstacle = Saying("Programmed", Truth.FALSE, "Invalid", said.message)
     elif cannot_show:
-        obstacle = Saying("Programmed", Truth.FALSE, "Invalid", refs.message)
+        reason = "Pending" if is_ordered else "Invalid"
+        obstacle = Saying("Programmed", Truth.FALSE, reason, refs.message)
     elif not placement.addresses:
         obstacle = Saying("Programmed", Truth.FALSE, "Pending", "the Gateway has no address")
     return ListenerVerdict(
@@ -164,13 +169,31 @@ def _needs(
 
 
 def _certificates(reader: Reader, listener: ListenerIntent) -> Saying | None:
-    """Say what is wrong with the Secrets of a listener, or nothing."""
+    """Say what is wrong with the Secrets of a listener, or nothing.
+
+    One that is being ordered is a reference to nothing all the same, until it is there:
+    "InvalidCertificateRef: ... at least one TLS CertificateRef that is invalid or does not exist".
+    """
+    ordered = _ordered(reader, listener)
     for secret in listener.certificates:
         checked = reader.get(CHECKED, secret)
         if checked is None or not checked.is_good:
             fault = checked.fault if checked else None
             message = fault.message if fault else f"{secret} is not read"
+            if ordered is not None and ordered.secret == secret:
+                message = told_of_order(form_of(listener.owner), listener.hostname, ordered)
             return Saying("ResolvedRefs", Truth.FALSE, "InvalidCertificateRef", message)
+    return None
+
+
+def _ordered(reader: Reader, listener: ListenerIntent) -> CertificateDemand | None:
+    """Return the order for a Secret of a listener that is not there yet, or None."""
+    for secret in listener.certificates:
+        checked = reader.get(CHECKED, secret)
+        if checked is not None and checked.is_missing:
+            demand = demand_for(reader, listener, secret)
+            if demand is not None:
+                return demand
     return None
 
 
