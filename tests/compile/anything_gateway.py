@@ -99,6 +99,7 @@ from tests.compile.anything import (
     SERVICE_NAMES,
     VIPS,
     annotations_for,
+    everything_said,
     meta,
 )
 
@@ -328,7 +329,7 @@ _SAID = RouteStatus(
 )
 HTTP_ROUTES = st.builds(
     HTTPRoute,
-    metadata=meta(_NAMES, st.just({})),
+    metadata=meta(_NAMES, annotations_for("HTTPRoute")),
     spec=st.builds(
         HttpRouteSpec,
         parent_refs=st.lists(_PARENTS, max_size=2).map(tuple),
@@ -381,7 +382,7 @@ _CALLS = st.builds(
 )
 GRPC_ROUTES = st.builds(
     GRPCRoute,
-    metadata=meta(_NAMES, st.just({})),
+    metadata=meta(_NAMES, annotations_for("GRPCRoute")),
     spec=st.builds(
         GrpcRouteSpec,
         parent_refs=st.lists(_PARENTS, max_size=2).map(tuple),
@@ -408,7 +409,7 @@ _STREAMS = st.builds(
 )
 TLS_ROUTES = st.builds(
     TLSRoute,
-    metadata=meta(_NAMES, st.just({})),
+    metadata=meta(_NAMES, annotations_for("TLSRoute")),
     spec=st.builds(
         TlsRouteSpec,
         parent_refs=st.lists(_PARENTS, min_size=1, max_size=2).map(tuple),
@@ -419,8 +420,8 @@ TLS_ROUTES = st.builds(
         ).map(lambda rule: (rule,)),
     ),
 )
-TCP_ROUTES = st.builds(TCPRoute, metadata=meta(_NAMES, st.just({})), spec=_STREAMS)
-UDP_ROUTES = st.builds(UDPRoute, metadata=meta(_NAMES, st.just({})), spec=_STREAMS)
+TCP_ROUTES = st.builds(TCPRoute, metadata=meta(_NAMES, annotations_for("TCPRoute")), spec=_STREAMS)
+UDP_ROUTES = st.builds(UDPRoute, metadata=meta(_NAMES, annotations_for("UDPRoute")), spec=_STREAMS)
 
 TLS_POLICIES = st.builds(
     BackendTLSPolicy,
@@ -542,7 +543,7 @@ WORLD: tuple[ClusterObject, ...] = (
         ),
     ),
     HTTPRoute(
-        metadata=Meta(name="one", namespace="a"),
+        metadata=Meta(name="one", namespace="a", annotations=everything_said("HTTPRoute")),
         spec=HttpRouteSpec(
             parent_refs=(ParentRef(name="public"),),
             hostnames=("x.test",),
@@ -603,7 +604,7 @@ WORLD: tuple[ClusterObject, ...] = (
         metadata=Meta(name="calls", namespace="a"),
         spec=GrpcRouteSpec(
             parent_refs=(ParentRef(name="public"),),
-            hostnames=("x.test",),
+            hostnames=("calls.test",),
             rules=(
                 GrpcRouteRule(
                     matches=(
@@ -624,7 +625,7 @@ WORLD: tuple[ClusterObject, ...] = (
         ),
     ),
     TCPRoute(
-        metadata=Meta(name="stream", namespace="a"),
+        metadata=Meta(name="stream", namespace="a", annotations=everything_said("TCPRoute")),
         spec=StreamRouteSpec(
             parent_refs=(ParentRef(name="public", section_name="more"),),
             rules=(StreamRule(backend_refs=(BackendRef(name="web", port=80),)),),

@@ -73,13 +73,14 @@ def route(
     hostnames: str = "",
     parent: str = "name: public",
     kind: str = "HTTPRoute",
+    annotations: str = "",
 ) -> str:
     """Return a route; `rules` is a list in YAML."""
     indented = "".join(f"  {line}\n" for line in rules.strip("\n").splitlines())
     return f"""
 apiVersion: gateway.networking.k8s.io/v1
 kind: {kind}
-metadata: {{name: {name}, namespace: shop}}
+metadata: {{name: {name}, namespace: shop, annotations: {{{annotations}}}}}
 spec:
   parentRefs: [{{{parent}}}]
   hostnames: [{hostnames}]

@@ -11,6 +11,10 @@ from onehop.compile.options import ANNOTATION_PREFIX
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Reason, Severity, quoted
 
+ROUTES: Final = frozenset(("HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"))
+WITH_BACKENDS: Final = frozenset(("Service", "Ingress")) | ROUTES
+"""Kinds of objects that say how endpoints are treated."""
+
 _KEY: Final = re.compile(r"[A-Za-z0-9._/-]{1,100}")
 
 
@@ -29,7 +33,7 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True):
     parse: Callable[[str], Any]
     example: str
     means: str
-    on: frozenset[str] = frozenset(("Service", "Ingress"))
+    on: frozenset[str] = WITH_BACKENDS
     otherwise: str | None = None
     effect: str = "changes nothing"
 

@@ -32,6 +32,7 @@ class GatewayIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     Attributes:
         by_owner: its own listeners, and those of each ListenerSet that it lets in.
         families, requested: of addresses; see `ledger.AddressWish`.
+        accepts_proxy_protocol: on all ports for TCP.
         refusal: why none of it is served, or None.
     """
 
@@ -42,6 +43,7 @@ class GatewayIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     requested: tuple[IpAddr, ...] = ()
     address_pool: str | None = None
     share_key: str | None = None
+    accepts_proxy_protocol: bool = False
     refusal: Saying | None = None
 
     @property
@@ -97,6 +99,7 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[GatewayIntent]:
         requested=addresses.requested,
         address_pool=policy.address_pool,
         share_key=policy.share_address,
+        accepts_proxy_protocol=policy.accept_proxy_protocol or False,
         refusal=refusal,
     )
     return Cell(intent, (*problems, *_problems(intent)))

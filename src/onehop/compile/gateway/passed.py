@@ -8,11 +8,14 @@ belongs to nobody else ("Listener Isolation").
 
 from typing import Final
 
+import msgspec
+
 from onehop.compile.gateway.attachment import PASSED_HOSTS, Attachments
 from onehop.compile.gateway.gateway import GATEWAY_INTENTS, GatewayIntent
 from onehop.compile.gateway.hostname import ANY
 from onehop.compile.gateway.listener import Protocol
 from onehop.compile.gateway.route import ROUTE_RULES, Rules
+from onehop.compile.policy import Policy
 from onehop.compile.router import HostKey
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.ident import ObjectRef, RouterId
@@ -55,14 +58,20 @@ def _ends_tls(owner: Attachments, key: HostKey) -> bool:
 def _host(
     key: HostKey, owner: ObjectRef, rules: Rules | None, *, ends_tls: bool = False
 ) -> Passthrough:
-    return Passthrough(
+    policy = rules.annotated if rules is not None else Policy()
+    host = Passthrough(
         hostname=key.hostname,
         owner=owner,
         pool=rules.pool if rules else None,
         shares=rules.shares if rules else (),
         ends_tls=ends_tls and rules is not None and rules.pool is not None,
         any_depth=True,
+        allow=policy.allow_sources or (),
+        deny=policy.deny_sources or (),
     )
+    if policy.idle_timeout is None:
+        return host
+    return msgspec.structs.replace(host, idle_timeout_s=policy.idle_timeout)
 
 
 def _tls_hosts(_ref: ObjectRef, intent: GatewayIntent) -> set[HostKey]:
