@@ -68,6 +68,7 @@ def test_an_edit_of_a_rule_touches_the_route_and_its_hosts(computed: Counter[str
     assert computed == {
         "attachments": 1,
         "route-rules": 1,
+        "contenders": 1,
         "gateway-hosts": 1,
         "accepted-routes": 1,
         "route-verdicts": 1,

@@ -66,7 +66,7 @@ spec:
 {lines}"""
 
 
-def route(
+def route(  # noqa: PLR0913  what a route may say, by name
     name: str,
     rules: str,
     *,
@@ -80,7 +80,7 @@ def route(
     return f"""
 apiVersion: gateway.networking.k8s.io/v1
 kind: {kind}
-metadata: {{name: {name}, namespace: shop, annotations: {{{annotations}}}}}
+metadata: {{annotations: {{{annotations}}}, name: {name}, namespace: shop}}
 spec:
   parentRefs: [{{{parent}}}]
   hostnames: [{hostnames}]

@@ -5,6 +5,7 @@ classes ── gateway-intents ─┬─ gateway-address-wishes ── ledger �
 routes, grants ─────────────┼─ attachments ─┬─ gateway-hosts ─ accepted-routes ── gateway-verdicts
 tls policies ── verifications ─ route-rules ┴─ policy-ancestries ── policy-verdicts
                             │               ├─ route-rules ─┬─ gateway-hosts, wishes
+                            │               ├─ contenders ── disputes ── losses ── gateway-hosts
                             │               └───────────────┴─ stream-owners ── gateway-placements
                             └─ checked ── certificates, gateway-server-names
 options ─┬─ service-intents ── address-wishes ── ledger ── placements ─┬─ listeners, vips
@@ -66,6 +67,7 @@ from onehop.compile.forbidden import BORDER
 from onehop.compile.gateway.address import GATEWAY_ADDRESS_WISHES
 from onehop.compile.gateway.attachment import ATTACHMENTS
 from onehop.compile.gateway.backendtls import VERIFICATIONS
+from onehop.compile.gateway.contention import CONTENTION_TABLES
 from onehop.compile.gateway.gateway import GATEWAY_INTENTS
 from onehop.compile.gateway.gatewayclass import GATEWAY_CLASS_VERDICTS
 from onehop.compile.gateway.host import GATEWAY_HOSTS
@@ -182,6 +184,7 @@ _GATEWAY_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     ATTACHMENTS,
     VERIFICATIONS,
     ROUTE_RULES,
+    *CONTENTION_TABLES,
     STREAM_OWNERS,
     PASSED,
     MADE_FOR,

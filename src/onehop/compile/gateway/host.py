@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from onehop.compile.gateway.attachment import ROUTED_HOSTS, Attachments
+from onehop.compile.gateway.contention import losses
 from onehop.compile.gateway.gateway import LISTENER_HOSTS
 from onehop.compile.gateway.misdirected import MADE_FOR
 from onehop.compile.gateway.place import Place
@@ -28,12 +29,18 @@ _USUAL: Final = {False: 80, True: 443}
 
 def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
     within = key  # a listener's own name, if no route says otherwise
+    is_wanted = reader.any(LISTENER_HOSTS, key) is not None
     entries: list[tuple[Entry, Place]] = []
     for attachments in reader.unordered(ROUTED_HOSTS, key):
         rules = reader.need(ROUTE_RULES, attachments.ref)
         place = _place(attachments, key)
+        if place.listener in losses(reader, attachments.ref):
+            continue
+        is_wanted = True
         within = HostKey(key.router, place.within)
         entries += ((entry, place) for entry in rules.entries)
+    if not is_wanted:
+        return Cell(None)  # requests for it are another host's, a wildcard's
     entries.sort(key=lambda pair: pair[0].order)
     routes = _first_of_each(_at(entry.route, place) for entry, place in entries)
     host = VirtualHost(

@@ -20,6 +20,7 @@ from onehop.compile.allocation import Placement
 from onehop.compile.backend import options_of
 from onehop.compile.certificate import CHECKED
 from onehop.compile.gateway.attachment import ATTACHED_REFS, ATTACHMENTS, Attachment, Attachments
+from onehop.compile.gateway.contention import kept, losses
 from onehop.compile.gateway.gateway import GATEWAY_INTENT_REFS, GATEWAY_INTENTS, GatewayIntent
 from onehop.compile.gateway.kinds import STATUS_REFS, AnyRoute, route_of
 from onehop.compile.gateway.listener import ListenerIntent, Listening
@@ -46,6 +47,7 @@ def _accepted(reader: Reader, ref: ObjectRef) -> Cell[_Taken]:
     if rules.fault is not None or _has_lost(reader, attachments):
         return Cell(None)
     taken = {(each.owner, name) for each in attachments.parents for name in each.listeners}
+    taken -= losses(reader, ref).keys()
     return Cell(tuple(sorted(taken)) or None)
 
 
@@ -192,7 +194,10 @@ def _route(reader: Reader, ref: ObjectRef) -> Cell[ParentsVerdict]:
         message = "an older route has every listener that this one is attached to"
         refusal = Saying("Accepted", Truth.FALSE, "Conflicted", message)
     parents = tuple(
-        ParentVerdict(parent=each.parent, sayings=tuple(_parent(each, rules, refusal)))
+        ParentVerdict(
+            parent=each.parent,
+            sayings=tuple(_parent(each, rules, refusal or _outdone(reader, ref, each))),
+        )
         for each in attachments.parents
     )
     return Cell(ParentsVerdict(ref=ref, controller=controller, parents=parents))
@@ -203,6 +208,19 @@ def _has_lost(reader: Reader, attachments: Attachments) -> bool:
     if not is_stream(attachments.ref) or not any(each.listeners for each in attachments.parents):
         return False
     return not has_any(reader, attachments)
+
+
+def _outdone(reader: Reader, ref: ObjectRef, attachment: Attachment) -> Saying | None:
+    """Say that routes of another kind have all that this one wants at a parent, or nothing.
+
+    "The rejected Route MUST raise an 'Accepted' condition with a status of 'False' in the
+    corresponding RouteParentStatus" (GRPCRouteSpec.Hostnames).
+    """
+    if not attachment.places or any(kept(reader, ref, attachment.places)):
+        return None
+    winner = losses(reader, ref)[attachment.places[0].listener]
+    message = f"the older {winner} has a hostname of it, and is of another kind"
+    return Saying("Accepted", Truth.FALSE, "Conflicted", message)
 
 
 def _parent(attachment: Attachment, rules: Rules, refusal: Saying | None) -> Iterator[Saying]:
