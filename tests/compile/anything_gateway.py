@@ -19,6 +19,7 @@ from onehop.cluster import (
 )
 from onehop.cluster.gateway import (
     AllowedListeners,
+    BackendTls,
     ClientValidation,
     FrontendTls,
     FrontendTlsConfig,
@@ -106,6 +107,11 @@ from tests.compile.anything import (
 _CONTROLLER = "onehop.dev/gateway-controller"
 _NAMESPACE = st.none() | NAMESPACES
 _NAMES = st.sampled_from(("one", "two"))
+_IDENTITIES = (
+    SecretRef(name="tls1"),
+    SecretRef(name="tls1", namespace="b"),
+    SecretRef(name="ca", kind="ConfigMap"),
+)
 _VALIDATIONS = (
     ClientValidation(),
     *(
@@ -189,6 +195,10 @@ GATEWAYS = st.builds(
                 None,
                 None,
                 None,
+                *(
+                    GatewayTls(backend=BackendTls(client_certificate_ref=each))
+                    for each in _IDENTITIES
+                ),
                 *(
                     GatewayTls(
                         frontend=FrontendTls(

@@ -110,6 +110,7 @@ STRUCTS: dict[type, tuple[Any, Wrap, set[str], dict[str, Any]]] = {
             "server_name": "a.example",
             "trusts_system": True,
             "names": (AltName("b.example"),),
+            "client": CertificateId("shop/own"),
         },
     ),
     CookiePersistence: (

@@ -4,7 +4,7 @@ doors ── listener-set-intents ── gateway-intents ── parents, listene
 classes ── gateway-intents ─┬─ gateway-address-wishes ── ledger ── gateway-placements ── listeners
 routes, grants ─────────────┼─ attachments ─┬─ gateway-hosts ─ accepted-routes ── gateway-verdicts
 tls policies ── verifications ─ route-rules ┴─ policy-ancestries ── policy-verdicts
-                            │               ├─ route-rules ─┬─ gateway-hosts, wishes
+                            │               ├─ route-rules ─┬─ route-pools ── gateway-hosts, wishes
                             │               ├─ contenders ── disputes ── losses ── gateway-hosts
                             │               └───────────────┴─ stream-owners ── gateway-placements
                             └─ checked ── certificates, gateway-server-names
@@ -78,6 +78,7 @@ from onehop.compile.gateway.passed import PASSED
 from onehop.compile.gateway.placement import GATEWAY_PLACEMENTS
 from onehop.compile.gateway.policyverdict import ANCESTRIES, POLICY_VERDICTS
 from onehop.compile.gateway.route import ROUTE_RULES
+from onehop.compile.gateway.routepool import ROUTE_POOL_TABLES
 from onehop.compile.gateway.servername import GATEWAY_SERVER_NAMES
 from onehop.compile.gateway.setverdict import LISTENER_SET_VERDICTS
 from onehop.compile.gateway.stream import STREAM_OWNERS
@@ -184,6 +185,7 @@ _GATEWAY_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     ATTACHMENTS,
     VERIFICATIONS,
     ROUTE_RULES,
+    *ROUTE_POOL_TABLES,
     *CONTENTION_TABLES,
     STREAM_OWNERS,
     PASSED,

@@ -9,6 +9,7 @@ from onehop.cluster import Gateway
 from onehop.cluster.gateway_verdict import Saying, Truth
 from onehop.compile.backend import options_of
 from onehop.compile.gateway.hostname import ANY
+from onehop.compile.gateway.identity import ClientIdentity, read_identity
 from onehop.compile.gateway.listener import ListenerIntent, Protocol, read_listeners
 from onehop.compile.gateway.listenerset import DOORS, GATEWAY_REFS, LISTENER_SETS_OF
 from onehop.compile.gateway.merge import Merge
@@ -33,6 +34,7 @@ class GatewayIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         by_owner: its own listeners, and those of each ListenerSet that it lets in.
         families, requested: of addresses; see `ledger.AddressWish`.
         accepts_proxy_protocol: on all ports for TCP.
+        identity: what is shown to endpoints.
         refusal: why none of it is served, or None.
     """
 
@@ -44,6 +46,7 @@ class GatewayIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     address_pool: str | None = None
     share_key: str | None = None
     accepts_proxy_protocol: bool = False
+    identity: ClientIdentity | None = None
     refusal: Saying | None = None
 
     @property
@@ -100,6 +103,7 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[GatewayIntent]:
         address_pool=policy.address_pool,
         share_key=policy.share_address,
         accepts_proxy_protocol=policy.accept_proxy_protocol or False,
+        identity=read_identity(reader, ref, gateway.spec.tls),
         refusal=refusal,
     )
     return Cell(intent, (*problems, *_problems(intent)))
@@ -213,6 +217,13 @@ def _named_hosts(_ref: ObjectRef, intent: GatewayIntent) -> set[HostKey]:
     }
 
 
+def _secrets(intent: GatewayIntent) -> set[ObjectRef]:
+    """Return what holds the certificates that clients and endpoints are shown."""
+    shown = {secret for each in intent.listeners for secret in each.certificates}
+    own = intent.identity.secret if intent.identity is not None else None
+    return shown if own is None else shown | {own}
+
+
 GATEWAY_INTENTS: Final = Derived[ObjectRef, GatewayIntent](
     "gateway-intents", _compute, (GATEWAY_REFS,)
 )
@@ -225,7 +236,7 @@ LISTENER_HOSTS: Final = Index[ObjectRef, GatewayIntent, HostKey](
 GATEWAY_SECRETS: Final = Index[ObjectRef, GatewayIntent, ObjectRef](
     GATEWAY_INTENTS,
     "secret",
-    lambda _, intent: {secret for each in intent.listeners for secret in each.certificates},
+    lambda _, intent: _secrets(intent),
 )
 GATEWAY_CAS: Final = Index[ObjectRef, GatewayIntent, ObjectRef](
     GATEWAY_INTENTS, "ca", lambda _, intent: {ca for each in intent.listeners for ca in each.cas}

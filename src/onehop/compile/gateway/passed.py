@@ -15,6 +15,7 @@ from onehop.compile.gateway.gateway import GATEWAY_INTENTS, GatewayIntent
 from onehop.compile.gateway.hostname import ANY
 from onehop.compile.gateway.listener import Protocol
 from onehop.compile.gateway.route import ROUTE_RULES, Rules
+from onehop.compile.gateway.routepool import shares_shown, shown_at
 from onehop.compile.policy import Policy
 from onehop.compile.router import HostKey
 from onehop.compile.sheet import Cell, Derived, Index, Reader
@@ -45,14 +46,20 @@ def _passed(reader: Reader, key: HostKey) -> Cell[Passthrough]:
         )
         for other in others
     )
+    ends_tls, rules = _there(reader, owner, key)
+    return Cell(_host(key, owner.ref, rules, ends_tls=ends_tls), problems)
+
+
+def _there(reader: Reader, owner: Attachments, key: HostKey) -> tuple[bool, Rules]:
+    """Return whether TLS ends where a host is, and the rules with the pools of its Gateway."""
     rules = reader.need(ROUTE_RULES, owner.ref)
-    return Cell(_host(key, owner.ref, rules, ends_tls=_ends_tls(owner, key)), problems)
-
-
-def _ends_tls(owner: Attachments, key: HostKey) -> bool:
-    """Tell whether the listener that a host belongs to ends TLS."""
-    places = (place for each in owner.parents for place in each.places)
-    return any(place.ends_tls for place in places if place.key == key)
+    places = ((each.gateway, place) for each in owner.parents for place in each.places)
+    gateway, place = next(found for found in places if found[1].key == key)
+    shown = shown_at(reader, owner.ref, gateway)
+    if rules.pool is None or not shown:
+        return place.ends_tls, rules
+    pool, shares = shown.get(rules.pool, rules.pool), shares_shown(rules.shares, shown)
+    return place.ends_tls, msgspec.structs.replace(rules, pool=pool, shares=shares)
 
 
 def _host(

@@ -18,6 +18,7 @@ from onehop.compile.gateway.misdirected import splits_names
 from onehop.compile.gateway.passed import PASSED_BY_ROUTER
 from onehop.compile.gateway.place import router_of
 from onehop.compile.gateway.route import ROUTE_RULES
+from onehop.compile.gateway.routepool import shares_shown, shown_at
 from onehop.compile.gateway.stream import STREAM_OWNERS
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.address import Cidr, IpAddr
@@ -81,13 +82,15 @@ def _handler(reader: Reader, intent: GatewayIntent, listener: ListenerIntent) ->
         )
     owner = reader.get(STREAM_OWNERS, listener.id)
     rules = reader.get(ROUTE_RULES, owner) if owner is not None else None
-    if rules is None or rules.pool is None:
+    if owner is None or rules is None or rules.pool is None:
         return None
     idle_s = rules.annotated.idle_timeout
     idle = {} if idle_s is None else {"idle_timeout_s": idle_s}
     if listener.protocol is Protocol.UDP:
         return ForwardUdp(pool=rules.pool, **idle)
-    return ForwardTcp(pool=rules.pool, shares=rules.shares, **idle)
+    shown = shown_at(reader, owner, intent.ref)
+    pool = shown.get(rules.pool, rules.pool)
+    return ForwardTcp(pool=pool, shares=shares_shown(rules.shares, shown), **idle)
 
 
 def _sources(reader: Reader, listener: ListenerIntent) -> tuple[Cidr, ...]:

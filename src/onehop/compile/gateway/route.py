@@ -253,7 +253,4 @@ def _problems(ref: ObjectRef, rulings: list[Ruling]) -> Iterator[Problem]:
 
 
 ROUTE_RULES: Final = Derived[ObjectRef, Rules]("route-rules", _compute, (ATTACHED_REFS,))
-ROUTE_WISHES: Final = Index[ObjectRef, Rules, PoolId](
-    ROUTE_RULES, "pool", lambda _, rules: [wish.pool.id for wish in rules.wishes]
-)
 ROUTE_CAS: Final = Index[ObjectRef, Rules, ObjectRef](ROUTE_RULES, "ca", lambda _, rules: rules.cas)
