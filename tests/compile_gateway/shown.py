@@ -139,6 +139,8 @@ SHOWN: Final = {
     ),
     "UDPRoute": (
         "gateway-streams",
+        "gateway-stream-weights",
+        f"{_STREAMS}test_flows_of_packets_are_shared_out_and_a_missing_backends_share_is_dropped",
         f"{_TRAFFIC}test_streams_and_packets_go_to_their_routes_backends",
     ),
 }

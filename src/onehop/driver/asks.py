@@ -108,7 +108,7 @@ def _listener(listener: Listener) -> Iterator[Ask]:
         case ForwardTcp() | ForwardUdp() as stream:
             if isinstance(stream, ForwardUdp):
                 yield Ask(Capability.UDP, listener.owner)
-            elif stream.shares:
+            if stream.shares:
                 yield Ask(Capability.WEIGHTED_STREAMS, listener.owner)
             if stream.idle_timeout_s != _IDLE_S[type(stream)]:
                 yield Ask(Capability.STREAM_IDLE_TIMEOUT, listener.owner)

@@ -87,7 +87,7 @@ def _handler(reader: Reader, intent: GatewayIntent, listener: ListenerIntent) ->
     idle_s = rules.annotated.idle_timeout
     idle = {} if idle_s is None else {"idle_timeout_s": idle_s}
     if listener.protocol is Protocol.UDP:
-        return ForwardUdp(pool=rules.pool, **idle)
+        return ForwardUdp(pool=rules.pool, shares=rules.shares, **idle)
     shown = shown_at(reader, owner, intent.ref)
     pool = shown.get(rules.pool, rules.pool)
     return ForwardTcp(pool=pool, shares=shares_shown(rules.shares, shown), **idle)

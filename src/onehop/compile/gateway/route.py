@@ -121,7 +121,7 @@ def _of_streams(
     if len(route.spec.rules) > 1:
         wrong = f"{len(route.spec.rules)} rules: nothing in a stream tells one from the other"
     elif sum(each.weight > 0 for each in refs) > 1:
-        wrong = _undividable(reader, ref)
+        wrong = _undividable(reader)
     if wrong:
         fault = Saying("Accepted", Truth.FALSE, "UnsupportedValue", wrong)
         problem = Problem(subject=ref, field="spec.rules", reason=Reason.UNSUPPORTED, message=wrong)
@@ -168,13 +168,11 @@ def _unkept(ref: ObjectRef, policy: Policy) -> Iterator[Problem]:
         )
 
 
-def _undividable(reader: Reader, ref: ObjectRef) -> str:
+def _undividable(reader: Reader) -> str:
     """Return why a route cannot have several backends; empty if it can."""
-    if ref.kind == "UDPRoute":
-        return "several backendRefs: packets go to one backend here"
-    if not options_of(reader).serves_all_of_routes:
-        return "several backendRefs: connections go to one backend with this data plane"
-    return ""
+    if options_of(reader).serves_all_of_routes:
+        return ""
+    return "several backendRefs: a listener goes to one backend with this data plane"
 
 
 def _backend_field(number: int) -> str:

@@ -126,7 +126,7 @@ def _listener(listener: Listener, *, has_tls13: bool) -> Fit:
             if http.clients is not None:
                 return Fit(None, "this driver sets up no checks of clients' certificates")
             handler, lacks = _http(http)
-        case ForwardTcp(shares=shares) if shares:
+        case ForwardTcp(shares=shares) | ForwardUdp(shares=shares) if shares:
             return Fit(None, ONE_POOL)
         case ForwardTcp() | ForwardUdp() as handler:
             lacks = []
