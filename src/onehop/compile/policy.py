@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from onehop.compile import value
-from onehop.compile.annotation import ROUTES, WITH_BACKENDS, Annotation, misunderstood, unknown
+from onehop.compile.annotation import ROUTES, WITH_BACKENDS, Annotation, Said
 from onehop.compile.options import ANNOTATION_PREFIX
 from onehop.model.address import Cidr, IpAddr
 from onehop.model.certificate import KEY_TYPES
@@ -375,7 +375,7 @@ ANNOTATIONS: Final[dict[str, Annotation]] = {
 
 
 def parse_policy(
-    subject: ObjectRef, annotations: Mapping[str, str] | None
+    subject: ObjectRef, annotations: Mapping[str, str] | None, field: str = "metadata.annotations"
 ) -> tuple[Policy, tuple[Problem, ...]]:
     """Read an object's annotations: what they ask for, and what is wrong with them."""
     said: dict[str, Any] = {}
@@ -384,14 +384,14 @@ def parse_policy(
         name = key.removeprefix(ANNOTATION_PREFIX)
         if name == key:
             continue
-        known = ANNOTATIONS.get(name)
+        known, here = ANNOTATIONS.get(name), Said(subject, key, text, field)
         if known is None or subject.kind not in known.on:
-            problems.append(unknown(subject, key, text, known, ANNOTATIONS))
+            problems.append(here.unknown(known, ANNOTATIONS))
             continue
         try:
             said[name.replace("-", "_")] = known.parse(text.strip())
         except ValueError as err:
             if known.otherwise is not None:
                 said[name.replace("-", "_")] = known.otherwise
-            problems.append(misunderstood(subject, key, text, known, str(err)))
+            problems.append(here.misunderstood(known, str(err)))
     return Policy(**said), tuple(problems)

@@ -16,7 +16,7 @@ from onehop.compile.gateway.merge import Merge
 from onehop.compile.gateway.place import Place, place_of
 from onehop.compile.inputs import GATEWAYS
 from onehop.compile.options import Options
-from onehop.compile.policy import parse_policy
+from onehop.compile.policy import Policy, parse_policy
 from onehop.compile.router import HostKey
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.address import IpAddr, is_ipv6, parse_ip
@@ -25,6 +25,7 @@ from onehop.model.listener import Transport
 from onehop.model.problem import Problem, Reason, quoted
 
 _ONE_FAMILY: Final = (False,)
+_INFRASTRUCTURE: Final = "spec.infrastructure.annotations"
 
 
 class GatewayIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -90,7 +91,7 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[GatewayIntent]:
     gateway = reader.need(GATEWAYS, ref)
     if reader.get(DOORS, ref) is None:
         return Cell(None)
-    policy, problems = parse_policy(ref, gateway.metadata.annotations)
+    policy, problems = _policy(ref, gateway)
     by_owner = _merged(reader, ref, gateway)
     addresses = _addresses(gateway, options_of(reader))
     refusal = addresses.refusal or _refusal(gateway, by_owner)
@@ -107,6 +108,20 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[GatewayIntent]:
         refusal=refusal,
     )
     return Cell(intent, (*problems, *_problems(intent)))
+
+
+def _policy(ref: ObjectRef, gateway: Gateway) -> tuple[Policy, tuple[Problem, ...]]:
+    """Return what the annotations of a Gateway say, and under them those of its infrastructure.
+
+    These are for "any resources created in response to this Gateway"
+    (GatewayInfrastructure.Annotations): what is made here for one are its addresses and listeners.
+    """
+    own, problems = parse_policy(ref, gateway.metadata.annotations)
+    infrastructure = gateway.spec.infrastructure
+    if infrastructure is None:
+        return own, problems
+    passed_on, told = parse_policy(ref, infrastructure.annotations, _INFRASTRUCTURE)
+    return own.over(passed_on), (*problems, *told)
 
 
 def _merged(
