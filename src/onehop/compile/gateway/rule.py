@@ -17,7 +17,7 @@ from onehop.compile.gateway.backend import (
     resolve,
 )
 from onehop.compile.gateway.duration import seconds
-from onehop.compile.gateway.filters import Filters, read_backend_filters, read_filters
+from onehop.compile.gateway.filters import Filters, joined, read_backend_filters, read_filters
 from onehop.compile.gateway.match import Match
 from onehop.compile.gateway.persistence import read_persistence
 from onehop.compile.gateway.unsupported import Unsupported
@@ -32,6 +32,7 @@ from onehop.model.route import (
     Forward,
     HeaderEdit,
     Mirror,
+    PathKind,
     PoolShare,
     Respond,
     Retry,
@@ -144,8 +145,12 @@ class _Walk:
         filters specified in this route rule, all traffic which matches this rule MUST receive a 500
         status code."
         """
-        shares, missing = self._shares()
-        mirrors = tuple(self._mirrors(filters.mirrors))
+        shares, missing, alone = self._shares([match.path.kind for match in matches])
+        mirrors = (
+            *self._mirrors(filters.mirrors, f"{self._field}.filters"),
+            *self._mirrors(alone.mirrors, f"{self._field}.backendRefs.filters"),
+        )
+        filters = joined(filters, alone)
         status = UNAVAILABLE if self._is_grpc else MISSING
         action: Action = msgspec.structs.replace(BROKEN, status=status)
         if any(share.weight for share in shares):
@@ -175,28 +180,32 @@ class _Walk:
             unresolved=tuple(self._unresolved),
         )
 
-    def _shares(self) -> tuple[tuple[PoolShare, ...], int]:
-        """Return the pools with their weights, and the weight of what is missing.
+    def _shares(self, kinds: list[PathKind]) -> tuple[tuple[PoolShare, ...], int, Filters]:
+        """Return the pools with their weights, the weight of what is missing, and some filters.
+
+        These are of a backend that gets all requests, and so hold for the rule.
 
         "If two backends are specified with equal weights, and one is invalid, 50 percent of traffic
         must receive a 500" (HTTPRouteRule.BackendRefs).
         """
         shares: list[PoolShare] = []
-        missing = 0
+        missing, alone = 0, Filters()
+        has_others = sum(ref.weight > 0 for ref in self._rule.backend_refs) > 1
         for number, ref in enumerate(self._rule.backend_refs):
             field = f"{self._field}.backendRefs[{number}]"
             pool = self._pool(ref, field, until=NO_CALLS if self._is_grpc else NO_SHARE)
-            filters = read_backend_filters(ref.filters)
+            filters = read_backend_filters(ref.filters, kinds, has_others=has_others)
+            alone = filters if ref.weight > 0 and not has_others else alone
             if pool is None:
                 missing += max(ref.weight, 0)
             else:
                 weight = max(ref.weight, 0)
                 shares.append(PoolShare(pool, weight, filters.request, filters.response))
-        return tuple(shares), missing
+        return tuple(shares), missing, alone
 
-    def _mirrors(self, wanted: Sequence[MirrorFilter]) -> Iterator[Mirror]:
+    def _mirrors(self, wanted: Sequence[MirrorFilter], at: str) -> Iterator[Mirror]:
         for number, each in enumerate(wanted):
-            field = f"{self._field}.filters[RequestMirror {number}]"
+            field = f"{at}[RequestMirror {number}]"
             pool = self._pool(each.backend_ref, field, until=NO_COPIES)
             if pool is not None:
                 yield Mirror(pool, _per_million(each))
