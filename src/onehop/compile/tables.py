@@ -4,7 +4,8 @@ doors ── listener-set-intents ── gateway-intents ── parents, listene
 classes ── gateway-intents ─┬─ gateway-address-wishes ── ledger ── gateway-placements ── listeners
 routes, grants ─────────────┼─ attachments ─┬─ gateway-hosts ─ accepted-routes ── gateway-verdicts
 tls policies ── verifications ─ route-rules ┴─ policy-ancestries ── policy-verdicts
-                            │               ├─ route-rules ─┬─ gateway-hosts, wishes
+                            │               ├─ route-rules ─┬─ route-pools ── gateway-hosts, wishes
+                            │               ├─ contenders ── disputes ── losses ── gateway-hosts
                             │               └───────────────┴─ stream-owners ── gateway-placements
                             └─ checked ── certificates, gateway-server-names
 options ─┬─ service-intents ── address-wishes ── ledger ── placements ─┬─ listeners, vips
@@ -67,6 +68,7 @@ from onehop.compile.forbidden import BORDER
 from onehop.compile.gateway.address import GATEWAY_ADDRESS_WISHES
 from onehop.compile.gateway.attachment import ATTACHMENTS
 from onehop.compile.gateway.backendtls import VERIFICATIONS
+from onehop.compile.gateway.contention import CONTENTION_TABLES
 from onehop.compile.gateway.gateway import GATEWAY_INTENTS
 from onehop.compile.gateway.gatewayclass import GATEWAY_CLASS_VERDICTS
 from onehop.compile.gateway.host import GATEWAY_HOSTS
@@ -79,6 +81,7 @@ from onehop.compile.gateway.plainport import PLAIN_PORTS
 from onehop.compile.gateway.policyverdict import ANCESTRIES, POLICY_VERDICTS
 from onehop.compile.gateway.proof import GATEWAY_PROOFS
 from onehop.compile.gateway.route import ROUTE_RULES
+from onehop.compile.gateway.routepool import ROUTE_POOL_TABLES
 from onehop.compile.gateway.servername import GATEWAY_SERVER_NAMES
 from onehop.compile.gateway.setverdict import LISTENER_SET_VERDICTS
 from onehop.compile.gateway.stream import STREAM_OWNERS
@@ -186,6 +189,8 @@ _GATEWAY_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     ATTACHMENTS,
     VERIFICATIONS,
     ROUTE_RULES,
+    *ROUTE_POOL_TABLES,
+    *CONTENTION_TABLES,
     STREAM_OWNERS,
     PASSED,
     MADE_FOR,

@@ -12,19 +12,19 @@ import msgspec
 
 from onehop.cluster.gateway import GatewayTls
 from onehop.cluster.gateway_listener import GatewayListener
-from onehop.cluster.gateway_ref import GROUP, SecretRef
+from onehop.cluster.gateway_ref import GROUP
 from onehop.cluster.gateway_selector import LabelSelector
 from onehop.cluster.gateway_status import RouteKind
 from onehop.cluster.gateway_verdict import Saying, Truth
 from onehop.compile.backend import options_of
 from onehop.compile.gateway.frontend import UNASKED, Frontend, read_frontend
-from onehop.compile.gateway.grant import is_granted
+from onehop.compile.gateway.grant import is_granted, secret_of
 from onehop.compile.gateway.hostname import ANY
 from onehop.compile.gateway.origin import From
 from onehop.compile.ingress import is_hostname
 from onehop.compile.policy import Policy
 from onehop.compile.sheet import Reader
-from onehop.compile.value import is_object_name, is_port
+from onehop.compile.value import is_port
 from onehop.model.ident import ObjectRef
 from onehop.model.listener import PortCheck, Transport
 from onehop.model.problem import Problem, Reason, Severity, quoted
@@ -289,7 +289,7 @@ def _certificates(
         else _bad("InvalidCertificateRef", f"{_protocol(listener)} needs tls.certificateRefs")
     )
     for ref in refs:
-        secret = _secret(owner, ref)
+        secret = secret_of(owner, ref)
         if secret is None:
             what = f"{quoted(ref.kind)} {quoted(ref.name)} is no Secret"
             refused = refused or _bad("InvalidCertificateRef", what)
@@ -301,14 +301,6 @@ def _certificates(
         else:
             found.append(secret)
     return tuple(found), refused
-
-
-def _secret(owner: ObjectRef, ref: SecretRef) -> ObjectRef | None:
-    namespace = ref.namespace or owner.namespace
-    is_secret = ref.group == "" and ref.kind == "Secret"
-    if not (is_secret and is_object_name(ref.name) and is_object_name(namespace)):
-        return None
-    return ObjectRef("Secret", namespace, ref.name)
 
 
 def _bad(reason: str, message: str) -> Saying:

@@ -4,7 +4,7 @@ Conditions and reasons are those of `apis/v1/gateway_types.go` and `shared_types
 waits for the data plane, and so is left to whoever writes; see `cluster.gateway_verdict`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
 from onehop.cluster.gateway import GatewayAddress
@@ -20,7 +20,9 @@ from onehop.compile.allocation import Placement
 from onehop.compile.backend import options_of
 from onehop.compile.certificate import CHECKED
 from onehop.compile.gateway.attachment import ATTACHED_REFS, ATTACHMENTS, Attachment, Attachments
+from onehop.compile.gateway.contention import kept, losses
 from onehop.compile.gateway.gateway import GATEWAY_INTENT_REFS, GATEWAY_INTENTS, GatewayIntent
+from onehop.compile.gateway.identity import FIELD, unresolved
 from onehop.compile.gateway.kinds import STATUS_REFS, AnyRoute, route_of
 from onehop.compile.gateway.listener import ListenerIntent, Listening
 from onehop.compile.gateway.listenerset import LISTENER_SETS_OF
@@ -33,7 +35,7 @@ from onehop.compile.pending import ordered as told_of_order
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.certificate import CertificateDemand
 from onehop.model.ident import ListenerId, ObjectRef
-from onehop.model.problem import quoted
+from onehop.model.problem import Problem, Reason, quoted
 
 _Taken: TypeAlias = tuple[Listening, ...]
 
@@ -49,15 +51,17 @@ def _accepted(reader: Reader, ref: ObjectRef) -> Cell[_Taken]:
     if rules.fault is not None or _has_lost(reader, attachments):
         return Cell(None)
     taken = {(each.owner, name) for each in attachments.parents for name in each.listeners}
+    taken -= losses(reader, ref).keys()
     return Cell(tuple(sorted(taken)) or None)
 
 
 def _gateway(reader: Reader, ref: ObjectRef) -> Cell[GatewayVerdict]:
     intent = reader.need(GATEWAY_INTENTS, ref)
     placement = reader.need(GATEWAY_PLACEMENTS, ref)
+    identity = tuple(_identity(reader, intent))
     verdict = GatewayVerdict(
         ref=ref,
-        sayings=(_gateway_accepted(intent), *_insecure(intent)),
+        sayings=(_gateway_accepted(intent), *_insecure(intent), *identity),
         addresses=tuple(GatewayAddress(value=address) for address in placement.addresses),
         listeners=tuple(
             listener_verdict(reader, intent, listener, placement)
@@ -66,7 +70,32 @@ def _gateway(reader: Reader, ref: ObjectRef) -> Cell[GatewayVerdict]:
         attached_listener_sets=_attached_sets(reader, intent),
         obstacle=gateway_obstacle(intent, placement),
     )
-    return Cell(verdict)
+    return Cell(verdict, tuple(_untold(ref, identity)))
+
+
+def _identity(reader: Reader, intent: GatewayIntent) -> Iterator[Saying]:
+    """Say whether endpoints can be shown what they shall be; nothing, if they shall not.
+
+    "The `ResolvedRefs` condition on the Gateway MUST be set to False with the Reason
+    `InvalidClientCertificateRef` and the Message of the Condition MUST indicate why the reference
+    is invalid" (GatewayBackendTLS.ClientCertificateRef).
+    """
+    identity = intent.identity
+    if identity is None:
+        return
+    if identity.secret is None:
+        yield from filter(None, (identity.fault,))
+        return
+    checked = reader.get(CHECKED, identity.secret)
+    if checked is not None and checked.is_good:
+        yield Saying("ResolvedRefs", Truth.TRUE, "ResolvedRefs")
+    elif checked is not None and checked.certificate is not None:
+        message = checked.fault.message if checked.fault is not None else ""
+        yield Saying("ResolvedRefs", Truth.FALSE, "InvalidClientCertificateRef", message)
+    else:
+        fault = checked.fault if checked is not None else None
+        what = fault.message if fault is not None else f"{identity.secret} is not read"
+        yield unresolved("InvalidClientCertificateRef", what)
 
 
 def _attached_sets(reader: Reader, intent: GatewayIntent) -> int | None:
@@ -80,6 +109,18 @@ def _attached_sets(reader: Reader, intent: GatewayIntent) -> int | None:
     sets = (listeners for owner, listeners in intent.by_owner.items() if owner != intent.ref)
     is_accepted = intent.refusal is None
     return sum(is_accepted and any(each.is_accepted for each in own) for own in sets)
+
+
+def _untold(ref: ObjectRef, sayings: Iterable[Saying]) -> Iterator[Problem]:
+    for saying in sayings:
+        if saying.status is Truth.FALSE:
+            is_denied = saying.reason == "RefNotPermitted"
+            yield Problem(
+                subject=ref,
+                field=FIELD,
+                reason=Reason.REF_NOT_PERMITTED if is_denied else Reason.CERTIFICATE_INVALID,
+                message=saying.message,
+            )
 
 
 def _gateway_accepted(intent: GatewayIntent) -> Saying:
@@ -215,7 +256,10 @@ def _route(reader: Reader, ref: ObjectRef) -> Cell[ParentsVerdict]:
         message = "an older route has every listener that this one is attached to"
         refusal = Saying("Accepted", Truth.FALSE, "Conflicted", message)
     parents = tuple(
-        ParentVerdict(parent=each.parent, sayings=tuple(_parent(each, rules, refusal)))
+        ParentVerdict(
+            parent=each.parent,
+            sayings=tuple(_parent(each, rules, refusal or _outdone(reader, ref, each))),
+        )
         for each in attachments.parents
     )
     return Cell(ParentsVerdict(ref=ref, controller=controller, parents=parents))
@@ -226,6 +270,19 @@ def _has_lost(reader: Reader, attachments: Attachments) -> bool:
     if not is_stream(attachments.ref) or not any(each.listeners for each in attachments.parents):
         return False
     return not has_any(reader, attachments)
+
+
+def _outdone(reader: Reader, ref: ObjectRef, attachment: Attachment) -> Saying | None:
+    """Say that routes of another kind have all that this one wants at a parent, or nothing.
+
+    "The rejected Route MUST raise an 'Accepted' condition with a status of 'False' in the
+    corresponding RouteParentStatus" (GRPCRouteSpec.Hostnames).
+    """
+    if not attachment.places or any(kept(reader, ref, attachment.places)):
+        return None
+    winner = losses(reader, ref)[attachment.places[0].listener]
+    message = f"the older {winner} has a hostname of it, and is of another kind"
+    return Saying("Accepted", Truth.FALSE, "Conflicted", message)
 
 
 def _parent(attachment: Attachment, rules: Rules, refusal: Saying | None) -> Iterator[Saying]:

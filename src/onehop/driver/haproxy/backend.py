@@ -154,10 +154,12 @@ def pool_files(pool: Pool, place: Place) -> Iterable[tuple[str, str]]:
     """Yield the CA that a pool's members are held against, by path.
 
     Raises:
-        Unfit: it is not PEM, or they shall be verified by something else.
+        Unfit: it is not PEM, or they shall be verified by something else, or shown something.
     """
     if pool.tls is not None and (pool.tls.trusts_system or pool.tls.names):
         raise word.Unfit("this driver verifies endpoints by a CA of their own and the name sent")
+    if pool.tls is not None and pool.tls.client is not None:
+        raise word.Unfit("this driver shows endpoints no certificate")
     if pool.tls is not None and pool.tls.ca_pem is not None:
         yield _ca_file(pool, place), word.pem(pool.tls.ca_pem)
 

@@ -36,6 +36,7 @@ SHORTCOMINGS: Final[Shortcomings] = {
         "a matter of the pool: of several routes to it, the largest number counts"
     ),
     Capability.RETRY_CODES: partly("401, 403, 404, 408, 425 and 500 to 504"),
+    Capability.BACKEND_CLIENT_CERTIFICATE: no("this driver shows endpoints no certificate"),
     Capability.BACKEND_TLS_IDENTITY: no(
         "the driver of HAProxy verifies by a CA that is named, and by the name that is sent"
     ),
