@@ -34,7 +34,8 @@ _USUAL: Final = {False: 80, True: 443}
 
 def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
     within = key  # a listener's own name, if no route says otherwise
-    is_wanted = reader.any(LISTENER_HOSTS, key) is not None
+    is_awaited = reader.any(PLAIN_PORT_HOSTS, key) is not None
+    is_wanted = is_awaited or reader.any(LISTENER_HOSTS, key) is not None
     entries: list[tuple[Entry, Place, Shown]] = []
     for attachments in reader.unordered(ROUTED_HOSTS, key):
         rules = reader.need(ROUTE_RULES, attachments.ref)
@@ -45,7 +46,8 @@ def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
         within = HostKey(key.router, place.within)
         shown = shown_at(reader, attachments.ref, gateway)
         entries += ((entry, place, shown) for entry in rules.entries)
-    if not is_wanted:
+    proofs = gateway_proofs_in(reader, key)
+    if not (is_wanted or proofs):
         return Cell(None)  # requests for it are another host's, a wildcard's
     entries.sort(key=lambda item: item[0].order)
     routes = _first_of_each(_at(entry.route, place, shown) for entry, place, shown in entries)
@@ -54,7 +56,7 @@ def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
         router=key.router,
         hostname=key.hostname,
         made_for=reader.get(MADE_FOR, within),
-        routes=(*gateway_proofs_in(reader, key), *routes),
+        routes=(*proofs, *routes),
     )
     return Cell(host)
 
