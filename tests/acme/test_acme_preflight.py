@@ -3,7 +3,7 @@
 import dns.asyncresolver
 
 from onehop.acme.issuer import Http01
-from onehop.acme.preflight import Preflight, system_resolve
+from onehop.acme.preflight import Doors, Preflight, system_resolve
 from onehop.base.errors import SolverUnavailable
 from onehop.model.address import IpAddr
 from tests.acme.pebble import Pebble
@@ -25,10 +25,10 @@ def preflight_of(pebble: Pebble, responder: LiveResponder, *addresses: str) -> P
     resolver = dns.asyncresolver.Resolver(configure=False)
     resolver.nameservers = ["127.0.0.1"]
     resolver.port = pebble.dns_port
+    doors = Doors(ports={HERE: pebble.http_port}, meant=(HERE,))
     return Preflight(
-        frozenset((HERE,)),
+        lambda _host: doors,
         responder,
-        http_port=pebble.http_port,
         resolve=resolve,
         resolver=resolver,
     )

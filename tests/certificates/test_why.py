@@ -43,10 +43,28 @@ CASES: Final = {
         "certificate-demands-that-cannot-be-had",
         "unknown-by-class.example.com",
     ),
+    "listener-valid": ("gateway-acme-there", "shop.example.com"),
+    "listener-uncovered": ("gateway-acme-there", "new.example.com"),
+    "listener-asked": ("gateway-acme", "www.shop.example.com"),
+    "listener-by-class": ("gateway-acme-by-class", "set.example.com"),
+    "listener-by-mistaken-class": ("gateway-acme-by-class", "mistaken.example.com"),
+    "listener-granted": ("gateway-acme-in-vain", "granted.example.com"),
+    "listener-passed-through": ("gateway-tls-passthrough", "a.example.com"),
+    "listener-by-no-name": ("gateway-acme-in-vain", "plain.example.com"),
+    "of-an-ingress-and-a-listener": ("gateway-acme-of-several", "three.example.com"),
     "no-issuers": ("certificate-demands-without-issuers", "asks.example.com"),
 }
 """Name of the golden file: the story, and the host that is asked about."""
-GOOD: Final = frozenset(("valid", "by-wildcard", "operators-default", "passed-through"))
+GOOD: Final = frozenset(
+    (
+        "valid",
+        "by-wildcard",
+        "operators-default",
+        "passed-through",
+        "listener-valid",
+        "listener-passed-through",
+    )
+)
 
 ASKED: Final = ObjectRef("Secret", "shop", "default")
 HOSTS: Final = ("default.example.com", "www.default.example.com")

@@ -108,6 +108,15 @@ def annotations_for(kind: str, *names: str) -> st.SearchStrategy[Mapping[str, st
     )
 
 
+def everything_said(kind: str) -> Mapping[str, str]:
+    """All annotations that may stand on a kind, but one that would need a Secret."""
+    return {
+        f"onehop.dev/{name}": known.example
+        for name, known in ANNOTATIONS.items()
+        if kind in known.on and name != "backend-tls-ca"
+    }
+
+
 def meta(
     names: st.SearchStrategy[str], annotations: st.SearchStrategy[Mapping[str, str]]
 ) -> st.SearchStrategy[Meta]:
@@ -558,11 +567,6 @@ def certificate_of(ref: ObjectRef) -> Certificate:
     return certificate
 
 
-EVERYTHING_SAID = {
-    f"onehop.dev/{name}": known.example
-    for name, known in ANNOTATIONS.items()
-    if "Ingress" in known.on and not name.startswith("backend-tls-ca")
-}
 WORLD: tuple[ClusterObject, ...] = (
     IngressClass(
         metadata=Meta(name="ours"), spec=IngressClassSpec(controller="onehop.dev/ingress")
@@ -588,7 +592,7 @@ WORLD: tuple[ClusterObject, ...] = (
         status=NodeStatus((NodeAddress("InternalIP", "192.168.0.1"),)),
     ),
     Ingress(
-        metadata=Meta(name="one", namespace="a", annotations=EVERYTHING_SAID),
+        metadata=Meta(name="one", namespace="a", annotations=everything_said("Ingress")),
         spec=IngressSpec(
             ingress_class_name="ours",
             rules=(
@@ -675,7 +679,11 @@ BGP = st.builds(
     announces_return=st.booleans(),
 )
 
-ISSUERS = (IssuerOption(name="internal", has_dns=True), IssuerOption(name="letsencrypt"))
+ISSUERS = (
+    IssuerOption(name="internal", has_dns=True, has_http=False),
+    IssuerOption(name="letsencrypt"),
+    IssuerOption(name="shake", has_http=False, has_tls=True),
+)
 
 OPTIONS = st.builds(
     Options,

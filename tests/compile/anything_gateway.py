@@ -19,6 +19,7 @@ from onehop.cluster import (
 )
 from onehop.cluster.gateway import (
     AllowedListeners,
+    BackendTls,
     ClientValidation,
     FrontendTls,
     FrontendTlsConfig,
@@ -99,12 +100,18 @@ from tests.compile.anything import (
     SERVICE_NAMES,
     VIPS,
     annotations_for,
+    everything_said,
     meta,
 )
 
 _CONTROLLER = "onehop.dev/gateway-controller"
 _NAMESPACE = st.none() | NAMESPACES
 _NAMES = st.sampled_from(("one", "two"))
+_IDENTITIES = (
+    SecretRef(name="tls1"),
+    SecretRef(name="tls1", namespace="b"),
+    SecretRef(name="ca", kind="ConfigMap"),
+)
 _VALIDATIONS = (
     ClientValidation(),
     *(
@@ -125,7 +132,11 @@ _PORTS = st.sampled_from((80, 80, 443, 8080))
 
 CLASSES = st.builds(
     GatewayClass,
-    metadata=st.builds(Meta, name=st.sampled_from(("ours", "theirs"))),
+    metadata=st.builds(
+        Meta,
+        name=st.sampled_from(("ours", "theirs")),
+        annotations=annotations_for("GatewayClass"),
+    ),
     spec=st.builds(
         GatewayClassSpec, controller_name=st.sampled_from((_CONTROLLER, _CONTROLLER, "other/one"))
     ),
@@ -189,6 +200,10 @@ GATEWAYS = st.builds(
                 None,
                 None,
                 *(
+                    GatewayTls(backend=BackendTls(client_certificate_ref=each))
+                    for each in _IDENTITIES
+                ),
+                *(
                     GatewayTls(
                         frontend=FrontendTls(
                             default=FrontendTlsConfig(validation=each),
@@ -208,7 +223,7 @@ GATEWAYS = st.builds(
 
 LISTENER_SETS = st.builds(
     ListenerSet,
-    metadata=meta(_NAMES, st.just({})),
+    metadata=meta(_NAMES, annotations_for("ListenerSet")),
     spec=st.builds(
         ListenerSetSpec,
         parent_ref=st.builds(
@@ -328,7 +343,7 @@ _SAID = RouteStatus(
 )
 HTTP_ROUTES = st.builds(
     HTTPRoute,
-    metadata=meta(_NAMES, st.just({})),
+    metadata=meta(_NAMES, annotations_for("HTTPRoute")),
     spec=st.builds(
         HttpRouteSpec,
         parent_refs=st.lists(_PARENTS, max_size=2).map(tuple),
@@ -381,7 +396,7 @@ _CALLS = st.builds(
 )
 GRPC_ROUTES = st.builds(
     GRPCRoute,
-    metadata=meta(_NAMES, st.just({})),
+    metadata=meta(_NAMES, annotations_for("GRPCRoute")),
     spec=st.builds(
         GrpcRouteSpec,
         parent_refs=st.lists(_PARENTS, max_size=2).map(tuple),
@@ -408,7 +423,7 @@ _STREAMS = st.builds(
 )
 TLS_ROUTES = st.builds(
     TLSRoute,
-    metadata=meta(_NAMES, st.just({})),
+    metadata=meta(_NAMES, annotations_for("TLSRoute")),
     spec=st.builds(
         TlsRouteSpec,
         parent_refs=st.lists(_PARENTS, min_size=1, max_size=2).map(tuple),
@@ -419,8 +434,8 @@ TLS_ROUTES = st.builds(
         ).map(lambda rule: (rule,)),
     ),
 )
-TCP_ROUTES = st.builds(TCPRoute, metadata=meta(_NAMES, st.just({})), spec=_STREAMS)
-UDP_ROUTES = st.builds(UDPRoute, metadata=meta(_NAMES, st.just({})), spec=_STREAMS)
+TCP_ROUTES = st.builds(TCPRoute, metadata=meta(_NAMES, annotations_for("TCPRoute")), spec=_STREAMS)
+UDP_ROUTES = st.builds(UDPRoute, metadata=meta(_NAMES, annotations_for("UDPRoute")), spec=_STREAMS)
 
 TLS_POLICIES = st.builds(
     BackendTLSPolicy,
@@ -542,7 +557,7 @@ WORLD: tuple[ClusterObject, ...] = (
         ),
     ),
     HTTPRoute(
-        metadata=Meta(name="one", namespace="a"),
+        metadata=Meta(name="one", namespace="a", annotations=everything_said("HTTPRoute")),
         spec=HttpRouteSpec(
             parent_refs=(ParentRef(name="public"),),
             hostnames=("x.test",),
@@ -603,7 +618,7 @@ WORLD: tuple[ClusterObject, ...] = (
         metadata=Meta(name="calls", namespace="a"),
         spec=GrpcRouteSpec(
             parent_refs=(ParentRef(name="public"),),
-            hostnames=("x.test",),
+            hostnames=("calls.test",),
             rules=(
                 GrpcRouteRule(
                     matches=(
@@ -624,7 +639,7 @@ WORLD: tuple[ClusterObject, ...] = (
         ),
     ),
     TCPRoute(
-        metadata=Meta(name="stream", namespace="a"),
+        metadata=Meta(name="stream", namespace="a", annotations=everything_said("TCPRoute")),
         spec=StreamRouteSpec(
             parent_refs=(ParentRef(name="public", section_name="more"),),
             rules=(StreamRule(backend_refs=(BackendRef(name="web", port=80),)),),

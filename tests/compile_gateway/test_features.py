@@ -1,11 +1,14 @@
 """What a GatewayClass says that we can do."""
 
+from pathlib import Path
+
 import msgspec
 
 from onehop.cluster.gateway_verdict import GatewayClassVerdict, GatewayVerdict, ParentsVerdict
 from onehop.compile.compiler import Compiler
 from onehop.compile.gateway.gatewayclass import FEATURES, MODEST_FEATURES
 from onehop.model.ident import ObjectRef
+from tests.compile_gateway.shown import SHOWN
 from tests.compile_gateway.world import (
     OPTIONS,
     compiled,
@@ -17,6 +20,9 @@ from tests.compile_gateway.world import (
 )
 
 CLASS = ObjectRef("GatewayClass", "", "onehop")
+
+
+_ROOT = Path(__file__).parents[2]
 
 
 def claimed(compiler: Compiler) -> tuple[str, ...]:
@@ -38,6 +44,20 @@ def test_features_stand_in_order_and_once() -> None:
     assert list(FEATURES) == sorted(set(FEATURES))
     assert list(MODEST_FEATURES) == sorted(set(MODEST_FEATURES))
     assert set(MODEST_FEATURES) < set(FEATURES)
+
+
+def test_every_feature_that_is_claimed_is_shown_to_work() -> None:
+    """GEP-2162: what is listed passes, and so each name has a story or a test of its own."""
+    assert set(SHOWN) == set(FEATURES)
+    for feature, shown in SHOWN.items():
+        assert shown, feature
+        for each in shown:
+            file, _, name = each.partition("::")
+            if not name:
+                assert (_ROOT / "tests/scenarios" / file / "input.yaml").exists(), each
+            else:
+                text = (_ROOT / file).read_text(encoding="utf-8")
+                assert f"def {name}(" in text, each
 
 
 def test_a_modest_data_plane_is_asked_for_nothing_that_it_would_do_by_halves() -> None:

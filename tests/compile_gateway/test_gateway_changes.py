@@ -63,6 +63,25 @@ def test_a_grant_that_is_taken_back_counts_no_more() -> None:
     assert sayings(compiler, ref)["ResolvedRefs"] == (Truth.TRUE, "ResolvedRefs")
 
 
+def test_a_route_takes_the_hosts_that_one_of_the_other_kind_had() -> None:
+    """GRPCRouteSpec.Hostnames: one of the two is accepted, and once it is gone, the other one."""
+    calls = route("calls", WEB, kind="GRPCRoute", hostnames="a.example")
+    site = route("web", WEB, hostnames="'*.example'")
+    ref = ObjectRef("HTTPRoute", "shop", "web")
+    compiler = compiled(gateway(HTTP), service("web", 8080), calls, site)
+    [host] = compiler.model().hosts
+    assert host.hostname == "a.example"
+    assert sayings(compiler, ref)["Accepted"] == (Truth.FALSE, "Conflicted")
+
+    compiler.remove(ObjectRef("GRPCRoute", "shop", "calls"))
+    outcome = compiler.settle()
+
+    [host] = compiler.model().hosts
+    assert host.hostname == "*.example"
+    assert sayings(compiler, ref)["Accepted"] == (Truth.TRUE, "Accepted")
+    assert ref in outcome.subjects
+
+
 def test_a_gateway_that_changes_class_lets_go_of_everything() -> None:
     """Its rows, its verdict, and the address that it had."""
     compiler = compiled(gateway(HTTP), service("web", 8080), route("web", WEB))

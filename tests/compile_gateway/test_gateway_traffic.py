@@ -129,6 +129,27 @@ async def test_headers_are_edited_for_a_rule_and_for_a_backend() -> None:
         assert (reply.headers["x-answer"], reply.headers["x-back"]) == ("100%", "yes")
 
 
+async def test_annotations_of_a_route_say_who_may_come_and_how_often() -> None:
+    """What Gateway API has no field for: client networks, and requests of one client."""
+    port = free_port()
+    rules = "- backendRefs: [{name: web, port: 80}]"
+    routes = (
+        route(
+            "closed", rules, hostnames="b.example", annotations="onehop.dev/deny-sources: 0.0.0.0/0"
+        ),
+        route("once", rules, hostnames="c.example", annotations="onehop.dev/rate-limit: 1/h"),
+        route("open", rules, hostnames="a.example"),
+    )
+    async with (
+        _backends("web") as services,
+        serving(gateway(http(port)), *routes, *services),
+    ):
+        assert (await get(port, "b.example")).status == 403
+        assert (await get(port, "c.example")).body == "web"
+        assert (await get(port, "c.example")).status == 429
+        assert (await get(port, "a.example")).body == "web"
+
+
 @pytest.mark.parametrize(
     ("filters", "path", "status", "location"),
     [

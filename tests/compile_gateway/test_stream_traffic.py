@@ -1,5 +1,6 @@
 """TLSRoutes and TCPRoutes through a real Envoy: TLS that ends here, and weights."""
 
+import asyncio
 from collections import Counter
 
 import pytest
@@ -7,8 +8,9 @@ import pytest
 from tests.compile_gateway.world import gateway, secret, service, serving, stream_route
 from tests.contract.scene import dial, named
 from tests.contract.test_driver_tls import unchecking
+from tests.driver_envoy.test_envoy_layer4 import ask_udp, udp_echo
 from tests.driver_envoy.test_envoy_passthrough import POD, pod
-from tests.driver_envoy.world import connected, free_port, trusting, until
+from tests.driver_envoy.world import ADDRESS, connected, free_port, trusting, until
 
 pytestmark = pytest.mark.envoy
 
@@ -75,3 +77,33 @@ async def test_connections_are_shared_out_and_a_missing_backends_share_is_closed
         await until(lambda: _is_open(port), 30)
         taken = Counter([await dial(port) for _ in range(120)])
     assert taken["one"] > taken["two"] > taken[""] > 0
+
+
+async def test_flows_of_packets_are_shared_out_and_a_missing_backends_share_is_dropped() -> None:
+    """A flow is a port of a client: each of these asks from one of its own."""
+    port = free_port()
+    refs = ", ".join(
+        f"{{name: {name}, port: 80, weight: {weight}}}"
+        for name, weight in (("one", 6), ("two", 2), ("absent", 1))
+    )
+    shared = stream_route("UDPRoute", "one", listener="udp").replace("{name: one, port: 80}", refs)
+    async with (
+        udp_echo(b"one") as one,
+        udp_echo(b"two") as two,
+        serving(
+            gateway(f"name: udp, port: {port}, protocol: UDP"),
+            shared,
+            service("one", one, protocol="UDP"),
+            service("two", two, protocol="UDP"),
+        ),
+    ):
+
+        async def is_answered() -> bool:
+            return await ask_udp(port, ADDRESS, timeout_s=0.5) != b""
+
+        await until(is_answered, 30)
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(ask_udp(port, ADDRESS)) for _ in range(120)]
+    taken = Counter(each.result() for each in asked)
+    assert taken[b"onex"] > taken[b"twox"] > 0
+    assert taken[b""] > 0

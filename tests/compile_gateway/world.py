@@ -66,20 +66,21 @@ spec:
 {lines}"""
 
 
-def route(
+def route(  # noqa: PLR0913  what a route may say, by name
     name: str,
     rules: str,
     *,
     hostnames: str = "",
     parent: str = "name: public",
     kind: str = "HTTPRoute",
+    annotations: str = "",
 ) -> str:
     """Return a route; `rules` is a list in YAML."""
     indented = "".join(f"  {line}\n" for line in rules.strip("\n").splitlines())
     return f"""
 apiVersion: gateway.networking.k8s.io/v1
 kind: {kind}
-metadata: {{name: {name}, namespace: shop}}
+metadata: {{annotations: {{{annotations}}}, name: {name}, namespace: shop}}
 spec:
   parentRefs: [{{{parent}}}]
   hostnames: [{hostnames}]

@@ -12,6 +12,7 @@ from typing import Any
 from onehop.driver import Capability
 from onehop.model.address import IpAddr
 from onehop.model.endpoint import Endpoint
+from onehop.model.ident import CertificateId
 from onehop.model.listener import ForwardUdp
 from onehop.model.model import Row
 from onehop.model.pool import (
@@ -268,6 +269,18 @@ async def endpoints_must_show_a_certificate_of_the_name(scene: Scene) -> None:
         BackendTls(ca_pem=POD.chain_pem, server_name=each) for each in (PASSED, "other.example")
     )
     await _speaks_tls(scene, good, bad)
+
+
+@proves(Capability.BACKEND_CLIENT_CERTIFICATE)
+async def endpoints_are_shown_a_certificate_or_nobody_connects(scene: Scene) -> None:
+    async with pod_with_tls(clients=SITE) as pod:
+        shown = BackendTls(client=SITE.certificate.id)
+        await scene.serve(SITE.certificate, *web(scene, pod.endpoint, tls=shown))
+        assert await _body(scene.traffic()) == "pod"
+        bare = pool("bare", tls=BackendTls(client=CertificateId("shop/not-there")))
+        to_it = host("*", route(forward(bare)))
+        await scene.serve(bare, members(bare, pod.endpoint), entrance(scene), to_it)
+        assert (await get(scene.traffic(), "a.example")).status == 503
 
 
 @proves(Capability.BACKEND_TLS_IDENTITY)

@@ -16,6 +16,7 @@ from onehop.model.ident import PoolId
 from onehop.model.listener import ForwardHttp, Listener
 from onehop.model.model import Row
 from onehop.model.route import (
+    Conditions,
     Forward,
     Guard,
     HeaderEdit,
@@ -71,7 +72,7 @@ def answer_on_paper(rows: Iterable[Row], asked: Question) -> Verdict:
     for host in sorted(hosts, key=_precedence):
         if _is_named(host.hostname, name.lower()):
             for route in host.routes:
-                if _takes(route, host.hostname, name.lower(), asked.path.partition("?")[0]):
+                if _takes(route, host.hostname, name.lower(), asked):
                     return _taken(route, asked, client, name)
             break  # nothing falls through to another host
     return Verdict(404)
@@ -94,18 +95,32 @@ def _is_named(hostname: str, name: str) -> bool:
     return name.endswith(hostname[1:]) if hostname.startswith("*") else name == hostname
 
 
-def _takes(route: Route, hostname: str, name: str, path: str) -> bool:
+def _takes(route: Route, hostname: str, name: str, asked: Question) -> bool:
     if route.hostname is not None and route.hostname != name:
         return False
     if route.labels is not Labels.ANY and hostname.startswith("*."):
         is_one = "." not in name.removesuffix(hostname[1:])
         if is_one is not (route.labels is Labels.ONE):
             return False
+    path, _, query = asked.path.partition("?")
+    if not _is_as(route.when, asked, query):
+        return False
     match route.match:
         case PathMatch(kind=PathKind.EXACT, value=value):
             return path == value
+        case PathMatch(kind=PathKind.METHOD, value=value):
+            return path.split("/")[2:] == [value]
         case PathMatch(value=value):
             return value in {"/", path} or path.startswith(f"{value}/")
+
+
+def _is_as(when: Conditions, asked: Question, query: str) -> bool:
+    parameters = dict(each.split("=", 1) for each in query.split("&") if "=" in each)
+    return (
+        when.method in {None, asked.method}
+        and all(asked.headers.get(name) == value for name, value in when.headers)
+        and all(parameters.get(name) == value for name, value in when.queries)
+    )
 
 
 def _taken(route: Route, asked: Question, client: str, name: str) -> Verdict:

@@ -110,6 +110,7 @@ STRUCTS: dict[type, tuple[Any, Wrap, set[str], dict[str, Any]]] = {
             "server_name": "a.example",
             "trusts_system": True,
             "names": (AltName("b.example"),),
+            "client": CertificateId("shop/own"),
         },
     ),
     CookiePersistence: (
@@ -163,7 +164,7 @@ STRUCTS: dict[type, tuple[Any, Wrap, set[str], dict[str, Any]]] = {
         ForwardUdp(pool=WEB.id),
         lambda each: listener(53, each, transport=Transport.UDP),
         {"pool"},
-        {"idle_timeout_s": 9.0},
+        {"idle_timeout_s": 9.0, "shares": (StreamShare(WEB.id), StreamShare(OTHER.id))},
     ),
     ForwardHttp: (
         ForwardHttp(router=RouterId("r"), tls=True),

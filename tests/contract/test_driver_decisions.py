@@ -1,19 +1,24 @@
 """One Model is one decision for each request, whoever carries it out.
 
 Routing tables are made by chance, from names and paths that are near each other, and every data
-plane is asked the same questions. What is right says an interpreter of the Model (`paper`), which
-was written without a look at any driver.
+plane is asked the same questions; those that claim to match by more than paths have routes by
+methods, headers and parameters among theirs. What is right says an interpreter of the Model
+(`paper`), which was written without a look at any driver.
 """
 
+import itertools
 import random
 from collections.abc import AsyncIterator, Iterator
 
+import msgspec
 import pytest
 
+from onehop.driver.capability import Capability, Extent
 from onehop.model.address import Cidr
 from onehop.model.listener import Listener
 from onehop.model.model import Row, model_of
 from onehop.model.route import (
+    Conditions,
     Guard,
     Labels,
     PathKind,
@@ -39,6 +44,8 @@ CLIENTS = ("127.0.0.5", "127.0.0.9", "127.9.9.9")
 OFFICE, INTERN = Cidr("127.0.0.0/24"), Cidr("127.0.0.9/32")
 NAMES = ("a.example", "*.a.example", "b.a.example", "*.b.a.example", "*.example", "c.example", "*")
 PATHS = ("/", "/a", "/a/b", "/a/bc", "/ab", "/b", "/b/a", "/a-b", "/A")
+HEADERS = ((("x-a", "1"),), (("x-a", "1"), ("x-b", "2")), (("x-b", "2"),), (("x-a", "1, 2"),))
+QUERIES = ("", "", "?q=/a", "?v=1", "?w=1&v=2", "?v=12", "?xv=1", "?v=2&w=1&x=")
 ASKED = (
     *("a.example", "b.a.example", "c.b.a.example", "x.a.example", "x.y.a.example", "d.example"),
     *("c.example", "C.Example", "other.test", "example", "x.c.example"),
@@ -50,9 +57,11 @@ ASKED = (
 async def test_every_request_is_decided_as_the_model_says(plane: MadePlane, seed: int) -> None:
     """Which host, which path, who is let in; asked hundreds of times."""
     die = random.Random(seed)  # noqa: S311  a die, and always the same one
-    rows: tuple[Row, ...] = (listener(free_port()), *_hosts(die))
-    questions = list(_questions(die))
     async with plane() as running:
+        support = running.shortcomings.get(Capability.MATCHES)
+        with_more = support is None or support.extent is not Extent.NO
+        rows: tuple[Row, ...] = (listener(free_port()), *_hosts(die, with_more=with_more))
+        questions = list(_questions(die))
         assert (await bring_to(running.driver, model_of(rows))).refused == ()
         for asked, got in [each async for each in _answers(running, rows, questions)]:
             assert got == _told(answer_on_paper(rows, asked)), asked
@@ -60,9 +69,9 @@ async def test_every_request_is_decided_as_the_model_says(plane: MadePlane, seed
 
 def test_the_questions_meet_every_kind_of_answer() -> None:
     """Taken, not found, forbidden: a table that takes everything would prove nothing."""
-    for seed in SEEDS:
+    for seed, with_more in itertools.product(SEEDS, (False, True)):
         die = random.Random(seed)  # noqa: S311  as above
-        rows: tuple[Row, ...] = (listener(80), *_hosts(die))
+        rows: tuple[Row, ...] = (listener(80), *_hosts(die, with_more=with_more))
         statuses = {answer_on_paper(rows, asked).status for asked in _questions(die)}
         assert statuses == {200, 403, 404}
 
@@ -83,7 +92,8 @@ async def _answers(
 
 
 async def _ask(client: Client, asked: Question) -> tuple[int, str]:
-    reply = await client.ask(asked.host, asked.path)
+    headers = dict(asked.headers)
+    reply = await client.ask(asked.host, asked.path, method=asked.method, headers=headers)
     return reply.status, reply.body if reply.status == 200 else ""
 
 
@@ -91,9 +101,24 @@ def _told(verdict: Verdict) -> tuple[int, str]:
     return verdict.status, verdict.body if verdict.status == 200 else ""
 
 
-def _hosts(die: random.Random) -> Iterator[VirtualHost]:
+def _hosts(die: random.Random, *, with_more: bool) -> Iterator[VirtualHost]:
     for name in die.sample(NAMES, 5):
-        yield host(name, *_routes(die, name))
+        routes = list(_routes(die, name))
+        if with_more and die.random() < 0.8:
+            routes = [_particular(die, route) for route in (*routes, *_routes(die, name))]
+        yield host(name, *routes)
+
+
+def _particular(die: random.Random, route: Route) -> Route:
+    """Return a route that asks for more, or one that does not."""
+    when = Conditions(
+        method=die.choice((None, None, "GET", "POST")),
+        headers=die.choice(((), (), *HEADERS)),
+        queries=die.choice(((), (), (("v", "1"),), (("v", "2"), ("w", "1")))),
+    )
+    is_call = die.random() < 0.1
+    match = PathMatch(PathKind.METHOD, die.choice("ab")) if is_call else route.match
+    return msgspec.structs.replace(route, when=when, match=match)
 
 
 def _routes(die: random.Random, name: str) -> Iterator[Route]:
@@ -112,6 +137,12 @@ def _routes(die: random.Random, name: str) -> Iterator[Route]:
 
 def _questions(die: random.Random) -> Iterator[Question]:
     for _ in range(QUESTIONS):
-        path = die.choice(PATHS) + die.choice(("", "", "/", "/x", "?q=/a"))
+        path = die.choice(PATHS) + die.choice(("", "", "/", "/x")) + die.choice(QUERIES)
         name = die.choice(ASKED) + die.choice(("", ":8080"))
-        yield Question(host=name, path=path.replace("//", "/"), source=die.choice(CLIENTS))
+        yield Question(
+            host=name,
+            path=path.replace("//", "/"),
+            source=die.choice(CLIENTS),
+            method=die.choice(("GET", "GET", "POST", "PUT")),
+            headers=dict(die.choice(((), *HEADERS))),
+        )

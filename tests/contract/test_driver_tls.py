@@ -257,10 +257,13 @@ async def body(
 
 
 @asynccontextmanager
-async def pod_with_tls() -> AsyncGenerator[Backend]:
-    """An endpoint that ends TLS itself."""
+async def pod_with_tls(clients: Identity | None = None) -> AsyncGenerator[Backend]:
+    """An endpoint that ends TLS itself, and wants to be shown the certificate of `clients`."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     _load(context, POD)
+    if clients is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(cadata=clients.chain_pem)
     async with backend("pod", tls=context) as served:
         yield served
 

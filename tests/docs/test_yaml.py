@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import yaml
 
-from onehop.cluster import Gateway, Ingress, Secret
+from onehop.cluster import Gateway, Ingress, ListenerSet, Secret
 from onehop.cluster.gateway_verdict import GatewayVerdict, ParentsVerdict, Saying, Truth
 from onehop.cluster.kind import ClusterObject
 from onehop.cluster.meta import Meta
@@ -57,15 +57,18 @@ def _is_kubernetes(block: Block) -> bool:
 
 
 def _certificates(objects: tuple[ClusterObject, ...]) -> tuple[Secret, ...]:
-    """Return the Secrets that Ingresses name, which no example may carry."""
+    """Return the Secrets that objects name, which no example may carry."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for item in objects:
+        for name, hosts in _named(item):
+            found.setdefault((item.metadata.namespace, name), {}).update(dict.fromkeys(hosts))
     return tuple(
         Secret(
-            metadata=Meta(name=name, namespace=item.metadata.namespace),
+            metadata=Meta(name=name, namespace=space),
             type="kubernetes.io/tls",
-            data={"tls.crt": chain_pem(name, names=hosts), "tls.key": key_pem(name)},
+            data={"tls.crt": chain_pem(name, names=tuple(hosts)), "tls.key": key_pem(name)},
         )
-        for item in objects
-        for name, hosts in _named(item)
+        for (space, name), hosts in found.items()
     )
 
 
@@ -73,7 +76,7 @@ def _named(item: ClusterObject) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield the Secrets that an object names, and the hosts they are for."""
     if isinstance(item, Ingress):
         yield from ((tls.secret_name, tuple(tls.hosts or ())) for tls in item.spec.tls or ())
-    elif isinstance(item, Gateway):
+    elif isinstance(item, Gateway | ListenerSet):
         for listener in item.spec.listeners:
             refs = listener.tls.certificate_refs if listener.tls else ()
             yield from ((ref.name, (listener.hostname or "*",)) for ref in refs)

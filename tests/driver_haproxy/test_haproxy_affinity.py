@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from onehop.driver.haproxy.affinity import numbers_of
-from onehop.driver.haproxy.policy import pool_name
 from onehop.driver.haproxy.runtime import Runtime
+from onehop.driver.haproxy.share import pool_name
 from onehop.model.listener import ForwardHttp, ForwardTcp
 from onehop.model.model import Row
 from onehop.model.pool import BackendProtocol, Pool, SourceIpPersistence

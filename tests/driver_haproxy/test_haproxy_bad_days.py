@@ -19,9 +19,9 @@ from onehop.driver.driver import drifts_of
 from onehop.driver.haproxy import audit, disk
 from onehop.driver.haproxy.backend import members_by_name
 from onehop.driver.haproxy.configuration import config_text
-from onehop.driver.haproxy.policy import pool_name
 from onehop.driver.haproxy.process import children_of
 from onehop.driver.haproxy.runtime import Runtime
+from onehop.driver.haproxy.share import pool_name
 from onehop.driver.haproxy.tls import pair_of
 from onehop.model.address import IpAddr
 from onehop.model.listener import ClientCheck, ForwardHttp, TlsChallenge
@@ -182,10 +182,10 @@ async def says(world: World, key: str, value: str) -> bool:
 
 BY_HAND = {
     "server": "set server {server} state maint",
-    "map": "del map {folder}/host.map {key}",
+    "map": "del map {folder}/route.map {key}",
     "weight": "set server {server} weight 7",
     "deleted": "set server {server} state maint; del server {server}",
-    "added": "add map {folder}/host.map evil.example/r-nobody v1",
+    "added": "add map {folder}/route.map evil.example/r-nobody v1",
 }
 
 
@@ -269,7 +269,7 @@ async def seen_in(world: World) -> set[str]:
     """Return what the worker has: servers, with their weight and state, and hosts."""
     runtime, folder = runtime_of(world), world.driver.options.state_dir
     servers = [line.split(" ") for line in (await runtime.ask("show servers state")).splitlines()]
-    hosts = (await runtime.ask(f"show map {folder}/host.map")).splitlines()
+    hosts = (await runtime.ask(f"show map {folder}/route.map")).splitlines()
     told = {" ".join((row[3], row[4], row[6], row[7])) for row in servers if len(row) > 20}
     return told | {line.partition(" ")[2] for line in hosts if line}
 
@@ -304,7 +304,7 @@ async def test_a_reload_by_somebody_else_loses_nothing() -> None:
         folder, reloads = world.driver.options.state_dir, world.driver.reloads
 
         async def is_on_disk() -> bool:
-            maps = (folder / "host.map").read_text(encoding="ascii")
+            maps = (folder / "route.map").read_text(encoding="ascii")
             config = world.driver.options.config_file.read_text(encoding="ascii")
             return "b/r-" in maps and f":{two.port} " in config and f":{one.port} " not in config
 

@@ -22,7 +22,16 @@ from onehop.model.listener import (
 )
 from onehop.model.model import Row, key_of, model_of
 from onehop.model.pool import BackendProtocol, CookiePersistence
-from onehop.model.route import Forward, Guard, PoolShare, RateLimit, Respond, Retry, Route
+from onehop.model.route import (
+    Conditions,
+    Forward,
+    Guard,
+    PoolShare,
+    RateLimit,
+    Respond,
+    Retry,
+    Route,
+)
 from tests.driver_envoy.world import (
     HTTP,
     HTTPS,
@@ -61,6 +70,8 @@ def routes() -> st.SearchStrategy[Route]:
             route(forward(web, rewrite_prefix="/new"), prefix("/old")),
             route(Respond(status=200, body="x"), exact("/x"), hostname="x.b.example"),
             route(forward(web), prefix("/limited"), guard=limited),
+            route(forward(api), when=Conditions(method="POST")),
+            route(forward(api), prefix("/old"), when=Conditions(headers=(("x-a", "1"),))),
         )
     )
 

@@ -9,6 +9,7 @@ import pytest
 
 from onehop.driver.haproxy import HaproxyOptions, word
 from onehop.driver.haproxy.change import put_commands, remove_commands
+from onehop.driver.haproxy.choice import CHOICES_HERE, CHOSEN_HERE
 from onehop.driver.haproxy.http import POLICIES_HERE, WILDCARDS_HERE
 from onehop.driver.haproxy.render import render, why_not
 from onehop.driver.haproxy.rendered import Rendered
@@ -23,7 +24,17 @@ from onehop.model.pool import (
     HealthCheck,
     Pool,
 )
-from onehop.model.route import Forward, HeaderEdit, PathKind, PathMatch, PoolShare, Respond
+from onehop.model.route import (
+    Conditions,
+    Cors,
+    Forward,
+    HeaderEdit,
+    PathKind,
+    PathMatch,
+    PoolShare,
+    Redirect,
+    Respond,
+)
 from tests.driver_envoy.world import (
     HTTPS,
     SERVICE,
@@ -95,6 +106,8 @@ def rows_with(evil: str) -> Iterator[Row]:
         edits += [HeaderEdit(set=(pair,)), HeaderEdit(add=(pair,))]
     routes += tuple({"action": to, "request_headers": each} for each in edits)
     routes += tuple({"action": to, "response_headers": each} for each in edits)
+    routes += tuple({"action": to, **fields} for fields in _particulars(evil))
+    routes += tuple({"action": action} for action in _actions(evil, web))
     for number, fields in enumerate(routes):
         yield host(f"*.h{number}.example", route(**fields))
     yield host(evil, route(to))
@@ -107,6 +120,25 @@ def rows_with(evil: str) -> Iterator[Row]:
         fingerprint=evil,
         not_after=0,
     )
+
+
+def _particulars(evil: str) -> Iterator[dict[str, Any]]:
+    yield {"match": PathMatch(PathKind.METHOD, evil)}
+    yield {"when": Conditions(method=evil)}
+    for pair in ((evil, "x"), ("x", evil)):
+        yield {"when": Conditions(headers=(pair,))}
+        yield {"when": Conditions(queries=(pair,))}
+    yield from ({"cors": cors} for cors in (Cors(origins=(evil,)), Cors(methods=(evil,))))
+    yield from ({"cors": cors} for cors in (Cors(headers=(evil,)), Cors(exposed=(evil,))))
+
+
+def _actions(evil: str, web: Pool) -> Iterator[Forward | Redirect]:
+    yield from (Redirect(host=evil), Redirect(path=evil), Redirect(prefix=evil))
+    shares = (PoolShare(web.id),)
+    yield from (Forward(pools=shares, rewrite_path=evil), Forward(pools=shares, rewrite_host=evil))
+    for pair in ((evil, "x"), ("x", evil)):
+        edit = HeaderEdit(set=(pair,))
+        yield Forward(pools=(PoolShare(web.id, 1, edit, edit), PoolShare(PoolId("other"))))
 
 
 def _listeners(evil: str) -> Iterator[Row]:
@@ -126,7 +158,7 @@ def _listeners(evil: str) -> Iterator[Row]:
         yield listener(1000 + number, ForwardHttp(router=HTTPS, tls=True, **each))
 
 
-_MARKS = {*POLICIES_HERE.values(), WILDCARDS_HERE}
+_MARKS = {*POLICIES_HERE.values(), WILDCARDS_HERE, CHOICES_HERE, *CHOSEN_HERE.values()}
 """Where rules are put in when the file is written."""
 
 

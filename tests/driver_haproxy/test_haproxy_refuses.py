@@ -10,7 +10,17 @@ from onehop.driver.haproxy.render import why_not
 from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Passthrough, PortCheck
 from onehop.model.model import Row
 from onehop.model.pool import AltName, BackendProtocol, BackendTls
-from onehop.model.route import Forward, HeaderEdit, PoolShare, Redirect, Respond, Retry
+from onehop.model.route import (
+    Conditions,
+    Cors,
+    Forward,
+    HeaderEdit,
+    Mirror,
+    PoolShare,
+    Redirect,
+    Respond,
+    Retry,
+)
 from tests.driver_envoy.world import (
     HTTPS,
     SERVICE,
@@ -26,6 +36,7 @@ from tests.driver_envoy.world import (
 DNS = pool("dns", protocol=BackendProtocol.UDP)
 OPTIONS = HaproxyOptions(state_dir=Path("/state"))
 CA = identity("ca", "ca.example").chain_pem
+MANY = tuple((f"q{number}", "x") for number in range(41))
 DEEP = ".".join("abcdefghijkl")
 
 
@@ -39,6 +50,21 @@ DEEP = ".".join("abcdefghijkl")
         (host("a", route(Redirect(code=300))), "300 is not a redirect"),
         (host("a", route(Redirect(scheme="ftp"))), "not http or https"),
         (host("a", route(forward(DNS, retry=Retry(codes=(418,))))), "try again after 418"),
+        (host("a", route(forward(DNS, mirrors=(Mirror(DNS.id),)))), "no copies of requests"),
+        (host("a", route(forward(DNS, retry=Retry(backoff_s=0.1)))), "no pause"),
+        (host("a", route(forward(DNS, retry=Retry(on_silence=True)))), "no pause"),
+        (host("a", route(Redirect(host="*.example"))), "not the name of one host"),
+        (host("a", route(forward(DNS, rewrite_host="*"))), "not the name of one host"),
+        (host("a", route(forward(DNS), when=Conditions(method="get it"))), "not a method"),
+        (
+            host("a", route(forward(DNS), when=Conditions(headers=(("it's", "x"),)))),
+            "not a name that can be looked for",
+        ),
+        (
+            host("a", route(forward(DNS), when=Conditions(queries=MANY))),
+            "more than 40 conditions",
+        ),
+        (host("a", route(forward(DNS), cors=Cors(origins=("page.example",)))), "not the origin"),
         (
             host("a", route(forward(DNS), request_headers=HeaderEdit(set=((":path", "/"),)))),
             "not the name of a header",

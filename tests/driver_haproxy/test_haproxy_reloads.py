@@ -7,14 +7,17 @@ import pytest
 
 from onehop.driver import Reloads
 from onehop.driver.haproxy.backend import members_by_name
-from onehop.driver.haproxy.policy import pool_name
+from onehop.driver.haproxy.match import key_of_host
 from onehop.driver.haproxy.runtime import Runtime
+from onehop.driver.haproxy.share import pool_name
 from onehop.model.certificate import ServerName
-from onehop.model.listener import ForwardHttp, Listener
+from onehop.model.endpoint import Endpoint
+from onehop.model.listener import ForwardHttp, ForwardTcp, Listener
 from onehop.model.model import Row
-from onehop.model.pool import HealthCheck
+from onehop.model.pool import BackendProtocol, HealthCheck
 from onehop.model.route import HeaderEdit, Respond
 from tests.driver_envoy.world import (
+    HTTP,
     HTTPS,
     backend,
     connected,
@@ -34,7 +37,7 @@ from tests.driver_envoy.world import (
     server_name,
     until,
 )
-from tests.driver_haproxy.world import haproxy
+from tests.driver_haproxy.world import LONG_S, haproxy
 
 pytestmark = pytest.mark.haproxy
 
@@ -86,6 +89,21 @@ async def test_all_that_a_change_needs_goes_into_one_reload() -> None:
         assert world.driver.describe()["reloads"] == "2"
         assert world.driver.reload_reasons == {"listener": 2, "pool": 1, "policy": 2}
         assert isinstance(world.driver, Reloads)
+
+
+async def test_a_host_with_a_slash_is_no_path_of_another() -> None:
+    """It is refused (RFC 9112, section 3.2): it would lead around the guard of a path."""
+    port, web = free_port(), pool()
+    async with haproxy() as world, backend("web") as served:
+        routes = (route(Respond(status=403), prefix("/guarded")), route(forward(web)))
+        await world.serve(
+            *(listener(port), web, members(web, served.endpoint)), host("a.example", *routes)
+        )
+        key = key_of_host(HTTP, "a.example")
+
+        assert (await get(port, "a.example", "/guarded")).status == 403
+        assert (await get(port, f"{key}/open", "/guarded")).status == 400
+        assert (await get(port, "a.example", "/open")).body == "web"
 
 
 async def test_a_wildcard_of_unusual_length_is_looked_for_from_its_coming_on() -> None:
@@ -162,6 +180,31 @@ async def test_each_endpoint_change_arrives() -> None:
 
             await until(is_there)
 
+        assert world.driver.reloads == 1
+
+
+async def test_a_server_that_is_still_used_is_deleted_later_than_others() -> None:
+    """All that go are deleted by one line, and each has an answer of its own."""
+    port, web = free_port(), pool(protocol=BackendProtocol.TCP)
+    async with haproxy() as world, backend("one") as one, backend("two") as two:
+        rows = (web, listener(port, ForwardTcp(pool=web.id)))
+        unused = [endpoint(number) for number in (1, 2, 3)]
+        await world.serve(*rows, members(web, one.endpoint))
+
+        async def are_there(*endpoints: Endpoint) -> bool:
+            runtime = Runtime(world.driver.options.state_dir / "run-2.sock")
+            said = await runtime.ask(f"show servers state {pool_name(web.id)}")
+            names = {line.split(" ")[3] for line in said.splitlines()[2:] if line}
+            return names == set(members_by_name(web, members(web, *endpoints)))
+
+        async with connected(port) as client:
+            assert (await client.ask("a.example")).body == "one"
+            await world.serve(*rows, members(web, one.endpoint, *unused))
+            await world.serve(*rows, members(web, two.endpoint))
+            await until(lambda: are_there(one.endpoint, two.endpoint), LONG_S)
+            assert (await client.ask("a.example")).body == "one"
+
+        await until(lambda: are_there(two.endpoint), LONG_S)
         assert world.driver.reloads == 1
 
 

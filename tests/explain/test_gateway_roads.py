@@ -109,7 +109,10 @@ def test_a_service_behind_a_route_has_roads(facts: Facts) -> None:
     """Though it is of type ClusterIP and no Ingress leads to it."""
     roads = explained(facts, "service/shop/shop").roads
 
-    assert places(roads) == [(VIP, 443, "HTTPRoute/shop/shop")]
+    assert places(roads) == [
+        (VIP, 443, "HTTPRoute/shop/shop"),
+        (VIP, 443, "HTTPRoute/shop/own-host"),
+    ]
 
 
 def test_the_share_of_a_missing_backend_is_told() -> None:

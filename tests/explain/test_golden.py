@@ -49,6 +49,11 @@ CASES: Final = {
         "challenges-under-a-wildcard",
         "http://x.api.example.com/.well-known/acme-challenge/t-api",
     ),
+    "url-gateway-answer": (
+        "gateway-acme-answers",
+        "http://shop.example.com/.well-known/acme-challenge/live",
+    ),
+    "url-gateway-no-answer": ("gateway-acme-port-80", "http://six.example.com/"),
     "ingress-solver": ("challenges-of-cert-manager", "ingress/shop/cm-free"),
     "url-redirect": ("ingress-no-redirect-unless-asked", "http://asked.example.com/"),
     "url-default": ("ingress-default-backend", "http://nobody.example.com/x"),

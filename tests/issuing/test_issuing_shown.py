@@ -51,7 +51,7 @@ def challenged(answer: AlpnAnswer, port: int) -> Served:
 async def looking(
     served: Served, acknowledged: Latest[frozenset[str]], patience_s: float = TIMEOUT_S
 ) -> AsyncGenerator[Shown]:
-    shown = Shown(served, (LISTENER,), acknowledged, patience_s=patience_s)
+    shown = Shown(served, acknowledged, patience_s=patience_s)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(shown.run())
         try:

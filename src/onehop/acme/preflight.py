@@ -8,11 +8,12 @@ balancer itself does not answer for the host.
 import asyncio
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import aiohttp
 import dns.asyncresolver
+import msgspec
 
 from onehop.acme.caa import Asker, find_caa, forbidden_by
 from onehop.acme.finding import Finding
@@ -46,28 +47,37 @@ async def system_resolve(host: str) -> tuple[IpAddr, ...]:
     return tuple(dict.fromkeys(IpAddr(str(address[0])) for *_, address in found))
 
 
+class Doors(msgspec.Struct, frozen=True):
+    """The addresses by which a host leads to this load balancer.
+
+    Attributes:
+        ports: all where it is answered for, public ones of a NAT before us included; each with the
+            port on which a CA comes for http-01.
+        meant: those of them that its DNS records should say.
+    """
+
+    ports: Mapping[IpAddr, int]
+    meant: tuple[IpAddr, ...]
+
+
 class Preflight:
     """Checks hosts before their first order.
 
     Args:
-        vips: the addresses that lead to this load balancer; public ones of a NAT before it
-            included.
-        http_port: on which it is reached for http-01.
+        doors_for: returns the addresses that are right for a host.
         resolver: asks for CAA records; None for what resolv.conf says.
     """
 
     def __init__(
         self,
-        vips: frozenset[IpAddr],
+        doors_for: Callable[[str], Doors],
         responder: Responder,
         *,
-        http_port: int = 80,
         resolve: Resolve = system_resolve,
         resolver: dns.asyncresolver.Resolver | None = None,
     ) -> None:
-        self._vips = vips
+        self._doors_for = doors_for
         self._responder = responder
-        self._http_port = http_port
         self._resolve = resolve
         self._resolver = resolver or dns.asyncresolver.Resolver()
         self._turn = asyncio.Semaphore(_AT_ONCE)
@@ -113,10 +123,13 @@ class Preflight:
             findings = [await self._check_caa(host, asker)]
             if method == "dns-01":
                 return findings
-            address, leads_here = await self._check_address(host)
+            doors = self._doors_for(host)
+            address, leads_here = await self._check_address(host, doors)
             findings.append(address)
             if method == "http-01":
-                findings += [await self._check_http(host, vip) for vip in leads_here]
+                findings += [
+                    await self._check_http(host, vip, doors.ports[vip]) for vip in leads_here
+                ]
             return findings
 
     async def _check_caa(self, host: str, asker: Asker) -> Finding:
@@ -134,17 +147,17 @@ class Preflight:
             host=host, check="CAA", is_good=False, said=f"at {domain}: {why}", advice=advice
         )
 
-    async def _check_address(self, host: str) -> tuple[Finding, list[IpAddr]]:
+    async def _check_address(self, host: str, doors: Doors) -> tuple[Finding, list[IpAddr]]:
         """Return how the host resolves, and to which of our addresses."""
-        ours = ", ".join(sorted(self._vips))
+        ours = ", ".join(doors.meant)
         try:
             addresses = await self._resolve(host)
         except SolverUnavailable as err:
             said, advice = f"cannot be resolved: {err}", "mend the domain's name servers"
             finding = Finding(host=host, check="address", is_good=False, said=said, advice=advice)
             return finding, []
-        leads_here = [address for address in addresses if address in self._vips]
-        elsewhere = [address for address in addresses if address not in self._vips]
+        leads_here = [address for address in addresses if address in doors.ports]
+        elsewhere = [address for address in addresses if address not in doors.ports]
         advice = f"let its A and AAAA records say {ours}, and nothing else"
         if not addresses:
             said = "has no address"
@@ -163,19 +176,19 @@ class Preflight:
         )
         return finding, leads_here
 
-    async def _check_http(self, host: str, vip: IpAddr) -> Finding:
+    async def _check_http(self, host: str, vip: IpAddr, port: int) -> Finding:
         """Ask the load balancer for a token of our own, by the way that the CA will take."""
         token = secrets.token_urlsafe(16)
         answer = HttpAnswer(host=host, token=token, body=f"{token}.onehop-preflight")
         try:
             await self._responder.publish(answer)
             await self._responder.ready(answer)
-            fault = await self._fetch(vip, answer)
+            fault = await self._fetch(vip, port, answer)
         except TransientError as err:
             fault = f"the load balancer does not take a token: {err}"
         finally:
             await self._responder.withdraw(answer)
-        where = f"port {self._http_port} of {vip}"
+        where = f"port {port} of {vip}"
         if not fault:
             return Finding(host=host, check="http", is_good=True, said=f"{where} answers")
         return Finding(
@@ -186,10 +199,10 @@ class Preflight:
             advice=f"let requests to {where} reach the load balancer",
         )
 
-    async def _fetch(self, vip: IpAddr, answer: HttpAnswer) -> str:
+    async def _fetch(self, vip: IpAddr, port: int, answer: HttpAnswer) -> str:
         """Return what is wrong with the answer, or nothing."""
         address = f"[{vip}]" if ":" in vip else vip
-        url = f"http://{address}:{self._http_port}/.well-known/acme-challenge/{answer.token}"
+        url = f"http://{address}:{port}/.well-known/acme-challenge/{answer.token}"
         try:
             async with (
                 asyncio.timeout(_TIMEOUT_S),

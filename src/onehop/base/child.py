@@ -6,16 +6,22 @@ to init. On Linux the kernel does it, if the child asks.
 
 import asyncio
 import contextlib
+import os
 import resource
 import shutil
 import signal
+from asyncio import StreamReaderProtocol
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 from onehop.base.errors import ConfigError
 
 _LINE_BYTES: Final = 1 << 20
+_PIECE_BYTES: Final = 1 << 15
+_PAUSE_S: Final = 0.02
+"""Between two looks at what is written. Who wakes up for each line of a program that says a line
+for each step of its work keeps it from that, where there are few processors."""
 _FIRST_BACKOFF_S: Final = 0.1
 _LONGEST_BACKOFF_S: Final = 10.0
 _STABLE_S: Final = 60.0
@@ -55,21 +61,25 @@ class Child:
         """
         loop = asyncio.get_running_loop()
         started = loop.time()
-        self._process = process = await asyncio.create_subprocess_exec(
-            *bound_to_parent(command),
-            stdin=DEVNULL,
-            stdout=None if shares_stdout else DEVNULL,
-            stderr=PIPE,
-            limit=_LINE_BYTES,
-            start_new_session=True,  # Ctrl-C in a terminal is ours to handle
-        )
-        try:
-            if born is not None:
-                born(process.pid)
-            await self._listen(process)
-            await process.wait()
-        finally:
-            await self.kill()
+        ear, mouth = os.pipe()
+        with open(ear, "rb", buffering=0) as heard:  # noqa: ASYNC230,PTH123  a pipe of our own
+            try:
+                self._process = process = await asyncio.create_subprocess_exec(
+                    *bound_to_parent(command),
+                    stdin=DEVNULL,
+                    stdout=None if shares_stdout else DEVNULL,
+                    stderr=mouth,
+                    start_new_session=True,  # Ctrl-C in a terminal is ours to handle
+                )
+            finally:
+                os.close(mouth)
+            try:
+                if born is not None:
+                    born(process.pid)
+                await self._listen(heard)
+                await process.wait()
+            finally:
+                await self.kill()
         return loop.time() - started
 
     async def end(self, *, within_s: float) -> None:
@@ -99,17 +109,24 @@ class Child:
                 process.send_signal(signal.SIGKILL)
             await process.wait()
 
-    async def _listen(self, process: Process) -> None:
-        assert process.stderr is not None  # noqa: S101  asked for with PIPE
-        while True:
-            try:
-                line = (await process.stderr.readline()).decode(errors="replace").rstrip("\n")
-            except ValueError:  # a line longer than the limit was thrown away
-                continue
-            if not line and process.stderr.at_eof():
-                return
-            if line:
-                self._hear(line)
+    async def _listen(self, heard: BinaryIO) -> None:
+        """Hear lines until nobody can write any more, several at a time."""
+        loop, reader, rest = asyncio.get_running_loop(), asyncio.StreamReader(), b""
+        pipe, _ = await loop.connect_read_pipe(lambda: StreamReaderProtocol(reader), heard)
+        try:
+            while piece := await reader.read(_PIECE_BYTES):
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in filter(None, lines):
+                    self._hear(line.decode(errors="replace"))
+                rest = rest if len(rest) <= _LINE_BYTES else b""  # longer ones are thrown away
+                if len(piece) < _PIECE_BYTES:
+                    pipe.pause_reading()
+                    await asyncio.sleep(_PAUSE_S)
+                    pipe.resume_reading()
+            if rest:
+                self._hear(rest.decode(errors="replace"))
+        finally:
+            pipe.close()
 
 
 class Finished(NamedTuple):

@@ -28,10 +28,16 @@ from onehop.model.listener import ForwardTcp, ForwardUdp, Handler, Listener, Tra
 
 
 class Placement(msgspec.Struct, frozen=True, gc=False):
-    """A Service with its addresses, and the listeners that follow."""
+    """A Service or a Gateway with its addresses, and the listeners that follow.
 
+    Attributes:
+        ports: that are its own there, whether anything is served on them or not.
+    """
+
+    owner: ObjectRef
     addresses: tuple[IpAddr, ...]
     listeners: tuple[Listener, ...]
+    ports: frozenset[tuple[int, Transport]]
 
 
 def _wish(reader: Reader, ref: ObjectRef) -> Cell[AddressWish]:
@@ -65,7 +71,8 @@ def _place(reader: Reader, ref: ObjectRef) -> Cell[Placement]:
     listeners: tuple[Listener, ...] = ()
     if intent.is_admitted and intent.sources is not None:
         listeners = tuple(_listeners(intent, addresses, intent.sources))
-    return Cell(Placement(addresses, listeners))
+    ports = frozenset((port.port, port.transport) for port in intent.ports)
+    return Cell(Placement(ref, addresses, listeners, ports))
 
 
 def _listeners(
@@ -108,6 +115,9 @@ LEDGER_ADDRESSES: Final = Index[ObjectRef, tuple[IpAddr, ...], IpAddr](
 PLACEMENTS: Final = Derived[ObjectRef, Placement]("placements", _place, (SERVICE_INTENT_REFS,))
 PLACED_LISTENERS: Final = Index[ObjectRef, Placement, ListenerId](
     PLACEMENTS, "listener", lambda _, placement: [item.id for item in placement.listeners]
+)
+SERVICES_AT: Final = Index[ObjectRef, Placement, IpAddr](
+    PLACEMENTS, "at", lambda _, placement: placement.addresses
 )
 PLACED_ADDRESSES: Final = Index[ObjectRef, Placement, IpAddr](
     PLACEMENTS, "address", lambda _, placement: {item.address for item in placement.listeners}

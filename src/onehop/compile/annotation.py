@@ -11,6 +11,10 @@ from onehop.compile.options import ANNOTATION_PREFIX
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Reason, Severity, quoted
 
+ROUTES: Final = frozenset(("HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"))
+WITH_BACKENDS: Final = frozenset(("Service", "Ingress")) | ROUTES
+"""Kinds of objects that say how endpoints are treated."""
+
 _KEY: Final = re.compile(r"[A-Za-z0-9._/-]{1,100}")
 
 
@@ -29,44 +33,46 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True):
     parse: Callable[[str], Any]
     example: str
     means: str
-    on: frozenset[str] = frozenset(("Service", "Ingress"))
+    on: frozenset[str] = WITH_BACKENDS
     otherwise: str | None = None
     effect: str = "changes nothing"
 
 
-def misunderstood(
-    subject: ObjectRef, key: str, text: str, known: Annotation, allowed: str
-) -> Problem:
-    """Return the Problem of a value that does not parse."""
-    message = f"{quoted(text)} is not understood and {known.effect}; allowed is {allowed}"
-    return _problem(subject, key, Reason.INVALID_ANNOTATION, message)
+class Said(msgspec.Struct, frozen=True):
+    """An annotation as it stands on an object, in one of the fields that hold annotations."""
 
+    subject: ObjectRef
+    key: str
+    text: str
+    field: str = "metadata.annotations"
 
-def unknown(
-    subject: ObjectRef,
-    key: str,
-    text: str,
-    known: Annotation | None,
-    every: Mapping[str, Annotation],
-) -> Problem:
-    """Return the Problem of an annotation that nobody knows, or that stands on the wrong kind."""
-    if known is not None:
-        where = ", ".join(sorted(known.on))
-        message = f"{quoted(text)} changes nothing here; it belongs on: {where}"
-    else:
-        here = [name for name, item in every.items() if subject.kind in item.on]
-        meant = difflib.get_close_matches(key.removeprefix(ANNOTATION_PREFIX)[:80], here, n=1)
-        hint = f"did you mean {ANNOTATION_PREFIX}{meant[0]}?" if meant else "see the manual"
-        message = f"{quoted(text)} changes nothing, as this annotation is not known; {hint}"
-    return _problem(subject, key, Reason.UNKNOWN_ANNOTATION, message)
+    def misunderstood(self, known: Annotation, allowed: str) -> Problem:
+        """Return the Problem of a value that does not parse."""
+        message = f"{quoted(self.text)} is not understood and {known.effect}; allowed is {allowed}"
+        return self._problem(Reason.INVALID_ANNOTATION, message)
 
+    def unknown(self, known: Annotation | None, every: Mapping[str, Annotation]) -> Problem:
+        """Return the Problem of an annotation that nobody knows, or on the wrong kind."""
+        if known is not None:
+            where = ", ".join(sorted(known.on))
+            message = f"{quoted(self.text)} changes nothing here; it belongs on: {where}"
+        else:
+            here = [name for name, item in every.items() if self.subject.kind in item.on]
+            meant = difflib.get_close_matches(
+                self.key.removeprefix(ANNOTATION_PREFIX)[:80], here, n=1
+            )
+            hint = f"did you mean {ANNOTATION_PREFIX}{meant[0]}?" if meant else "see the manual"
+            message = (
+                f"{quoted(self.text)} changes nothing, as this annotation is not known; {hint}"
+            )
+        return self._problem(Reason.UNKNOWN_ANNOTATION, message)
 
-def _problem(subject: ObjectRef, key: str, reason: Reason, message: str) -> Problem:
-    shown = key if _KEY.fullmatch(key) else quoted(key)
-    return Problem(
-        subject=subject,
-        field=f"metadata.annotations[{shown}]",
-        reason=reason,
-        message=f"{shown}: {message}",
-        severity=Severity.WARNING,
-    )
+    def _problem(self, reason: Reason, message: str) -> Problem:
+        shown = self.key if _KEY.fullmatch(self.key) else quoted(self.key)
+        return Problem(
+            subject=self.subject,
+            field=f"{self.field}[{shown}]",
+            reason=reason,
+            message=f"{shown}: {message}",
+            severity=Severity.WARNING,
+        )

@@ -27,6 +27,7 @@ from onehop.compile.challenge import (
     decode_challenges,
     entry_of,
 )
+from onehop.compile.gateway.address import ALL_GATEWAY_WISHES
 from onehop.compile.ingress import is_hostname
 from onehop.compile.inputs import ONLY, SECRETS
 from onehop.compile.sheet import Cell, Derived, Index, Reader, Sheet, Whole
@@ -53,7 +54,7 @@ class HostAnswers(msgspec.Struct, frozen=True):
 def _compute(reader: Reader) -> Mapping[str, Cell[HostAnswers]]:
     options = options_of(reader)
     secret = reader.get(SECRETS, options.answers) if options.answers else None
-    if secret is None or not options.shared:
+    if secret is None or not (options.shared or reader.count(ALL_GATEWAY_WISHES, ONLY)):
         return {}
     challenges = sorted(decode_challenges(secret.data or {}), key=attrgetter("host"))
     return {

@@ -31,6 +31,7 @@ from onehop.compile.inputs import (
     STAPLES,
 )
 from onehop.compile.options import Options
+from onehop.compile.pending import tell_pending, tell_uncovered
 from onehop.compile.router import TLS_ROUTER
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.compile.staple import demands_staple, inquiry_of, tell_missing, tell_revoked
@@ -65,6 +66,12 @@ class Checked(msgspec.Struct, frozen=True):
     fault: Fault | None = None
     names: frozenset[str] = frozenset()
     is_good: bool = False
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is no Secret, and nothing to show in its place."""
+        is_absent = self.fault is not None and self.fault.reason is Reason.CERTIFICATE_NOT_FOUND
+        return is_absent and self.certificate is None
 
     def covers(self, hostname: str) -> bool:
         """Tell whether clients that ask for the host will accept the certificate."""
@@ -254,40 +261,22 @@ def _faults(
     subject: ObjectRef, claim: TlsClaim, checked: Checked, demand: CertificateDemand | None
 ) -> Iterator[Problem]:
     """Tell what is wrong with a host's certificate; with a demand, another one is ordered."""
-
-    def warn(field: str, reason: Reason, message: str) -> Problem:
-        return Problem(
-            subject=subject,
-            field=f"{claim.field}.{field}",
-            reason=reason,
-            message=message,
-            severity=Severity.WARNING,
-        )
-
-    hostname, served, fault = claim.hostname, checked.certificate is not None, checked.fault
-    if served and not checked.covers(hostname):
-        until = " until the one that is being ordered is there" if demand is not None else ""
-        yield warn(
-            "hosts",
-            Reason.CERTIFICATE_INVALID,
-            f"the certificate in {claim.secret} is not valid for {hostname}; it is shown all the"
-            f" same, and clients will refuse it{until}",
-        )
+    served, fault = checked.certificate is not None, checked.fault
+    if served and not checked.covers(claim.hostname):
+        yield tell_uncovered(subject, claim, demand)
     if fault is None:
         return
-    if served:
-        yield warn("secretName", fault.reason, fault.message)
-    elif demand is not None and fault.reason is Reason.CERTIFICATE_NOT_FOUND:
-        yield warn(
-            "secretName",
-            Reason.CERTIFICATE_PENDING,
-            f"the certificate is being ordered from {quoted(demand.issuer)}; {hostname} has HTTPS"
-            f" as soon as it is there (onehop cert why {hostname})",
-        )
-    else:
-        message = f"{fault.message}; {hostname} has no HTTPS until it is mended"
-        broken = warn("secretName", fault.reason, message)
-        yield msgspec.structs.replace(broken, severity=Severity.ERROR)
+    if demand is not None and checked.is_missing:
+        yield tell_pending(subject, claim, demand)
+        return
+    broken = f"; {claim.hostname} has no HTTPS until it is mended"
+    yield Problem(
+        subject=subject,
+        field=f"{claim.field}.secretName",
+        reason=fault.reason,
+        message=fault.message if served else fault.message + broken,
+        severity=Severity.WARNING if served else Severity.ERROR,
+    )
 
 
 def _operators(reader: Reader, secret: ObjectRef, rivals: list[IngressIntent]) -> Cell[ServerName]:

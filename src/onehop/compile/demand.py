@@ -12,6 +12,7 @@ import msgspec
 from onehop.compile.ask import ASKS_BY_SECRET, KEY_TYPE_FIELD, Ask
 from onehop.compile.hostowner import HOST_OWNERS
 from onehop.compile.ingress import ANY_HOST, TlsClaim
+from onehop.compile.naming import form_of
 from onehop.compile.options import IssuerOption
 from onehop.compile.sheet import Cell, Derived, Reader
 from onehop.model.certificate import CertificateDemand, wildcard_over
@@ -66,18 +67,17 @@ def _united(hostnames: Sequence[str]) -> list[str]:
 
 def _refusal(reader: Reader, ask: Ask, claim: TlsClaim, issuer: IssuerOption) -> Problem | None:
     """Return why there can be no certificate for a host, or None if there can."""
-    hostname = claim.hostname
+    hostname, form = claim.hostname, form_of(ask.ref)
 
     def refuse(reason: Reason, message: str) -> Problem:
         return Problem(
-            subject=ask.ref, field=f"{claim.field}.hosts", reason=reason, message=message
+            subject=ask.ref, field=f"{claim.field}.{form.hosts}", reason=reason, message=message
         )
 
     if hostname == ANY_HOST:
         return refuse(
             Reason.INVALID_HOST,
-            "a certificate is for named hosts; none is ordered for all there are: name them here"
-            " or in the rules",
+            f"a certificate is for named hosts; none is ordered for all there are: {form.advice}",
         )
     if hostname.startswith("*.") and not issuer.has_dns:
         return refuse(
@@ -128,7 +128,7 @@ def _outvoted(ask: Ask, field: str, what: str, oldest: ObjectRef, secret: Object
 
 
 def _too_many(left_out: Sequence[tuple[Ask, TlsClaim]]) -> Iterator[Problem]:
-    """Tell each Ingress once which of its hosts found no place."""
+    """Tell each object once which of its hosts found no place."""
     by_ask: dict[ObjectRef, list[TlsClaim]] = {}
     for ask, claim in left_out:
         by_ask.setdefault(ask.ref, []).append(claim)
@@ -136,7 +136,7 @@ def _too_many(left_out: Sequence[tuple[Ask, TlsClaim]]) -> Iterator[Problem]:
         more = f" and {len(claims) - 1} more" if len(claims) > 1 else ""
         yield Problem(
             subject=ref,
-            field=f"{claims[0].field}.hosts",
+            field=f"{claims[0].field}.{form_of(ref).hosts}",
             reason=Reason.UNSUPPORTED,
             message=f"no certificate is ordered for {claims[0].hostname}{more}: one certificate is"
             f" for {MOST_HOSTS} hosts at most; name another Secret for the rest",

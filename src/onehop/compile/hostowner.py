@@ -1,8 +1,9 @@
 """To which namespace a host belongs, for what is power over it: a certificate with its key.
 
-A host belongs to the namespace of the oldest Ingress that claims it, in a rule or in spec.tls. A
-wildcard also has power over the hosts that it covers: an older claim on one of them by another
-namespace is respected (docs/adr/0019-hosts-belong-to-namespaces.md).
+A host belongs to the namespace of the oldest object that claims it: an Ingress in a rule or in
+spec.tls, a Gateway or a ListenerSet by the hostname of a listener. Routes have no say: a listener
+lets them in. A wildcard also has power over the hosts that it covers: an older claim on one of them
+by another namespace is respected (docs/adr/0019-hosts-belong-to-namespaces.md).
 """
 
 from typing import Final
@@ -10,14 +11,17 @@ from typing import Final
 import msgspec
 
 from onehop.compile.ask import ASKED_HOSTS
+from onehop.compile.gateway.hostname import ANY
+from onehop.compile.gateway.parent import PARENTS, Parent
 from onehop.compile.ingress import INGRESS_INTENTS, IngressIntent
+from onehop.compile.naming import namer, served_listeners
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.certificate import wildcard_over
 from onehop.model.ident import ObjectRef
 
 
 class Claimant(msgspec.Struct, frozen=True, gc=False):
-    """Which hosts an Ingress claims, and since when: all that matters here, and seldom changes."""
+    """Which hosts an object claims, and since when: all that matters here, and seldom changes."""
 
     ref: ObjectRef
     age_key: tuple[str, str, str]
@@ -28,8 +32,8 @@ class HostOwner(msgspec.Struct, frozen=True, gc=False):
     """To whom a host belongs.
 
     Attributes:
-        ref: the oldest Ingress that claims exactly this host.
-        covered: for a wildcard, the oldest Ingress of another namespace that claims a host below it
+        ref: the oldest object that claims exactly this host.
+        covered: for a wildcard, the oldest object of another namespace that claims a host below it
             and is older than `ref`; or None.
     """
 
@@ -37,11 +41,14 @@ class HostOwner(msgspec.Struct, frozen=True, gc=False):
     covered: ObjectRef | None = None
 
     def bars(self, namespace: str) -> ObjectRef | None:
-        """Return the Ingress that keeps a namespace from power over the host, if any."""
+        """Return the object that keeps a namespace from power over the host, if any."""
         return self.ref if self.ref.namespace != namespace else self.covered
 
 
 def _claimant(reader: Reader, ref: ObjectRef) -> Cell[Claimant]:
+    if ref.kind != "Ingress":
+        hosts = {each.hostname for each in served_listeners(reader, ref)}
+        return Cell(Claimant(ref, namer(reader, ref).metadata.age_key, frozenset(hosts)))
     intent = reader.need(INGRESS_INTENTS, ref)
     hosts = {claim.hostname for claim in intent.claims} | {claim.hostname for claim in intent.tls}
     return Cell(Claimant(ref, intent.age_key, frozenset(hosts)))
@@ -73,7 +80,16 @@ CLAIMING: Final = Index[ObjectRef, IngressIntent, ObjectRef](
     "claiming",
     lambda ref, intent: (ref,) if intent.claims or intent.tls else (),
 )
-CLAIMANTS: Final = Derived[ObjectRef, Claimant]("claimants", _claimant, (CLAIMING,))
+CLAIMING_PARENTS: Final = Index[ObjectRef, Parent, ObjectRef](
+    PARENTS,
+    "claiming",
+    lambda ref, parent: (
+        (ref,) if any(each.hostname != ANY or each.ends_tls for each in parent.listeners) else ()
+    ),
+)
+CLAIMANTS: Final = Derived[ObjectRef, Claimant](
+    "claimants", _claimant, (CLAIMING, CLAIMING_PARENTS)
+)
 CLAIMANTS_OF_HOST: Final = Index[ObjectRef, Claimant, str](
     CLAIMANTS, "host", lambda _, claimant: claimant.hosts
 )

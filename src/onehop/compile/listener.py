@@ -10,6 +10,8 @@ from onehop.compile.answers import ALL_CHALLENGES
 from onehop.compile.backend import options_of
 from onehop.compile.clientcert import CLIENT_CHECKS
 from onehop.compile.gateway.placement import GATEWAY_ADDRESSES, GATEWAY_LISTENERS
+from onehop.compile.gateway.plainport import PLAIN_PORT_LISTENERS
+from onehop.compile.gateway.proof import with_challenges
 from onehop.compile.inputs import ONLY, OPTIONS
 from onehop.compile.options import Options
 from onehop.compile.router import PLAIN_ROUTER, TLS_ROUTER
@@ -48,7 +50,11 @@ def _listener(reader: Reader, listener: ListenerId) -> Cell[Listener]:
     for index in (PLACED_LISTENERS, GATEWAY_LISTENERS):
         placement = reader.any(index, listener)
         if placement is not None:
-            return Cell(next(item for item in placement.listeners if item.id == listener))
+            own = next(item for item in placement.listeners if item.id == listener)
+            return Cell(with_challenges(reader, own) if index is GATEWAY_LISTENERS else own)
+    opened = reader.any(PLAIN_PORT_LISTENERS, listener)
+    if opened is not None:
+        return Cell(opened.listener)
     shared = shared_listeners(options_of(reader))
     found = next((item for item in shared if item.id == listener), None)
     return Cell(with_handshakes(reader, found) if found is not None else None)
@@ -96,7 +102,9 @@ SHARED_ADDRESSES: Final = Index[tuple[()], Options, IpAddr](
     OPTIONS, "address", lambda _, options: options.shared
 )
 LISTENERS: Final = Derived[ListenerId, Listener](
-    "listeners", _listener, (PLACED_LISTENERS, GATEWAY_LISTENERS, SHARED_LISTENERS)
+    "listeners",
+    _listener,
+    (PLACED_LISTENERS, GATEWAY_LISTENERS, PLAIN_PORT_LISTENERS, SHARED_LISTENERS),
 )
 VIPS: Final = Derived[IpAddr, Vip](
     "vips", _vip, (PLACED_ADDRESSES, GATEWAY_ADDRESSES, SHARED_ADDRESSES)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from onehop.compile.annotation import ROUTES
 from onehop.compile.options import ANNOTATION_PREFIX
 from onehop.compile.policy import ANNOTATIONS
 
@@ -14,7 +15,8 @@ Made from `compile/policy.py` by `make golden`; do not edit.
 All begin with `{ANNOTATION_PREFIX}`.
 One that is unknown, stands on the wrong kind, or holds what it may not, changes nothing and is
 reported on its object; everything else of the object is served.
-What an Ingress does not say, the Service behind it does.
+What an Ingress or a route does not say, the Service behind it does.
+A route's own fields go before its annotations.
 
 | annotation | on | example | meaning |
 |---|---|---|---|
@@ -28,5 +30,6 @@ def annotations_manual() -> str:
 
 def _rows() -> Iterator[tuple[str, ...]]:
     for name, known in ANNOTATIONS.items():
-        on = ", ".join(sorted(known.on))
+        on = ", ".join(sorted(known.on - ROUTES) if known.on >= ROUTES else sorted(known.on))
+        on += ", all routes" if known.on >= ROUTES else ""
         yield f"`{name}`", on, f"`{known.example}`", known.means

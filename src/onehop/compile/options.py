@@ -91,10 +91,13 @@ class IssuerOption(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         has_dns: whether it can prove hosts by DNS, and so wildcards.
+        has_http, has_tls: whether it can on port 80, and on port 443.
     """
 
     name: str
     has_dns: bool = False
+    has_http: bool = True
+    has_tls: bool = False
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from onehop.compile import value
-from onehop.compile.annotation import Annotation, misunderstood, unknown
+from onehop.compile.annotation import ROUTES, WITH_BACKENDS, Annotation, Said
 from onehop.compile.options import ANNOTATION_PREFIX
 from onehop.model.address import Cidr, IpAddr
 from onehop.model.certificate import KEY_TYPES
@@ -91,6 +91,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 _SERVICE: Final = frozenset(("Service",))
 _INGRESS: Final = frozenset(("Ingress",))
 _ADDRESSED: Final = frozenset(("Service", "Gateway"))
+_CERTIFIED: Final = frozenset(("Ingress", "Gateway", "ListenerSet"))
+_REQUESTS: Final = frozenset(("Ingress", "HTTPRoute", "GRPCRoute"))
+_CALLS: Final = _REQUESTS - {"HTTPRoute"}  # which says it by `timeouts`
+_CLASSIC: Final = WITH_BACKENDS - ROUTES  # where Gateway API has a field, or an object, for it
 _HALF_DAY_S: Final = 43200.0
 
 
@@ -132,28 +136,28 @@ ANNOTATIONS: Final[dict[str, Annotation]] = {
         parse=value.token,
         example="route",
         means="the cookie's name; onehop by default",
-        on=_INGRESS,
+        on=_REQUESTS,
     ),
     "persistence-cookie-path": Annotation(
-        parse=value.url_path, example="/shop", means="the cookie's Path; / by default", on=_INGRESS
+        parse=value.url_path, example="/shop", means="the cookie's Path; / by default", on=_REQUESTS
     ),
     "persistence-cookie-ttl": Annotation(
         parse=value.duration(1, 31536000),
         example="1h",
         means="the cookie's Max-Age; without, it ends with the browser",
-        on=_INGRESS,
+        on=_REQUESTS,
     ),
     "persistence-cookie-secure": Annotation(
-        parse=value.boolean, example="true", means="the cookie's Secure attribute", on=_INGRESS
+        parse=value.boolean, example="true", means="the cookie's Secure attribute", on=_REQUESTS
     ),
     "persistence-cookie-same-site": Annotation(
-        parse=value.one_of("Strict", "Lax", "None"), example="Lax", means="SameSite", on=_INGRESS
+        parse=value.one_of("Strict", "Lax", "None"), example="Lax", means="SameSite", on=_REQUESTS
     ),
     "persistence-header": Annotation(
         parse=value.header_name,
         example="x-session",
         means="the header that binds a client; the answer carries its value",
-        on=_INGRESS,
+        on=_REQUESTS,
     ),
     "persistence-timeout": Annotation(
         parse=value.duration(1, 86400),
@@ -196,7 +200,7 @@ ANNOTATIONS: Final[dict[str, Annotation]] = {
         parse=value.duration(0.01, _HALF_DAY_S),
         example="60s",
         means="for a whole response; without, as long as bytes flow",
-        on=_INGRESS,
+        on=_CALLS,
     ),
     "idle-timeout": Annotation(
         parse=value.duration(0.1, _HALF_DAY_S),
@@ -207,34 +211,34 @@ ANNOTATIONS: Final[dict[str, Annotation]] = {
         parse=value.integer(0, 10),
         example="2",
         means="further attempts, on other endpoints, of what was never sent; 1 by default",
-        on=_INGRESS,
+        on=_REQUESTS,
     ),
     "retry-on": Annotation(
-        parse=value.code_list,
-        example="502,503",
-        means="codes of the endpoint that are tried again as well",
-        on=_INGRESS,
+        parse=value.code_list, example="502,503", means="codes to try again as well", on=_REQUESTS
     ),
     "retry-timeout": Annotation(
         parse=value.duration(0.01, _HALF_DAY_S),
         example="5s",
         means="for one attempt; without, only request-timeout counts",
-        on=_INGRESS,
+        on=_CALLS,
     ),
     "backend-protocol": Annotation(
         parse=value.one_of("http", "h2c", "https", "grpc", "grpcs"),
         example="h2c",
         means="what endpoints speak; before appProtocol. https and grpcs are TLS to the endpoint",
+        on=_CLASSIC,
     ),
     "backend-tls-ca": Annotation(
         parse=value.object_name,
         example="shop-ca",
         means="a Secret whose ca.crt the endpoints' certificates must chain to",
+        on=_CLASSIC,
     ),
     "backend-tls-name": Annotation(
         parse=value.hostname,
         example="shop.internal",
         means="the name in the endpoints' certificates, also sent as SNI",
+        on=_CLASSIC,
     ),
     "client-address": Annotation(
         parse=value.one_of("snat", "proxy-protocol", "transparent"),
@@ -247,12 +251,13 @@ ANNOTATIONS: Final[dict[str, Annotation]] = {
         parse=value.one_of("none", "v1", "v2"),
         example="v2",
         means="the PROXY header sent to endpoints, so that they see the client's address",
+        on=WITH_BACKENDS - {"UDPRoute"},
     ),
     "accept-proxy-protocol": Annotation(
         parse=value.boolean,
         example="true",
         means="clients' connections begin with a PROXY header; others are refused",
-        on=_SERVICE,
+        on=_ADDRESSED,
     ),
     "client-ca": Annotation(
         parse=value.object_name,
@@ -291,15 +296,16 @@ ANNOTATIONS: Final[dict[str, Annotation]] = {
     "acme": Annotation(
         parse=value.issuer,
         example="letsencrypt",
-        means="who issues the certificates of spec.tls by ACME: an issuer of onehop.yaml, the"
-        " default one (true), or nobody (false); on a class, for its Ingresses that do not say",
-        on=frozenset(("Ingress", "IngressClass")),
+        means="who issues the certificates of spec.tls, or of listeners, by ACME: an issuer of"
+        " onehop.yaml, the default one (true), or nobody (false); on a class, for those that do"
+        " not say",
+        on=_CERTIFIED | {"IngressClass", "GatewayClass"},
     ),
     "acme-key-type": Annotation(
         parse=value.one_of(*KEY_TYPES),
         example="ecdsa-p384",
         means="the kind of key of certificates that are ordered; without, what the issuer says",
-        on=_INGRESS,
+        on=_CERTIFIED,
     ),
     "request-headers-set": Annotation(
         parse=value.headers,
@@ -337,40 +343,41 @@ ANNOTATIONS: Final[dict[str, Annotation]] = {
     "allow-sources": Annotation(
         parse=value.cidrs,
         example="10.0.0.0/8,2001:db8::/32",
-        means="client networks that are let in; others get 403",
-        on=_INGRESS,
+        means="client networks that are let in; others get 403, and of streams no connection",
+        on=_INGRESS | ROUTES,
     ),
     "deny-sources": Annotation(
         parse=value.cidrs,
         example="192.0.2.0/24",
         means="client networks that get 403, though allowed",
-        on=_INGRESS,
+        on=_REQUESTS | {"TLSRoute"},
     ),
     "body-limit": Annotation(
-        parse=value.size, example="8m", means="the largest request body; beyond: 413", on=_INGRESS
+        parse=value.size,
+        example="8m",
+        means="the largest request body; beyond: 413",
+        on=_REQUESTS - {"GRPCRoute"},  # a stream of messages would be held until it ends
     ),
     "connection-limit": Annotation(
         parse=value.integer(1, 10_000_000),
         example="1000",
-        means="connections at once: of clients to a Service's port, or to an Ingress's endpoints",
+        means="connections at once: of clients to a Service's port, or to the others' endpoints",
+        on=_CLASSIC | _REQUESTS,
     ),
     "rate-limit": Annotation(
-        parse=value.rate,
-        example="100/s",
-        means="requests of one client address; beyond: 429",
-        on=_INGRESS,
+        parse=value.rate, example="100/s", means="requests of a client; beyond: 429", on=_REQUESTS
     ),
     "rate-limit-burst": Annotation(
         parse=value.integer(0, 1_000_000),
         example="50",
         means="requests above rate-limit that a client may make at once after a pause",
-        on=_INGRESS,
+        on=_REQUESTS,
     ),
 }
 
 
 def parse_policy(
-    subject: ObjectRef, annotations: Mapping[str, str] | None
+    subject: ObjectRef, annotations: Mapping[str, str] | None, field: str = "metadata.annotations"
 ) -> tuple[Policy, tuple[Problem, ...]]:
     """Read an object's annotations: what they ask for, and what is wrong with them."""
     said: dict[str, Any] = {}
@@ -379,14 +386,14 @@ def parse_policy(
         name = key.removeprefix(ANNOTATION_PREFIX)
         if name == key:
             continue
-        known = ANNOTATIONS.get(name)
+        known, here = ANNOTATIONS.get(name), Said(subject, key, text, field)
         if known is None or subject.kind not in known.on:
-            problems.append(unknown(subject, key, text, known, ANNOTATIONS))
+            problems.append(here.unknown(known, ANNOTATIONS))
             continue
         try:
             said[name.replace("-", "_")] = known.parse(text.strip())
         except ValueError as err:
             if known.otherwise is not None:
                 said[name.replace("-", "_")] = known.otherwise
-            problems.append(misunderstood(subject, key, text, known, str(err)))
+            problems.append(here.misunderstood(known, str(err)))
     return Policy(**said), tuple(problems)

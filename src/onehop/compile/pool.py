@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from onehop.compile.gateway.route import ROUTE_WISHES
+from onehop.compile.gateway.routepool import ROUTE_WISHES
 from onehop.compile.ingress import INGRESS_WISHES
 from onehop.compile.service import SERVICE_WISHES
 from onehop.compile.sheet import Cell, Derived, Index, Reader

@@ -10,11 +10,13 @@ They stand on the plain router only: a CA begins with plain HTTP on port 80, and
 there is not redirected.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
 
 from onehop.compile.answers import ANSWERS, HTTP_HOSTS, HostAnswers
+from onehop.compile.backend import options_of
 from onehop.compile.challenge import CHALLENGE_PATH, HttpChallenge
 from onehop.compile.hostkey import plain_host_for
 from onehop.compile.ingress import SOLVED_HOSTS
@@ -40,8 +42,9 @@ def proofs_in(reader: Reader, key: HostKey) -> tuple[Route, ...]:
 
 def _compute(reader: Reader, host: str) -> Cell[Proof]:
     place = plain_host_for(reader, host)
-    answers = reader.get(ANSWERS, host) or HostAnswers()
-    routes = {route.match: route for route in map(_answer, answers.http)}
+    has_vip = bool(options_of(reader).shared)
+    answers = (reader.get(ANSWERS, host) if has_vip else None) or HostAnswers()
+    routes = {route.match: route for route in map(answer_to, answers.http)}
     problems: list[Problem] = []
     intents = sorted(reader.unordered(SOLVED_HOSTS, host), key=lambda intent: intent.age_key)
     for intent in intents:
@@ -51,13 +54,21 @@ def _compute(reader: Reader, host: str) -> Cell[Proof]:
             winner = routes.setdefault(claim.plain.match, claim.plain)
             if winner is not claim.plain:
                 problems.append(_lost(intent.ref, claim, winner))
-    if place.hostname != host:
-        narrow = (msgspec.structs.replace(route, hostname=host) for route in routes.values())
-        return Cell(Proof(place, tuple(narrow)), tuple(problems))
-    return Cell(Proof(place, tuple(routes.values())), tuple(problems))
+    if not routes:
+        return Cell(None)
+    proof = Proof(place, tuple(narrowed(tuple(routes.values()), host, place)))
+    return Cell(proof, tuple(problems))
 
 
-def _answer(challenge: HttpChallenge) -> Route:
+def narrowed(routes: Sequence[Route], host: str, place: HostKey) -> Iterator[Route]:
+    """Yield routes of a host as they stand in a virtual host, which may be a wider one."""
+    for route in routes:
+        is_wider = place.hostname != host
+        yield msgspec.structs.replace(route, hostname=host) if is_wider else route
+
+
+def answer_to(challenge: HttpChallenge) -> Route:
+    """Return the route that answers a challenge."""
     return Route(
         id=f"acme:{challenge.host}:{challenge.token}",
         owner=None,

@@ -74,7 +74,7 @@ def claim_route(  # noqa: PLR0913  what a path is made of, by name
         owner=owner,
         match=match,
         action=action,
-        guard=_guard(policy),
+        guard=guard_of(policy),
         request_headers=HeaderEdit(
             set=policy.request_headers_set or (),
             add=policy.request_headers_add or (),
@@ -102,6 +102,19 @@ def claim_route(  # noqa: PLR0913  what a path is made of, by name
 def asks_for_certificates(policy: Policy) -> bool:
     """Tell whether an object itself says that it wants certificates by ACME."""
     return policy.acme not in {None, "false"}
+
+
+def guard_of(policy: Policy) -> Guard:
+    """Return who may use the routes of an object, and how much."""
+    limit = policy.rate_limit
+    if limit is not None and policy.rate_limit_burst is not None:
+        limit = msgspec.structs.replace(limit, burst=policy.rate_limit_burst)
+    return Guard(
+        allow=policy.allow_sources or (),
+        deny=policy.deny_sources or (),
+        body_limit_bytes=policy.body_limit,
+        rate_limit=limit,
+    )
 
 
 def client_demand(owner: ObjectRef, policy: Policy) -> ClientDemand | None:
@@ -177,18 +190,6 @@ def _forward(policy: Policy, pool: PoolId) -> Forward:
         timeout_s=policy.request_timeout,
         idle_timeout_s=policy.idle_timeout or plain.idle_timeout_s,
         retry=retry,
-    )
-
-
-def _guard(policy: Policy) -> Guard:
-    limit = policy.rate_limit
-    if limit is not None and policy.rate_limit_burst is not None:
-        limit = msgspec.structs.replace(limit, burst=policy.rate_limit_burst)
-    return Guard(
-        allow=policy.allow_sources or (),
-        deny=policy.deny_sources or (),
-        body_limit_bytes=policy.body_limit,
-        rate_limit=limit,
     )
 
 

@@ -4,17 +4,19 @@ doors ── listener-set-intents ── gateway-intents ── parents, listene
 classes ── gateway-intents ─┬─ gateway-address-wishes ── ledger ── gateway-placements ── listeners
 routes, grants ─────────────┼─ attachments ─┬─ gateway-hosts ─ accepted-routes ── gateway-verdicts
 tls policies ── verifications ─ route-rules ┴─ policy-ancestries ── policy-verdicts
-                            │               ├─ route-rules ─┬─ gateway-hosts, wishes
+                            │               ├─ route-rules ─┬─ route-pools ── gateway-hosts, wishes
+                            │               ├─ contenders ── disputes ── losses ── gateway-hosts
                             │               └───────────────┴─ stream-owners ── gateway-placements
                             └─ checked ── certificates, gateway-server-names
 options ─┬─ service-intents ── address-wishes ── ledger ── placements ─┬─ listeners, vips
 services ┤                └─ wishes = pools                          └─ service-verdicts
-ingresses┼─ ingress-intents ─┼─ asks, claimants ── host-owners ── demands
+ingresses┼─ ingress-intents ─┼─ namings ── asks, claimants ── host-owners ── demands
          │                   ├─ checked ── certificates, server-names
          │                   ├─ passthroughs ── server-names, host-checks, hosts, listeners
          │                   ├─ host-checks ── hosts, listeners
 classes  ┘                   ├─ default ── hosts
 secrets ── answers ──────────┴─ proofs ─── hosts, listeners
+parents ── namings;  asks, placements ── plain-ports ── gateway-proofs ── gateway-hosts, listeners
 slices, nodes ── members, blocks ── ways ── endpoints   (the endpoint lane)
 areas ─────────────────────────────┘
 """
@@ -66,6 +68,7 @@ from onehop.compile.forbidden import BORDER
 from onehop.compile.gateway.address import GATEWAY_ADDRESS_WISHES
 from onehop.compile.gateway.attachment import ATTACHMENTS
 from onehop.compile.gateway.backendtls import VERIFICATIONS
+from onehop.compile.gateway.contention import CONTENTION_TABLES
 from onehop.compile.gateway.gateway import GATEWAY_INTENTS
 from onehop.compile.gateway.gatewayclass import GATEWAY_CLASS_VERDICTS
 from onehop.compile.gateway.host import GATEWAY_HOSTS
@@ -74,8 +77,11 @@ from onehop.compile.gateway.misdirected import MADE_FOR
 from onehop.compile.gateway.parent import NAMES, PARENTS
 from onehop.compile.gateway.passed import PASSED
 from onehop.compile.gateway.placement import GATEWAY_PLACEMENTS
+from onehop.compile.gateway.plainport import PLAIN_PORTS
 from onehop.compile.gateway.policyverdict import ANCESTRIES, POLICY_VERDICTS
+from onehop.compile.gateway.proof import GATEWAY_PROOFS
 from onehop.compile.gateway.route import ROUTE_RULES
+from onehop.compile.gateway.routepool import ROUTE_POOL_TABLES
 from onehop.compile.gateway.servername import GATEWAY_SERVER_NAMES
 from onehop.compile.gateway.setverdict import LISTENER_SET_VERDICTS
 from onehop.compile.gateway.stream import STREAM_OWNERS
@@ -120,6 +126,7 @@ from onehop.compile.inputs import (
     UDP_ROUTES,
 )
 from onehop.compile.listener import LISTENERS, VIPS
+from onehop.compile.naming import NAMINGS
 from onehop.compile.network import NETWORK_TABLES
 from onehop.compile.node import MEMBERS
 from onehop.compile.pool import WISHES
@@ -182,10 +189,11 @@ _GATEWAY_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     ATTACHMENTS,
     VERIFICATIONS,
     ROUTE_RULES,
+    *ROUTE_POOL_TABLES,
+    *CONTENTION_TABLES,
     STREAM_OWNERS,
     PASSED,
     MADE_FOR,
-    GATEWAY_HOSTS,
 )
 _SERVICE_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     SERVICE_INTENTS,
@@ -196,8 +204,10 @@ _SERVICE_TABLES: Final[tuple[Table[Any, Any], ...]] = (
 )
 _INGRESS_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     INGRESS_INTENTS,
+    NAMINGS,
     CLASS_ISSUERS,
     ASKS,
+    PLAIN_PORTS,
     CLAIMANTS,
     HOST_OWNERS,
     DEMANDS,
@@ -210,6 +220,8 @@ _INGRESS_TABLES: Final[tuple[Table[Any, Any], ...]] = (
     ANSWERS,
     CHALLENGE_CERTIFICATES,
     PROOFS,
+    GATEWAY_PROOFS,
+    GATEWAY_HOSTS,
     DEFAULT,
     HOSTS,
 )

@@ -9,7 +9,7 @@ from onehop.cluster import Service
 from onehop.cluster.service import ServicePort
 from onehop.compile.options import Options, PathPolicy
 from onehop.compile.policy import Policy
-from onehop.model.ident import ObjectRef, PoolId
+from onehop.model.ident import CertificateId, ObjectRef, PoolId
 from onehop.model.pool import (
     BackendProtocol,
     BackendTls,
@@ -141,11 +141,8 @@ def _wish(  # noqa: PLR0913, PLR0917  the parts that HTTP and stream wishes do n
     tls: BackendTls | None,
     persistence: Persistence | None,
 ) -> Wish:
-    plain = Pool(
-        id=PoolId(f"{service.metadata.namespace}/{service.metadata.name}:{port.port}"),
-        service=ObjectRef("Service", service.metadata.namespace, service.metadata.name),
-        port=port.port,
-    )
+    ref = ObjectRef("Service", service.metadata.namespace, service.metadata.name)
+    plain = _plain(ref, port.port)
     path = path_of(service, policy, options)
     is_udp = protocol is BackendProtocol.UDP  # a datagram has no place for a PROXY header
     header = "none" if is_udp else policy.proxy_protocol or "none"
@@ -163,6 +160,23 @@ def _wish(  # noqa: PLR0913, PLR0917  the parts that HTTP and stream wishes do n
         is_transparent=not is_http and policy.client_address == "transparent",
     )
     return Wish(_named(pool, plain, path), path)
+
+
+def _plain(service: ObjectRef, port: int) -> Pool:
+    """Return the pool of a port of which nobody wants anything in particular."""
+    name = PoolId(f"{service.namespace}/{service.name}:{port}")
+    return Pool(id=name, service=service, port=port)
+
+
+def as_client(wish: Wish, certificate: CertificateId) -> Wish:
+    """Return the pool whose endpoints are shown a certificate; without TLS, it is the same one."""
+    pool = wish.pool
+    if pool.tls is None:
+        return wish
+    tls = msgspec.structs.replace(pool.tls, client=certificate)
+    plain = _plain(pool.service, pool.port)
+    shown = msgspec.structs.replace(pool, id=plain.id, tls=tls)
+    return Wish(_named(shown, plain, wish.path), wish.path)
 
 
 def path_of(service: Service, policy: Policy, options: Options) -> PathPolicy:
@@ -195,7 +209,7 @@ def _told(value: object) -> object:
     """Return a field as it counts in ids; what came later to TLS counts where it is asked for."""
     if not isinstance(value, BackendTls):
         return value
-    later = {"trusts_system": value.trusts_system, "names": value.names}
+    later = {"trusts_system": value.trusts_system, "names": value.names, "client": value.client}
     asked = {name: field for name, field in later.items() if field}
     return {"ca_pem": value.ca_pem, "server_name": value.server_name, **asked}
 

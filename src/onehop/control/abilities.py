@@ -60,6 +60,16 @@ _ONLY_OF_INGRESSES: Final[Mapping[Capability, str]] = {
 """A Service has another way as well: `client-address`, `spec.sessionAffinityConfig`, a policy of
 Gateway API."""
 
+_BY_ANNOTATION_ALONE: Final = frozenset(
+    (
+        Capability.RATE_LIMIT,
+        Capability.RATE_LIMIT_BURST,
+        Capability.BODY_LIMIT,
+        Capability.IDLE_TIMEOUT,
+    )
+)
+"""What routes of Gateway API have no field for."""
+
 
 def shortcomings_of(driver: str) -> Shortcomings:
     """Return what a data plane cannot do, by the name of its driver.
@@ -76,7 +86,10 @@ def field_of(capability: Capability, subject: ObjectRef) -> str:
     """Return the field by which an object asks for something; empty for one of several."""
     if subject.kind == "Service" and capability is Capability.UDP:
         return "spec.ports"
-    if subject.kind not in {"Ingress", "Service"}:
+    is_route = subject.kind in {"HTTPRoute", "GRPCRoute"}
+    if is_route and capability not in _BY_ANNOTATION_ALONE:
+        return ""
+    if not is_route and subject.kind not in {"Ingress", "Service"}:
         return ""
     annotation = _ANNOTATIONS.get(capability)
     if subject.kind == "Ingress":

@@ -38,13 +38,13 @@ _LONGEST_NAME: Final = 40
 
 
 class Http01Config(Section, frozen=True, tag_field="type", tag="http-01"):
-    """Hosts are proven on port 80 of the shared VIP."""
+    """Hosts are proven on port 80 of the shared VIP, or of their Gateway's addresses."""
 
     zones: tuple[str, ...] = ()
 
 
 class TlsAlpn01Config(Section, frozen=True, tag_field="type", tag="tls-alpn-01"):
-    """Hosts are proven on port 443 of the shared VIP."""
+    """Hosts are proven on port 443 of the shared VIP, or of their Gateway's addresses."""
 
     zones: tuple[str, ...] = ()
 
@@ -140,6 +140,8 @@ def issuer_options(acme: AcmeConfig) -> tuple[IssuerOption, ...]:
         IssuerOption(
             name=issuer.name,
             has_dns=any(isinstance(s, Rfc2136Config | WebhookConfig) for s in issuer.solvers),
+            has_http=any(isinstance(s, Http01Config) for s in issuer.solvers),
+            has_tls=any(isinstance(s, TlsAlpn01Config) for s in issuer.solvers),
         )
         for issuer in ordered
     )

@@ -8,7 +8,7 @@ from onehop.model.address import IpAddr
 from onehop.model.certificate import Certificate, is_challenge
 from onehop.model.endpoint import Path, PoolEndpoints
 from onehop.model.ident import CertificateId, ListenerId, ObjectRef, RouterId
-from onehop.model.listener import Listener, Vip
+from onehop.model.listener import ForwardHttp, Listener, Vip
 from onehop.model.model import Change, Model, Row, RowKey, Table, key_of, model_of
 from onehop.model.route import VirtualHost
 
@@ -23,6 +23,7 @@ class Served:
         self._rows: dict[RowKey, Row] = {}
         self._listeners_of: dict[ObjectRef, set[ListenerId]] = {}
         self._listeners_at: dict[IpAddr, set[ListenerId]] = {}
+        self._challenged: dict[ListenerId, None] = {}
         self._hosts_of: dict[RouterId, set[RowKey]] = {}
         self._vips: dict[IpAddr, tuple[ObjectRef, ...]] = {}
         self._certificates: dict[CertificateId, Certificate] = {}
@@ -69,6 +70,13 @@ class Served:
             if row is not None:
                 yield row
 
+    def challenged(self) -> Iterator[tuple[Listener, ForwardHttp]]:
+        """Yield the listeners that show certificates to CAs that look just now."""
+        for name in self._challenged:
+            row = self.listener(name)
+            if row is not None and isinstance(row.handler, ForwardHttp):
+                yield row, row.handler
+
     def hosts_of(self, router: RouterId) -> Iterator[VirtualHost]:
         """Yield the virtual hosts of a router, in no particular order."""
         for key in self._hosts_of.get(router, ()):
@@ -100,6 +108,9 @@ class Served:
             if isinstance(old, Listener) and old.address != row.address:
                 _discard(self._listeners_at, old.address, old.id)
             self._listeners_at.setdefault(row.address, set()).add(row.id)
+            self._challenged.pop(row.id, None)
+            if isinstance(row.handler, ForwardHttp) and row.handler.challenges:
+                self._challenged[row.id] = None
             if row.owner is not None:
                 self._listeners_of.setdefault(row.owner, set()).add(row.id)
         elif isinstance(row, VirtualHost):
@@ -114,6 +125,7 @@ class Served:
             self.paths.subtract(endpoint.path for endpoint in row.endpoints)
         if isinstance(row, Listener):
             _discard(self._listeners_at, row.address, row.id)
+            self._challenged.pop(row.id, None)
             if row.owner is not None:
                 _discard(self._listeners_of, row.owner, row.id)
         elif isinstance(row, VirtualHost):

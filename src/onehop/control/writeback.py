@@ -13,8 +13,10 @@ import structlog
 
 from onehop.base.latest import Latest
 from onehop.cluster import Kind
+from onehop.cluster.gateway_verdict import ListenerSetVerdict
 from onehop.compile.compiler import Compiler
-from onehop.compile.verdict import ServiceVerdict
+from onehop.compile.gateway.listenerset import LISTENER_SETS_OF
+from onehop.compile.verdict import ServiceVerdict, Verdict
 from onehop.control.binding import Binding
 from onehop.control.config import Config
 from onehop.control.refusals import Refusals
@@ -144,6 +146,8 @@ class ClusterWriteBack:
             binding.problems_of,
             refusals.problems_of,
         ]
+        self._fares: dict[ObjectRef, tuple[frozenset[ListenerId], frozenset[ListenerId]]] = {}
+        """Which listeners of each Gateway are served, and which refused, as reported last."""
         self._holder = ""
         host = socket.gethostname()
         namespace = config.cluster.namespace
@@ -186,7 +190,10 @@ class ClusterWriteBack:
         """Write what these objects' owners shall read."""
         for ref in subjects:
             if ref.kind in _WRITTEN_TO:
-                self._writer.update(ref, self._report(ref))
+                report = self._report(ref)
+                self._writer.update(ref, report)
+                if ref.kind == Kind.GATEWAY:
+                    self._pass_on(ref, report)
 
     def tell(self, ref: ObjectRef, reason: str, message: str) -> None:
         """Write an event."""
@@ -217,9 +224,27 @@ class ClusterWriteBack:
             elif leadership.fault:
                 log.warning("lease_not_renewed", error=leadership.fault)
 
+    def _pass_on(self, gateway: ObjectRef, report: Report) -> None:
+        """Report ListenerSets anew whose Gateway's sockets fare otherwise than before."""
+        fares = report.served, report.refused
+        if self._fares.get(gateway, (frozenset(), frozenset())) == fares:
+            return
+        self._fares[gateway] = fares
+        if not any(fares):
+            del self._fares[gateway]
+        for each in self._compiler.reader().unordered(LISTENER_SETS_OF, gateway):
+            self._writer.update(each.ref, self._report(each.ref))
+
+    def _listeners_of(self, ref: ObjectRef, verdict: Verdict | None) -> frozenset[ListenerId]:
+        """Return the listeners that are served for an object; a ListenerSet's are its Gateway's."""
+        if not isinstance(verdict, ListenerSetVerdict):
+            return self._served.listeners_of(ref)
+        needs = {need for listener in verdict.listeners for need in listener.needs}
+        return frozenset(need for need in needs if self._served.listener(need) is not None)
+
     def _report(self, ref: ObjectRef) -> Report:
         verdict, live = self._compiler.verdict(ref), self._compiler.object(ref)
-        mine = self._served.listeners_of(ref)
+        mine = self._listeners_of(ref, verdict)
         refused = frozenset(i for i in mine if RowKey(Table.LISTENER, i) in self._refusals)
         unreachable = frozenset(i for i in mine if not self._is_reachable(i))
         return Report(

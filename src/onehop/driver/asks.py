@@ -108,7 +108,7 @@ def _listener(listener: Listener) -> Iterator[Ask]:
         case ForwardTcp() | ForwardUdp() as stream:
             if isinstance(stream, ForwardUdp):
                 yield Ask(Capability.UDP, listener.owner)
-            elif stream.shares:
+            if stream.shares:
                 yield Ask(Capability.WEIGHTED_STREAMS, listener.owner)
             if stream.idle_timeout_s != _IDLE_S[type(stream)]:
                 yield Ask(Capability.STREAM_IDLE_TIMEOUT, listener.owner)
@@ -250,6 +250,7 @@ def _backend_tls(tls: BackendTls) -> Iterator[Capability]:
         (Capability.BACKEND_TLS_CA, tls.ca_pem is not None),
         (Capability.BACKEND_TLS_NAME, tls.server_name is not None),
         (Capability.BACKEND_TLS_IDENTITY, tls.trusts_system or bool(tls.names)),
+        (Capability.BACKEND_CLIENT_CERTIFICATE, tls.client is not None),
     )
 
 

@@ -86,6 +86,7 @@ class Capability(StrEnum):
     BACKEND_TLS_CA = "backend-tls-ca"
     BACKEND_TLS_NAME = "backend-tls-name"
     BACKEND_TLS_IDENTITY = "backend-tls-identity"
+    BACKEND_CLIENT_CERTIFICATE = "backend-client-certificate"
 
 
 FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
@@ -163,6 +164,7 @@ FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
         Capability.BACKEND_TLS_CA: "their certificates verified by a CA",
         Capability.BACKEND_TLS_NAME: "their name sent (SNI) and verified",
         Capability.BACKEND_TLS_IDENTITY: "the system's CAs, and other names than the one sent",
+        Capability.BACKEND_CLIENT_CERTIFICATE: "a certificate of our own shown to them",
     },
 }
 """In the words of the guide, by chapter; every capability once."""

@@ -192,15 +192,21 @@ class ForwardTcp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="tcp")
 
 
 class ForwardUdp(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="udp"):
-    """Pass datagrams on to a pool; a flow is a client's address and port."""
+    """Pass datagrams on to a pool; a flow is a client's address and port.
+
+    Attributes:
+        shares: several pools by weight, in place of `pool` alone, which is one of them. Whole flows
+            are shared out; those of a missing pool are dropped.
+    """
 
     pool: PoolId
+    shares: tuple[StreamShare, ...] = ()
     idle_timeout_s: float = 60.0
 
     @property
     def pools(self) -> tuple[PoolId, ...]:
-        """The one that packets go to."""
-        return (self.pool,)
+        """All that packets go to."""
+        return _pools(self.pool, self.shares)
 
 
 Handler: TypeAlias = ForwardHttp | ForwardTcp | ForwardUdp

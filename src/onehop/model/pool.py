@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from onehop.model.ident import ObjectRef, PoolId
+from onehop.model.ident import CertificateId, ObjectRef, PoolId
 
 
 class BackendProtocol(StrEnum):
@@ -54,12 +54,15 @@ class BackendTls(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         server_name: sent as SNI and demanded of the certificate; None sends and demands none.
         trusts_system: they must chain to one of the CAs that the host of the data plane trusts.
         names: one of these is demanded of the certificate, and the server name is only sent.
+        client: what endpoints are shown that ask for a certificate; while it is not there, there is
+            no connection. None shows nothing.
     """
 
     ca_pem: str | None = None
     server_name: str | None = None
     trusts_system: bool = False
     names: tuple[AltName, ...] = ()
+    client: CertificateId | None = None
 
     @property
     def is_verified(self) -> bool:

@@ -75,20 +75,49 @@ def read_filters(filters: Sequence[HttpRouteFilter], kinds: Iterable[PathKind]) 
     return found
 
 
-def read_backend_filters(filters: Sequence[HttpRouteFilter]) -> Filters:
-    """Return what the filters of one backend come to: headers only.
+_OF_EACH: Final = frozenset(("RequestHeaderModifier", "ResponseHeaderModifier"))
+_OF_ONE: Final = frozenset(("URLRewrite", "RequestMirror"))
+"""What holds for all requests of a rule, and so for a backend that gets them all."""
+_INCOMPATIBLE: Final = "IncompatibleFilters"
+
+
+def read_backend_filters(
+    filters: Sequence[HttpRouteFilter], kinds: Iterable[PathKind], *, has_others: bool
+) -> Filters:
+    """Return what the filters of one backend come to; see `read_filters`.
+
+    Args:
+        filters: of the backend.
+        kinds: how the paths match that its rule takes.
+        has_others: whether others get requests of the rule as well: then, it edits headers only.
 
     Raises:
-        Unsupported: another one stands there.
+        Unsupported: as well, one cannot be done for a single backend.
     """
     for each in filters:
-        if each.type not in ("RequestHeaderModifier", "ResponseHeaderModifier"):
+        if each.type in _OF_ONE and has_others:
+            what = (
+                f"filter {quoted(each.type)} at one of several backends; give it a rule for itself"
+            )
+            raise Unsupported(what)
+        if each.type not in _OF_EACH | _OF_ONE:
             what = f"filter {quoted(each.type)} is not served at a backend; at its rule it may be"
             raise Unsupported(what)
-    return read_filters(filters, ())
+    return read_filters(filters, kinds)
 
 
-_INCOMPATIBLE: Final = "IncompatibleFilters"
+def joined(rule: Filters, backend: Filters) -> Filters:
+    """Return the filters of a rule with those of the one backend that gets its requests.
+
+    Headers stay apart: a backend's are edited after the rule's.
+
+    Raises:
+        Unsupported: both rewrite.
+    """
+    if rule.rewrite is not None and backend.rewrite is not None:
+        what = "URLRewrite stands at the rule and at its backend; remove one of the two"
+        raise Unsupported(what, _INCOMPATIBLE)
+    return msgspec.structs.replace(rule, rewrite=rule.rewrite or backend.rewrite)
 
 
 def _with(found: Filters, each: HttpRouteFilter, kinds: tuple[PathKind, ...]) -> Filters:

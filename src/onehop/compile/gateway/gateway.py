@@ -9,13 +9,14 @@ from onehop.cluster import Gateway
 from onehop.cluster.gateway_verdict import Saying, Truth
 from onehop.compile.backend import options_of
 from onehop.compile.gateway.hostname import ANY
-from onehop.compile.gateway.listener import ListenerIntent, Protocol, read_listeners
+from onehop.compile.gateway.identity import ClientIdentity, read_identity
+from onehop.compile.gateway.listener import ListenerIntent, Protocol, asked_in_vain, read_listeners
 from onehop.compile.gateway.listenerset import DOORS, GATEWAY_REFS, LISTENER_SETS_OF
 from onehop.compile.gateway.merge import Merge
 from onehop.compile.gateway.place import Place, place_of
 from onehop.compile.inputs import GATEWAYS
 from onehop.compile.options import Options
-from onehop.compile.policy import parse_policy
+from onehop.compile.policy import Policy, parse_policy
 from onehop.compile.router import HostKey
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.address import IpAddr, is_ipv6, parse_ip
@@ -24,6 +25,7 @@ from onehop.model.listener import Transport
 from onehop.model.problem import Problem, Reason, quoted
 
 _ONE_FAMILY: Final = (False,)
+_INFRASTRUCTURE: Final = "spec.infrastructure.annotations"
 
 
 class GatewayIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -32,6 +34,8 @@ class GatewayIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     Attributes:
         by_owner: its own listeners, and those of each ListenerSet that it lets in.
         families, requested: of addresses; see `ledger.AddressWish`.
+        accepts_proxy_protocol: on all ports for TCP.
+        identity: what is shown to endpoints.
         refusal: why none of it is served, or None.
     """
 
@@ -42,6 +46,8 @@ class GatewayIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     requested: tuple[IpAddr, ...] = ()
     address_pool: str | None = None
     share_key: str | None = None
+    accepts_proxy_protocol: bool = False
+    identity: ClientIdentity | None = None
     refusal: Saying | None = None
 
     @property
@@ -85,7 +91,7 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[GatewayIntent]:
     gateway = reader.need(GATEWAYS, ref)
     if reader.get(DOORS, ref) is None:
         return Cell(None)
-    policy, problems = parse_policy(ref, gateway.metadata.annotations)
+    policy, problems = _policy(ref, gateway)
     by_owner = _merged(reader, ref, gateway)
     addresses = _addresses(gateway, options_of(reader))
     refusal = addresses.refusal or _refusal(gateway, by_owner)
@@ -97,9 +103,26 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[GatewayIntent]:
         requested=addresses.requested,
         address_pool=policy.address_pool,
         share_key=policy.share_address,
+        accepts_proxy_protocol=policy.accept_proxy_protocol or False,
+        identity=read_identity(reader, ref, gateway.spec.tls),
         refusal=refusal,
     )
-    return Cell(intent, (*problems, *_problems(intent)))
+    in_vain = asked_in_vain(ref, policy, intent.listeners_of(ref))
+    return Cell(intent, (*problems, *in_vain, *_problems(intent)))
+
+
+def _policy(ref: ObjectRef, gateway: Gateway) -> tuple[Policy, tuple[Problem, ...]]:
+    """Return what the annotations of a Gateway say, and under them those of its infrastructure.
+
+    These are for "any resources created in response to this Gateway"
+    (GatewayInfrastructure.Annotations): what is made here for one are its addresses and listeners.
+    """
+    own, problems = parse_policy(ref, gateway.metadata.annotations)
+    infrastructure = gateway.spec.infrastructure
+    if infrastructure is None:
+        return own, problems
+    passed_on, told = parse_policy(ref, infrastructure.annotations, _INFRASTRUCTURE)
+    return own.over(passed_on), (*problems, *told)
 
 
 def _merged(
@@ -210,6 +233,13 @@ def _named_hosts(_ref: ObjectRef, intent: GatewayIntent) -> set[HostKey]:
     }
 
 
+def _secrets(intent: GatewayIntent) -> set[ObjectRef]:
+    """Return what holds the certificates that clients and endpoints are shown."""
+    shown = {secret for each in intent.listeners for secret in each.certificates}
+    own = intent.identity.secret if intent.identity is not None else None
+    return shown if own is None else shown | {own}
+
+
 GATEWAY_INTENTS: Final = Derived[ObjectRef, GatewayIntent](
     "gateway-intents", _compute, (GATEWAY_REFS,)
 )
@@ -222,7 +252,7 @@ LISTENER_HOSTS: Final = Index[ObjectRef, GatewayIntent, HostKey](
 GATEWAY_SECRETS: Final = Index[ObjectRef, GatewayIntent, ObjectRef](
     GATEWAY_INTENTS,
     "secret",
-    lambda _, intent: {secret for each in intent.listeners for secret in each.certificates},
+    lambda _, intent: _secrets(intent),
 )
 GATEWAY_CAS: Final = Index[ObjectRef, GatewayIntent, ObjectRef](
     GATEWAY_INTENTS, "ca", lambda _, intent: {ca for each in intent.listeners for ca in each.cas}

@@ -15,8 +15,10 @@ FEATURES: Final = (
     "BackendTLSPolicy",
     "BackendTLSPolicySANValidation",
     "GRPCRoute",
+    "GRPCRouteNamedRouteRule",
     "Gateway",
     "GatewayAddressEmpty",
+    "GatewayBackendClientCertificate",
     "GatewayFrontendClientCertificateValidation",
     "GatewayFrontendClientCertificateValidationInsecureFallback",
     "GatewayHTTPListenerIsolation",
@@ -58,7 +60,10 @@ FEATURES: Final = (
     "TLSRouteModeTerminate",
     "UDPRoute",
 )
-"""What a scenario or a test with Envoy shows to work, by the names of `pkg/features` (GEP-2162)."""
+"""What a scenario or a test with Envoy shows to work, by the names of `pkg/features` (GEP-2162).
+
+Not `GatewayInfrastructurePropagation`: nothing is made in the cluster that labels could be put on.
+"""
 
 MODEST_FEATURES: Final = (
     "Gateway",

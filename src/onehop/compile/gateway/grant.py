@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from onehop.cluster import ReferenceGrant
-from onehop.cluster.gateway_ref import GROUP
+from onehop.cluster.gateway_ref import GROUP, SecretRef
 from onehop.compile.inputs import REFERENCE_GRANTS
 from onehop.compile.sheet import Index, Reader
+from onehop.compile.value import is_object_name
 from onehop.model.ident import ObjectRef
 
 _Question = tuple[str, str, str, str]
@@ -29,6 +30,15 @@ def is_granted(reader: Reader, referrer: ObjectRef, target: ObjectRef) -> bool:
         for to in grant.spec.to
         if to.group == "" and to.kind == target.kind
     )
+
+
+def secret_of(referrer: ObjectRef, ref: SecretRef) -> ObjectRef | None:
+    """Return the Secret that a reference to a certificate means, or None if it means none."""
+    namespace = ref.namespace or referrer.namespace
+    is_secret = ref.group == "" and ref.kind == "Secret"
+    if not (is_secret and is_object_name(ref.name) and is_object_name(namespace)):
+        return None
+    return ObjectRef("Secret", namespace, ref.name)
 
 
 def _questions(_ref: ObjectRef, grant: ReferenceGrant) -> Iterator[_Question]:

@@ -6,6 +6,8 @@ answered 404, though a route for `*.example.com` would take it. "Precedence must
 from the HTTPRoute with the largest number of characters in a matching non-wildcard hostname"
 (HTTPRouteSpec.Hostnames) is read so by every implementation with virtual hosts, as by Ingresses
 here (docs/adr/0010-ingress-hosts-do-not-fall-through.md).
+
+Before all routes stands what a CA looks for just now (see `proof`).
 """
 
 from collections.abc import Iterable
@@ -14,41 +16,55 @@ from typing import Final
 import msgspec
 
 from onehop.compile.gateway.attachment import ROUTED_HOSTS, Attachments
+from onehop.compile.gateway.contention import losses
 from onehop.compile.gateway.gateway import LISTENER_HOSTS
 from onehop.compile.gateway.misdirected import MADE_FOR
 from onehop.compile.gateway.place import Place
+from onehop.compile.gateway.plainport import PLAIN_PORT_HOSTS
+from onehop.compile.gateway.proof import GATEWAY_PROOFS_IN, gateway_proofs_in
 from onehop.compile.gateway.route import ROUTE_RULES, Entry
+from onehop.compile.gateway.routepool import Shown, shown_at, with_shown
 from onehop.compile.router import HostKey
 from onehop.compile.sheet import Cell, Derived, Reader
-from onehop.model.ident import HostId
-from onehop.model.route import Conditions, PathMatch, Redirect, Route, VirtualHost
+from onehop.model.ident import HostId, ObjectRef
+from onehop.model.route import Conditions, Forward, PathMatch, Redirect, Route, VirtualHost
 
 _USUAL: Final = {False: 80, True: 443}
 
 
 def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
     within = key  # a listener's own name, if no route says otherwise
-    entries: list[tuple[Entry, Place]] = []
+    is_awaited = reader.any(PLAIN_PORT_HOSTS, key) is not None
+    is_wanted = is_awaited or reader.any(LISTENER_HOSTS, key) is not None
+    entries: list[tuple[Entry, Place, Shown]] = []
     for attachments in reader.unordered(ROUTED_HOSTS, key):
         rules = reader.need(ROUTE_RULES, attachments.ref)
-        place = _place(attachments, key)
+        gateway, place = _place(attachments, key)
+        if place.listener in losses(reader, attachments.ref):
+            continue
+        is_wanted = True
         within = HostKey(key.router, place.within)
-        entries += ((entry, place) for entry in rules.entries)
-    entries.sort(key=lambda pair: pair[0].order)
-    routes = _first_of_each(_at(entry.route, place) for entry, place in entries)
+        shown = shown_at(reader, attachments.ref, gateway)
+        entries += ((entry, place, shown) for entry in rules.entries)
+    proofs = gateway_proofs_in(reader, key)
+    if not (is_wanted or proofs):
+        return Cell(None)  # requests for it are another host's, a wildcard's
+    entries.sort(key=lambda item: item[0].order)
+    routes = _first_of_each(_at(entry.route, place, shown) for entry, place, shown in entries)
     host = VirtualHost(
         id=HostId(f"{key.router}/{key.hostname}"),
         router=key.router,
         hostname=key.hostname,
         made_for=reader.get(MADE_FOR, within),
-        routes=tuple(routes),
+        routes=(*proofs, *routes),
     )
     return Cell(host)
 
 
-def _place(attachments: Attachments, key: HostKey) -> Place:
-    places = (place for each in attachments.parents for place in each.places)
-    return next(place for place in places if place.key == key)
+def _place(attachments: Attachments, key: HostKey) -> tuple[ObjectRef, Place]:
+    """Return the Gateway and the place by which a route counts on a host."""
+    places = ((each.gateway, place) for each in attachments.parents for place in each.places)
+    return next(found for found in places if found[1].key == key)
 
 
 def _first_of_each(routes: Iterable[Route]) -> Iterable[Route]:
@@ -59,13 +75,15 @@ def _first_of_each(routes: Iterable[Route]) -> Iterable[Route]:
     return found.values()
 
 
-def _at(route: Route, place: Place) -> Route:
-    """Return a route as it is on a port.
+def _at(route: Route, place: Place, shown: Shown) -> Route:
+    """Return a route as it is on a port of a Gateway.
 
     "If redirect scheme is empty, the redirect port MUST be the Gateway Listener port"; and "the
     port SHOULD NOT be added" where it is the usual one (HTTPRequestRedirectFilter.Port).
     """
     action = route.action
+    if isinstance(action, Forward):
+        return msgspec.structs.replace(route, action=with_shown(action, shown)) if shown else route
     if not isinstance(action, Redirect) or action.scheme is not None:
         return route
     usual = _USUAL[place.is_tls]
@@ -79,5 +97,5 @@ def _at(route: Route, place: Place) -> Route:
 
 
 GATEWAY_HOSTS: Final = Derived[HostKey, VirtualHost](
-    "gateway-hosts", _compute, (ROUTED_HOSTS, LISTENER_HOSTS)
+    "gateway-hosts", _compute, (ROUTED_HOSTS, LISTENER_HOSTS, GATEWAY_PROOFS_IN, PLAIN_PORT_HOSTS)
 )

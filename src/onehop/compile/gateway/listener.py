@@ -4,7 +4,7 @@ A listener is judged by itself here, and beside all others of its Gateway in `me
 certificates have no say in it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Final, TypeAlias
 
@@ -12,21 +12,22 @@ import msgspec
 
 from onehop.cluster.gateway import GatewayTls
 from onehop.cluster.gateway_listener import GatewayListener
-from onehop.cluster.gateway_ref import GROUP, SecretRef
+from onehop.cluster.gateway_ref import GROUP
 from onehop.cluster.gateway_selector import LabelSelector
 from onehop.cluster.gateway_status import RouteKind
 from onehop.cluster.gateway_verdict import Saying, Truth
 from onehop.compile.backend import options_of
 from onehop.compile.gateway.frontend import UNASKED, Frontend, read_frontend
-from onehop.compile.gateway.grant import is_granted
+from onehop.compile.gateway.grant import is_granted, secret_of
 from onehop.compile.gateway.hostname import ANY
 from onehop.compile.gateway.origin import From
 from onehop.compile.ingress import is_hostname
+from onehop.compile.policy import Policy
 from onehop.compile.sheet import Reader
-from onehop.compile.value import is_object_name, is_port
+from onehop.compile.value import is_port
 from onehop.model.ident import ObjectRef
 from onehop.model.listener import PortCheck, Transport
-from onehop.model.problem import quoted
+from onehop.model.problem import Problem, Reason, Severity, quoted
 
 
 class Protocol(StrEnum):
@@ -147,6 +148,22 @@ def _frontend(
     if _protocol(listener) is not Protocol.HTTPS:
         return UNASKED
     return read_frontend(reader, gateway, listener.port, tls)
+
+
+def asked_in_vain(
+    owner: ObjectRef, policy: Policy, listeners: Sequence[ListenerIntent]
+) -> Iterator[Problem]:
+    """Tell an owner that asks for certificates, and ends nobody's TLS."""
+    if policy.acme in {None, "false"} or any(each.ends_tls for each in listeners):
+        return
+    yield Problem(
+        subject=owner,
+        field="metadata.annotations[onehop.dev/acme]",
+        reason=Reason.INVALID_ANNOTATION,
+        message="onehop.dev/acme: TLS ends at no listener here, so none needs a certificate; one"
+        " needs protocol HTTPS, or TLS with mode Terminate, and tls.certificateRefs",
+        severity=Severity.WARNING,
+    )
 
 
 def _read(
@@ -272,7 +289,7 @@ def _certificates(
         else _bad("InvalidCertificateRef", f"{_protocol(listener)} needs tls.certificateRefs")
     )
     for ref in refs:
-        secret = _secret(owner, ref)
+        secret = secret_of(owner, ref)
         if secret is None:
             what = f"{quoted(ref.kind)} {quoted(ref.name)} is no Secret"
             refused = refused or _bad("InvalidCertificateRef", what)
@@ -284,14 +301,6 @@ def _certificates(
         else:
             found.append(secret)
     return tuple(found), refused
-
-
-def _secret(owner: ObjectRef, ref: SecretRef) -> ObjectRef | None:
-    namespace = ref.namespace or owner.namespace
-    is_secret = ref.group == "" and ref.kind == "Secret"
-    if not (is_secret and is_object_name(ref.name) and is_object_name(namespace)):
-        return None
-    return ObjectRef("Secret", namespace, ref.name)
 
 
 def _bad(reason: str, message: str) -> Saying:

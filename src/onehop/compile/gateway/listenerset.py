@@ -13,9 +13,10 @@ from onehop.cluster.gateway import GatewayTls, ListenerNamespaces
 from onehop.cluster.gateway_ref import GROUP
 from onehop.cluster.gateway_verdict import Saying, Truth
 from onehop.compile.gateway.gatewayclass import is_served
-from onehop.compile.gateway.listener import ListenerIntent, read_listeners
+from onehop.compile.gateway.listener import ListenerIntent, asked_in_vain, read_listeners
 from onehop.compile.gateway.origin import From, lets_in
 from onehop.compile.inputs import GATEWAYS, LISTENER_SETS
+from onehop.compile.policy import parse_policy
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Reason
@@ -68,7 +69,9 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[ListenerSetIntent]:
     origin, selector = From.of(door.namespaces.origin), door.namespaces.selector
     if lets_in(reader, origin, selector, home=gateway.namespace, namespace=ref.namespace):
         listeners = read_listeners(reader, ref, found.spec.listeners, gateway, door.tls)
-        return Cell(msgspec.structs.replace(intent, listeners=listeners))
+        policy, faults = parse_policy(ref, found.metadata.annotations)
+        told = (*faults, *asked_in_vain(ref, policy, listeners))
+        return Cell(msgspec.structs.replace(intent, listeners=listeners), told)
     message = f"spec.allowedListeners of {gateway} lets in no ListenerSets of this namespace"
     problem = Problem(
         subject=ref, field="spec.parentRef", reason=Reason.NOT_ATTACHED, message=message

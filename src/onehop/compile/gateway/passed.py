@@ -8,11 +8,15 @@ belongs to nobody else ("Listener Isolation").
 
 from typing import Final
 
+import msgspec
+
 from onehop.compile.gateway.attachment import PASSED_HOSTS, Attachments
 from onehop.compile.gateway.gateway import GATEWAY_INTENTS, GatewayIntent
 from onehop.compile.gateway.hostname import ANY
 from onehop.compile.gateway.listener import Protocol
 from onehop.compile.gateway.route import ROUTE_RULES, Rules
+from onehop.compile.gateway.routepool import shares_shown, shown_at
+from onehop.compile.policy import Policy
 from onehop.compile.router import HostKey
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.ident import ObjectRef, RouterId
@@ -42,27 +46,39 @@ def _passed(reader: Reader, key: HostKey) -> Cell[Passthrough]:
         )
         for other in others
     )
+    ends_tls, rules = _there(reader, owner, key)
+    return Cell(_host(key, owner.ref, rules, ends_tls=ends_tls), problems)
+
+
+def _there(reader: Reader, owner: Attachments, key: HostKey) -> tuple[bool, Rules]:
+    """Return whether TLS ends where a host is, and the rules with the pools of its Gateway."""
     rules = reader.need(ROUTE_RULES, owner.ref)
-    return Cell(_host(key, owner.ref, rules, ends_tls=_ends_tls(owner, key)), problems)
-
-
-def _ends_tls(owner: Attachments, key: HostKey) -> bool:
-    """Tell whether the listener that a host belongs to ends TLS."""
-    places = (place for each in owner.parents for place in each.places)
-    return any(place.ends_tls for place in places if place.key == key)
+    places = ((each.gateway, place) for each in owner.parents for place in each.places)
+    gateway, place = next(found for found in places if found[1].key == key)
+    shown = shown_at(reader, owner.ref, gateway)
+    if rules.pool is None or not shown:
+        return place.ends_tls, rules
+    pool, shares = shown.get(rules.pool, rules.pool), shares_shown(rules.shares, shown)
+    return place.ends_tls, msgspec.structs.replace(rules, pool=pool, shares=shares)
 
 
 def _host(
     key: HostKey, owner: ObjectRef, rules: Rules | None, *, ends_tls: bool = False
 ) -> Passthrough:
-    return Passthrough(
+    policy = rules.annotated if rules is not None else Policy()
+    host = Passthrough(
         hostname=key.hostname,
         owner=owner,
         pool=rules.pool if rules else None,
         shares=rules.shares if rules else (),
         ends_tls=ends_tls and rules is not None and rules.pool is not None,
         any_depth=True,
+        allow=policy.allow_sources or (),
+        deny=policy.deny_sources or (),
     )
+    if policy.idle_timeout is None:
+        return host
+    return msgspec.structs.replace(host, idle_timeout_s=policy.idle_timeout)
 
 
 def _tls_hosts(_ref: ObjectRef, intent: GatewayIntent) -> set[HostKey]:

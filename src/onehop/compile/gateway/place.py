@@ -2,7 +2,7 @@
 
 import msgspec
 
-from onehop.compile.gateway.listener import ListenerIntent
+from onehop.compile.gateway.listener import ListenerIntent, Listening
 from onehop.compile.router import HostKey
 from onehop.model.ident import ObjectRef, RouterId
 
@@ -22,17 +22,26 @@ class Place(msgspec.Struct, frozen=True, order=True, gc=False):
 
     Attributes:
         ends_tls: whether TLS ends here, whatever is in it; `is_tls` says that HTTP is.
-        within: the hostname of the listener that it belongs to.
+        listener: the one that it belongs to.
+        within: the hostname of that one.
     """
 
     key: HostKey
     port: int
     is_tls: bool
     ends_tls: bool
+    listener: Listening
     within: str
 
 
 def place_of(gateway: ObjectRef, listener: ListenerIntent, hostname: str) -> Place:
     """Return a host on the port of a listener."""
     key = HostKey(router_of(gateway, listener.port), hostname)
-    return Place(key, listener.port, listener.is_tls, listener.ends_tls, listener.hostname)
+    return Place(
+        key=key,
+        port=listener.port,
+        is_tls=listener.is_tls,
+        ends_tls=listener.ends_tls,
+        listener=listener.id,
+        within=listener.hostname,
+    )

@@ -18,9 +18,10 @@ from onehop.compile.gateway.misdirected import splits_names
 from onehop.compile.gateway.passed import PASSED_BY_ROUTER
 from onehop.compile.gateway.place import router_of
 from onehop.compile.gateway.route import ROUTE_RULES
+from onehop.compile.gateway.routepool import shares_shown, shown_at
 from onehop.compile.gateway.stream import STREAM_OWNERS
 from onehop.compile.sheet import Cell, Derived, Index, Reader
-from onehop.model.address import IpAddr
+from onehop.model.address import Cidr, IpAddr
 from onehop.model.ident import ListenerId, ObjectRef
 from onehop.model.listener import (
     ForwardHttp,
@@ -30,6 +31,7 @@ from onehop.model.listener import (
     Listener,
     Passthrough,
     PortCheck,
+    Transport,
 )
 
 
@@ -53,12 +55,14 @@ def _place(reader: Reader, ref: ObjectRef) -> Cell[Placement]:
             port=port,
             transport=transport,
             handler=handler,
+            sources=_sources(reader, listener),
+            accepts_proxy_protocol=intent.accepts_proxy_protocol and transport is Transport.TCP,
         )
         for address in addresses
         for (port, transport), (listener, handler) in handlers.items()
         if handler is not None
     )
-    return Cell(Placement(addresses, listeners))
+    return Cell(Placement(ref, addresses, listeners, frozenset(handlers)))
 
 
 def _handler(reader: Reader, intent: GatewayIntent, listener: ListenerIntent) -> Handler | None:
@@ -78,12 +82,22 @@ def _handler(reader: Reader, intent: GatewayIntent, listener: ListenerIntent) ->
         )
     owner = reader.get(STREAM_OWNERS, listener.id)
     rules = reader.get(ROUTE_RULES, owner) if owner is not None else None
-    if rules is None or rules.pool is None:
+    if owner is None or rules is None or rules.pool is None:
         return None
-    is_udp = listener.protocol is Protocol.UDP
-    if is_udp:
-        return ForwardUdp(pool=rules.pool)
-    return ForwardTcp(pool=rules.pool, shares=rules.shares)
+    idle_s = rules.annotated.idle_timeout
+    idle = {} if idle_s is None else {"idle_timeout_s": idle_s}
+    if listener.protocol is Protocol.UDP:
+        return ForwardUdp(pool=rules.pool, shares=rules.shares, **idle)
+    shown = shown_at(reader, owner, intent.ref)
+    pool = shown.get(rules.pool, rules.pool)
+    return ForwardTcp(pool=pool, shares=shares_shown(rules.shares, shown), **idle)
+
+
+def _sources(reader: Reader, listener: ListenerIntent) -> tuple[Cidr, ...]:
+    """Return who may connect to a listener for streams, as its route says; empty is everybody."""
+    owner = reader.get(STREAM_OWNERS, listener.id)
+    rules = reader.get(ROUTE_RULES, owner) if owner is not None else None
+    return rules.annotated.allow_sources or () if rules is not None else ()
 
 
 def _clients(intent: GatewayIntent, port: int) -> PortCheck | None:
@@ -105,6 +119,9 @@ GATEWAY_PLACEMENTS: Final = Derived[ObjectRef, Placement](
 )
 GATEWAY_LISTENERS: Final = Index[ObjectRef, Placement, ListenerId](
     GATEWAY_PLACEMENTS, "listener", lambda _, placement: [item.id for item in placement.listeners]
+)
+GATEWAYS_AT: Final = Index[ObjectRef, Placement, IpAddr](
+    GATEWAY_PLACEMENTS, "at", lambda _, placement: placement.addresses
 )
 GATEWAY_ADDRESSES: Final = Index[ObjectRef, Placement, IpAddr](
     GATEWAY_PLACEMENTS,

@@ -19,12 +19,13 @@ from onehop.compile.gateway.call import as_http, read_calls
 from onehop.compile.gateway.kinds import route_of
 from onehop.compile.gateway.match import Match, Rank, read_match
 from onehop.compile.gateway.rule import Ruling, read_rule
-from onehop.compile.policy import Policy
+from onehop.compile.policy import Policy, parse_policy
+from onehop.compile.rule import guard_of
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.compile.wish import Wish
 from onehop.model.ident import ObjectRef, PoolId
 from onehop.model.listener import StreamShare
-from onehop.model.problem import Problem, Reason
+from onehop.model.problem import Problem, Reason, Severity
 from onehop.model.route import Route
 
 _Order: TypeAlias = tuple[Rank, tuple[str, str, str], int]
@@ -51,6 +52,7 @@ class Rules(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         shares: several of them by weight, the missing ones included; empty for one alone.
         cas: Secrets and ConfigMaps that its backends are verified by.
         policies: BackendTLSPolicies that have a say in its backends.
+        annotated: what its annotations say of streams.
         fault: a condition `Accepted` that says why none of it can be done, or None.
         sayings: `ResolvedRefs`, and `PartiallyInvalid` where it holds.
     """
@@ -61,6 +63,7 @@ class Rules(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     wishes: tuple[Wish, ...]
     cas: tuple[ObjectRef, ...]
     policies: tuple[ObjectRef, ...] = ()
+    annotated: Policy = Policy()
     fault: Saying | None
     sayings: tuple[Saying, ...]
 
@@ -79,14 +82,15 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[Rules]:
 
 
 def _of_requests(reader: Reader, ref: ObjectRef, route: HTTPRoute | GRPCRoute) -> Cell[Rules]:
+    policy, problems = parse_policy(ref, route.metadata.annotations)
     rulings = [
-        read_rule(reader, ref, rule, matches, f"spec.rules[{number}]")
+        read_rule(reader, ref, rule, matches, field=f"spec.rules[{number}]", policy=policy)
         for number, (rule, matches) in enumerate(_rules(route))
     ]
     bad = {number: ruling for number, ruling in enumerate(rulings) if ruling.fault}
     is_hopeless = bool(bad) and len(bad) == len(rulings)
     entries = [
-        Entry((match.rank, route.metadata.age_key, number), _route(ref, match, ruling))
+        Entry((match.rank, route.metadata.age_key, number), _route(ref, match, ruling, policy))
         for number, ruling in enumerate(rulings)
         for match in ruling.matches
     ]
@@ -99,7 +103,7 @@ def _of_requests(reader: Reader, ref: ObjectRef, route: HTTPRoute | GRPCRoute) -
         fault=_fault(bad) if is_hopeless else None,
         sayings=tuple(_sayings(rulings, {} if is_hopeless else bad)),
     )
-    return Cell(rules, tuple(_problems(ref, rulings)))
+    return Cell(rules, (*problems, *_problems(ref, rulings)))
 
 
 def _of_streams(
@@ -110,21 +114,25 @@ def _of_streams(
     "If an invalid backend is requested to have 80% of connections, then 80% of connections must be
     rejected instead" (TCPRouteRule.BackendRefs, TLSRouteRule.BackendRefs).
     """
+    policy, problems = parse_policy(ref, route.metadata.annotations)
+    problems = (*problems, *_unkept(ref, policy))
     refs = [backend for rule in route.spec.rules for backend in rule.backend_refs]
     wrong = ""
     if len(route.spec.rules) > 1:
         wrong = f"{len(route.spec.rules)} rules: nothing in a stream tells one from the other"
     elif sum(each.weight > 0 for each in refs) > 1:
-        wrong = _undividable(reader, ref)
+        wrong = _undividable(reader)
     if wrong:
         fault = Saying("Accepted", Truth.FALSE, "UnsupportedValue", wrong)
         problem = Problem(subject=ref, field="spec.rules", reason=Reason.UNSUPPORTED, message=wrong)
         sayings = tuple(_resolved([]))
-        return Cell(Rules(entries=(), wishes=(), cas=(), fault=fault, sayings=sayings), (problem,))
+        return Cell(
+            Rules(entries=(), wishes=(), cas=(), fault=fault, sayings=sayings), (*problems, problem)
+        )
     found = [
         (
             each.weight,
-            resolve(reader, ref, each, Policy(), _backend_field(number), until=NO_CONNECTIONS),
+            resolve(reader, ref, each, policy, _backend_field(number), until=NO_CONNECTIONS),
         )
         for number, each in enumerate(refs)
     ]
@@ -139,20 +147,32 @@ def _of_streams(
         wishes=tuple(each.wish for each in good.values()),
         cas=tuple(sorted({ca for _, each in found for ca in each.cas})),
         policies=tuple(sorted({policy for _, each in found for policy in each.policies})),
+        annotated=policy,
         fault=None,
         sayings=tuple(_resolved(bad)),
     )
     told = (problem for each in good.values() for problem in each.told)
-    return Cell(rules, (*told, *(each.problem for each in bad)))
+    return Cell(rules, (*problems, *told, *(each.problem for each in bad)))
 
 
-def _undividable(reader: Reader, ref: ObjectRef) -> str:
+def _unkept(ref: ObjectRef, policy: Policy) -> Iterator[Problem]:
+    """Say that a stream has neither cookies nor headers."""
+    if policy.persistence in {"cookie", "header"}:
+        yield Problem(
+            subject=ref,
+            field="metadata.annotations[onehop.dev/persistence]",
+            reason=Reason.UNSUPPORTED,
+            message=f"persistence by {policy.persistence} works where HTTP is understood; streams"
+            " can keep source-ip",
+            severity=Severity.WARNING,
+        )
+
+
+def _undividable(reader: Reader) -> str:
     """Return why a route cannot have several backends; empty if it can."""
-    if ref.kind == "UDPRoute":
-        return "several backendRefs: packets go to one backend here"
-    if not options_of(reader).serves_all_of_routes:
-        return "several backendRefs: connections go to one backend with this data plane"
-    return ""
+    if options_of(reader).serves_all_of_routes:
+        return ""
+    return "several backendRefs: a listener goes to one backend with this data plane"
 
 
 def _backend_field(number: int) -> str:
@@ -178,13 +198,14 @@ def _rules(
             assert_never(route)
 
 
-def _route(ref: ObjectRef, match: Match, ruling: Ruling) -> Route:
+def _route(ref: ObjectRef, match: Match, ruling: Ruling, policy: Policy) -> Route:
     return Route(
         id=f"{ref}:{match}",
         owner=ref,
         match=match.path,
         when=match.when,
         action=ruling.action,
+        guard=guard_of(policy),
         cors=ruling.cors,
         request_headers=ruling.request,
         response_headers=ruling.response,
@@ -230,7 +251,4 @@ def _problems(ref: ObjectRef, rulings: list[Ruling]) -> Iterator[Problem]:
 
 
 ROUTE_RULES: Final = Derived[ObjectRef, Rules]("route-rules", _compute, (ATTACHED_REFS,))
-ROUTE_WISHES: Final = Index[ObjectRef, Rules, PoolId](
-    ROUTE_RULES, "pool", lambda _, rules: [wish.pool.id for wish in rules.wishes]
-)
 ROUTE_CAS: Final = Index[ObjectRef, Rules, ObjectRef](ROUTE_RULES, "ca", lambda _, rules: rules.cas)

@@ -7,7 +7,6 @@ import msgspec
 
 from onehop.cluster.gateway_filter import MirrorFilter
 from onehop.cluster.gateway_http import HttpRouteRetry, HttpRouteRule
-from onehop.cluster.gateway_persistence import RoutePersistence
 from onehop.cluster.gateway_ref import BackendObjectRef
 from onehop.compile.gateway.backend import (
     NO_CALLS,
@@ -18,12 +17,12 @@ from onehop.compile.gateway.backend import (
     resolve,
 )
 from onehop.compile.gateway.duration import seconds
-from onehop.compile.gateway.filters import Filters, read_backend_filters, read_filters
+from onehop.compile.gateway.filters import Filters, joined, read_backend_filters, read_filters
 from onehop.compile.gateway.match import Match
+from onehop.compile.gateway.persistence import read_persistence
 from onehop.compile.gateway.unsupported import Unsupported
 from onehop.compile.policy import Policy
 from onehop.compile.sheet import Reader
-from onehop.compile.value import is_token
 from onehop.compile.wish import Wish
 from onehop.model.ident import ObjectRef, PoolId
 from onehop.model.problem import Problem, quoted
@@ -33,6 +32,7 @@ from onehop.model.route import (
     Forward,
     HeaderEdit,
     Mirror,
+    PathKind,
     PoolShare,
     Respond,
     Retry,
@@ -72,12 +72,14 @@ class Ruling(msgspec.Struct, frozen=True, kw_only=True):
     fault_reason: str = ""
 
 
-def read_rule(
+def read_rule(  # noqa: PLR0913  what a rule is made of, by name
     reader: Reader,
     route: ObjectRef,
     rule: HttpRouteRule,
     read: Sequence[Match | str],
+    *,
     field: str,
+    policy: Policy,
 ) -> Ruling:
     """Return what comes of a rule; one that cannot be done answers 500 to all it would take.
 
@@ -87,6 +89,7 @@ def read_rule(
         rule: all of it but its matches.
         read: these, or what is wrong with one of them.
         field: where the rule stands.
+        policy: what the route's annotations say, for what the rule does not.
     """
     matches = [match for match in read if isinstance(match, Match)]
     wrong = next((each for each in read if isinstance(each, str)), None)
@@ -98,7 +101,9 @@ def read_rule(
         filters = read_filters(rule.filters, (match.path.kind for match in matches))
         if filters.redirect is not None:
             return _redirected(rule, matches, filters)
-        return _Walk(reader, route, rule, field).ruling(tuple(matches), filters)
+        return _Walk(reader, route, rule, field=field, policy=policy).ruling(
+            tuple(matches), filters
+        )
     except Unsupported as fault:
         return Ruling(
             matches=tuple(matches), action=INVALID, fault=str(fault), fault_reason=fault.reason
@@ -118,12 +123,14 @@ def _redirected(rule: HttpRouteRule, matches: Sequence[Match], filters: Filters)
 class _Walk:
     """Goes through the backends of a rule once, gathering pools and faults."""
 
-    def __init__(self, reader: Reader, route: ObjectRef, rule: HttpRouteRule, field: str) -> None:
+    def __init__(
+        self, reader: Reader, route: ObjectRef, rule: HttpRouteRule, *, field: str, policy: Policy
+    ) -> None:
         self._reader = reader
         self._route = route
         self._rule = rule
         self._field = field
-        self._policy = _policy(rule.session_persistence)
+        self._policy = read_persistence(rule.session_persistence, policy)
         self._is_grpc = route.kind == "GRPCRoute"
         self._wishes: dict[PoolId, Wish] = {}
         self._cas: list[ObjectRef] = []
@@ -138,8 +145,12 @@ class _Walk:
         filters specified in this route rule, all traffic which matches this rule MUST receive a 500
         status code."
         """
-        shares, missing = self._shares()
-        mirrors = tuple(self._mirrors(filters.mirrors))
+        shares, missing, alone = self._shares([match.path.kind for match in matches])
+        mirrors = (
+            *self._mirrors(filters.mirrors, f"{self._field}.filters"),
+            *self._mirrors(alone.mirrors, f"{self._field}.backendRefs.filters"),
+        )
+        filters = joined(filters, alone)
         status = UNAVAILABLE if self._is_grpc else MISSING
         action: Action = msgspec.structs.replace(BROKEN, status=status)
         if any(share.weight for share in shares):
@@ -151,7 +162,8 @@ class _Walk:
                 rewrite_host=rewrite.host if rewrite else None,
                 rewrite_path=rewrite.path if rewrite else None,
                 rewrite_prefix=rewrite.prefix if rewrite else None,
-                timeout_s=_timeout(self._rule.timeouts.request if self._rule.timeouts else None),
+                timeout_s=self._timeout_s(),
+                idle_timeout_s=self._policy.idle_timeout or Forward(pools=()).idle_timeout_s,
                 retry=self._retry(self._rule.retry),
                 mirrors=mirrors,
             )
@@ -168,28 +180,32 @@ class _Walk:
             unresolved=tuple(self._unresolved),
         )
 
-    def _shares(self) -> tuple[tuple[PoolShare, ...], int]:
-        """Return the pools with their weights, and the weight of what is missing.
+    def _shares(self, kinds: list[PathKind]) -> tuple[tuple[PoolShare, ...], int, Filters]:
+        """Return the pools with their weights, the weight of what is missing, and some filters.
+
+        These are of a backend that gets all requests, and so hold for the rule.
 
         "If two backends are specified with equal weights, and one is invalid, 50 percent of traffic
         must receive a 500" (HTTPRouteRule.BackendRefs).
         """
         shares: list[PoolShare] = []
-        missing = 0
+        missing, alone = 0, Filters()
+        has_others = sum(ref.weight > 0 for ref in self._rule.backend_refs) > 1
         for number, ref in enumerate(self._rule.backend_refs):
             field = f"{self._field}.backendRefs[{number}]"
             pool = self._pool(ref, field, until=NO_CALLS if self._is_grpc else NO_SHARE)
-            filters = read_backend_filters(ref.filters)
+            filters = read_backend_filters(ref.filters, kinds, has_others=has_others)
+            alone = filters if ref.weight > 0 and not has_others else alone
             if pool is None:
                 missing += max(ref.weight, 0)
             else:
                 weight = max(ref.weight, 0)
                 shares.append(PoolShare(pool, weight, filters.request, filters.response))
-        return tuple(shares), missing
+        return tuple(shares), missing, alone
 
-    def _mirrors(self, wanted: Sequence[MirrorFilter]) -> Iterator[Mirror]:
+    def _mirrors(self, wanted: Sequence[MirrorFilter], at: str) -> Iterator[Mirror]:
         for number, each in enumerate(wanted):
-            field = f"{self._field}.filters[RequestMirror {number}]"
+            field = f"{at}[RequestMirror {number}]"
             pool = self._pool(each.backend_ref, field, until=NO_COPIES)
             if pool is not None:
                 yield Mirror(pool, _per_million(each))
@@ -208,6 +224,11 @@ class _Walk:
                     self._told.extend(told)
                 return wish.pool.id
 
+    def _timeout_s(self) -> float | None:
+        """Return what a whole answer may take; a GRPCRoute says it by annotation."""
+        timeouts = self._rule.timeouts
+        return _timeout(timeouts.request) if timeouts else self._policy.request_timeout
+
     def _retry(self, wanted: HttpRouteRetry | None) -> Retry:
         """Return when a request is tried again (GEP-1731).
 
@@ -215,9 +236,14 @@ class _Walk:
         if a retry stanza is configured"; what was never sent is tried again without one.
         """
         timeouts = self._rule.timeouts
-        per_try_s = _timeout(timeouts.backend_request if timeouts else None)
+        policy = self._policy
+        per_try_s = _timeout(timeouts.backend_request) if timeouts else policy.retry_timeout
         if wanted is None:
-            return Retry(per_try_timeout_s=per_try_s)
+            return Retry(
+                attempts=Retry().attempts if policy.retries is None else policy.retries,
+                codes=policy.retry_on or (),
+                per_try_timeout_s=per_try_s,
+            )
         strange = [code for code in wanted.codes if code not in _CODES]
         if strange:
             raise Unsupported(f"retry.codes: {strange[0]} is not from 400 to 599")
@@ -257,35 +283,3 @@ def _bounded(part: int, whole: int) -> int:
     if not 0 <= part <= whole or whole == 0:
         raise Unsupported(f"a mirror's share of {part} in {whole} is no share")
     return round(_MILLION * part / whole)
-
-
-def _policy(wanted: RoutePersistence | None) -> Policy:
-    """Return what session persistence comes to, as an annotation would say it (GEP-1619).
-
-    A session cookie ends with the browser; a permanent one after the absolute timeout. An idle
-    timeout would need a memory of sessions, which this load balancer does not have.
-    """
-    if wanted is None:
-        return Policy()
-    if wanted.session_name is not None and not is_token(wanted.session_name):
-        raise Unsupported(f"sessionPersistence.sessionName: {quoted(wanted.session_name)}")
-    if wanted.idle_timeout is not None:
-        raise Unsupported("sessionPersistence.idleTimeout: sessions are not remembered here")
-    lifetime = seconds(wanted.absolute_timeout) if wanted.absolute_timeout is not None else None
-    if wanted.absolute_timeout is not None and not lifetime:
-        raise Unsupported(f"sessionPersistence: {quoted(wanted.absolute_timeout)} is no duration")
-    is_permanent = (
-        wanted.cookie_config is not None and wanted.cookie_config.lifetime_type == "Permanent"
-    )
-    match wanted.type:
-        case "Cookie":
-            return Policy(
-                persistence="cookie",
-                persistence_cookie=wanted.session_name,
-                persistence_cookie_ttl=lifetime if is_permanent else None,
-            )
-        case "Header" if lifetime is None:
-            name = wanted.session_name
-            return Policy(persistence="header", persistence_header=name and name.lower())
-        case _:
-            raise Unsupported(f"sessionPersistence.type {quoted(wanted.type)} with these fields")

@@ -4,7 +4,7 @@ Conditions and reasons are those of `apis/v1/gateway_types.go` and `shared_types
 waits for the data plane, and so is left to whoever writes; see `cluster.gateway_verdict`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
 from onehop.cluster.gateway import GatewayAddress
@@ -20,17 +20,22 @@ from onehop.compile.allocation import Placement
 from onehop.compile.backend import options_of
 from onehop.compile.certificate import CHECKED
 from onehop.compile.gateway.attachment import ATTACHED_REFS, ATTACHMENTS, Attachment, Attachments
+from onehop.compile.gateway.contention import kept, losses
 from onehop.compile.gateway.gateway import GATEWAY_INTENT_REFS, GATEWAY_INTENTS, GatewayIntent
+from onehop.compile.gateway.identity import FIELD, unresolved
 from onehop.compile.gateway.kinds import STATUS_REFS, AnyRoute, route_of
 from onehop.compile.gateway.listener import ListenerIntent, Listening
 from onehop.compile.gateway.listenerset import LISTENER_SETS_OF
 from onehop.compile.gateway.placement import GATEWAY_PLACEMENTS, listener_id
 from onehop.compile.gateway.route import ROUTE_RULES, Rules
-from onehop.compile.gateway.servername import certificate_for
+from onehop.compile.gateway.servername import certificate_for, demand_for
 from onehop.compile.gateway.stream import has_any, is_stream
+from onehop.compile.naming import form_of
+from onehop.compile.pending import ordered as told_of_order
 from onehop.compile.sheet import Cell, Derived, Index, Reader
+from onehop.model.certificate import CertificateDemand
 from onehop.model.ident import ListenerId, ObjectRef
-from onehop.model.problem import quoted
+from onehop.model.problem import Problem, Reason, quoted
 
 _Taken: TypeAlias = tuple[Listening, ...]
 
@@ -46,15 +51,17 @@ def _accepted(reader: Reader, ref: ObjectRef) -> Cell[_Taken]:
     if rules.fault is not None or _has_lost(reader, attachments):
         return Cell(None)
     taken = {(each.owner, name) for each in attachments.parents for name in each.listeners}
+    taken -= losses(reader, ref).keys()
     return Cell(tuple(sorted(taken)) or None)
 
 
 def _gateway(reader: Reader, ref: ObjectRef) -> Cell[GatewayVerdict]:
     intent = reader.need(GATEWAY_INTENTS, ref)
     placement = reader.need(GATEWAY_PLACEMENTS, ref)
+    identity = tuple(_identity(reader, intent))
     verdict = GatewayVerdict(
         ref=ref,
-        sayings=(_gateway_accepted(intent), *_insecure(intent)),
+        sayings=(_gateway_accepted(intent), *_insecure(intent), *identity),
         addresses=tuple(GatewayAddress(value=address) for address in placement.addresses),
         listeners=tuple(
             listener_verdict(reader, intent, listener, placement)
@@ -63,7 +70,32 @@ def _gateway(reader: Reader, ref: ObjectRef) -> Cell[GatewayVerdict]:
         attached_listener_sets=_attached_sets(reader, intent),
         obstacle=gateway_obstacle(intent, placement),
     )
-    return Cell(verdict)
+    return Cell(verdict, tuple(_untold(ref, identity)))
+
+
+def _identity(reader: Reader, intent: GatewayIntent) -> Iterator[Saying]:
+    """Say whether endpoints can be shown what they shall be; nothing, if they shall not.
+
+    "The `ResolvedRefs` condition on the Gateway MUST be set to False with the Reason
+    `InvalidClientCertificateRef` and the Message of the Condition MUST indicate why the reference
+    is invalid" (GatewayBackendTLS.ClientCertificateRef).
+    """
+    identity = intent.identity
+    if identity is None:
+        return
+    if identity.secret is None:
+        yield from filter(None, (identity.fault,))
+        return
+    checked = reader.get(CHECKED, identity.secret)
+    if checked is not None and checked.is_good:
+        yield Saying("ResolvedRefs", Truth.TRUE, "ResolvedRefs")
+    elif checked is not None and checked.certificate is not None:
+        message = checked.fault.message if checked.fault is not None else ""
+        yield Saying("ResolvedRefs", Truth.FALSE, "InvalidClientCertificateRef", message)
+    else:
+        fault = checked.fault if checked is not None else None
+        what = fault.message if fault is not None else f"{identity.secret} is not read"
+        yield unresolved("InvalidClientCertificateRef", what)
 
 
 def _attached_sets(reader: Reader, intent: GatewayIntent) -> int | None:
@@ -77,6 +109,18 @@ def _attached_sets(reader: Reader, intent: GatewayIntent) -> int | None:
     sets = (listeners for owner, listeners in intent.by_owner.items() if owner != intent.ref)
     is_accepted = intent.refusal is None
     return sum(is_accepted and any(each.is_accepted for each in own) for own in sets)
+
+
+def _untold(ref: ObjectRef, sayings: Iterable[Saying]) -> Iterator[Problem]:
+    for saying in sayings:
+        if saying.status is Truth.FALSE:
+            is_denied = saying.reason == "RefNotPermitted"
+            yield Problem(
+                subject=ref,
+                field=FIELD,
+                reason=Reason.REF_NOT_PERMITTED if is_denied else Reason.CERTIFICATE_INVALID,
+                message=saying.message,
+            )
 
 
 def _gateway_accepted(intent: GatewayIntent) -> Saying:
@@ -135,11 +179,13 @@ def listener_verdict(
         refs = _certificates(reader, listener) or refs
     obstacle: Saying | None = None
     cannot_show = listener.ends_tls and certificate_for(reader, listener) is None
+    is_ordered = cannot_show and _ordered(reader, listener) is not None
     if not listener.is_accepted or gateway.refusal is not None:
         said = accepted if gateway.refusal is None else gateway.refusal
         obstacle = Saying("Programmed", Truth.FALSE, "Invalid", said.message)
     elif cannot_show:
-        obstacle = Saying("Programmed", Truth.FALSE, "Invalid", refs.message)
+        reason = "Pending" if is_ordered else "Invalid"
+        obstacle = Saying("Programmed", Truth.FALSE, reason, refs.message)
     elif not placement.addresses:
         obstacle = Saying("Programmed", Truth.FALSE, "Pending", "the Gateway has no address")
     return ListenerVerdict(
@@ -164,13 +210,31 @@ def _needs(
 
 
 def _certificates(reader: Reader, listener: ListenerIntent) -> Saying | None:
-    """Say what is wrong with the Secrets of a listener, or nothing."""
+    """Say what is wrong with the Secrets of a listener, or nothing.
+
+    One that is being ordered is a reference to nothing all the same, until it is there:
+    "InvalidCertificateRef: ... at least one TLS CertificateRef that is invalid or does not exist".
+    """
+    ordered = _ordered(reader, listener)
     for secret in listener.certificates:
         checked = reader.get(CHECKED, secret)
         if checked is None or not checked.is_good:
             fault = checked.fault if checked else None
             message = fault.message if fault else f"{secret} is not read"
+            if ordered is not None and ordered.secret == secret:
+                message = told_of_order(form_of(listener.owner), listener.hostname, ordered)
             return Saying("ResolvedRefs", Truth.FALSE, "InvalidCertificateRef", message)
+    return None
+
+
+def _ordered(reader: Reader, listener: ListenerIntent) -> CertificateDemand | None:
+    """Return the order for a Secret of a listener that is not there yet, or None."""
+    for secret in listener.certificates:
+        checked = reader.get(CHECKED, secret)
+        if checked is not None and checked.is_missing:
+            demand = demand_for(reader, listener, secret)
+            if demand is not None:
+                return demand
     return None
 
 
@@ -192,7 +256,10 @@ def _route(reader: Reader, ref: ObjectRef) -> Cell[ParentsVerdict]:
         message = "an older route has every listener that this one is attached to"
         refusal = Saying("Accepted", Truth.FALSE, "Conflicted", message)
     parents = tuple(
-        ParentVerdict(parent=each.parent, sayings=tuple(_parent(each, rules, refusal)))
+        ParentVerdict(
+            parent=each.parent,
+            sayings=tuple(_parent(each, rules, refusal or _outdone(reader, ref, each))),
+        )
         for each in attachments.parents
     )
     return Cell(ParentsVerdict(ref=ref, controller=controller, parents=parents))
@@ -203,6 +270,19 @@ def _has_lost(reader: Reader, attachments: Attachments) -> bool:
     if not is_stream(attachments.ref) or not any(each.listeners for each in attachments.parents):
         return False
     return not has_any(reader, attachments)
+
+
+def _outdone(reader: Reader, ref: ObjectRef, attachment: Attachment) -> Saying | None:
+    """Say that routes of another kind have all that this one wants at a parent, or nothing.
+
+    "The rejected Route MUST raise an 'Accepted' condition with a status of 'False' in the
+    corresponding RouteParentStatus" (GRPCRouteSpec.Hostnames).
+    """
+    if not attachment.places or any(kept(reader, ref, attachment.places)):
+        return None
+    winner = losses(reader, ref)[attachment.places[0].listener]
+    message = f"the older {winner} has a hostname of it, and is of another kind"
+    return Saying("Accepted", Truth.FALSE, "Conflicted", message)
 
 
 def _parent(attachment: Attachment, rules: Rules, refusal: Saying | None) -> Iterator[Saying]:

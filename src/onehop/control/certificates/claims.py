@@ -7,22 +7,26 @@ import msgspec
 from onehop.cluster import Ingress
 from onehop.compile.backend import options_of
 from onehop.compile.compiler import Compiler
+from onehop.compile.gateway.hostname import names_over
+from onehop.compile.gateway.place import router_of
+from onehop.compile.hostowner import CLAIMANTS_OF_HOST
 from onehop.compile.ingress import (
     ANY_HOST,
     CLAIMS_BY_HOST,
     DEFAULT_CLAIMS,
     INGRESS_INTENTS,
-    TLS_BY_HOST,
     IngressIntent,
     TlsClaim,
 )
 from onehop.compile.inputs import ONLY
+from onehop.compile.naming import NAMINGS_BY_HOST, Naming, entry_of, served_listeners
+from onehop.compile.router import TLS_ROUTER
 from onehop.compile.sheet import Reader
 from onehop.control.certificates.report import Step
 from onehop.control.certificates.shown import tls_names
 from onehop.control.explain.matching import names_for
 from onehop.control.explain.target import near
-from onehop.model.ident import ObjectRef
+from onehop.model.ident import ObjectRef, RouterId
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -33,11 +37,16 @@ class Claimed(msgspec.Struct, frozen=True):
 
 
 class TlsClaimed(msgspec.Struct, frozen=True):
-    """Whose certificate a host shall show, and who would have it otherwise; the oldest first."""
+    """Whose certificate a host shall show, and who would have it otherwise; the oldest first.
+
+    Attributes:
+        router: on whose connections it is shown: the shared VIP's, or those of a Gateway's port.
+    """
 
     by: str
     owner: ObjectRef
     claim: TlsClaim
+    router: RouterId
     losers: tuple[tuple[ObjectRef, TlsClaim], ...] = ()
 
 
@@ -49,7 +58,16 @@ def claimed(reader: Reader, host: str) -> Claimed | None:
             owners = _aged(reader.unordered(DEFAULT_CLAIMS, ONLY))
         if owners:
             return Claimed(name, tuple(intent.ref for intent in owners))
+        listening = _listening(reader, name) if name != ANY_HOST else ()
+        if listening:
+            return Claimed(name, listening)
     return None
+
+
+def _listening(reader: Reader, name: str) -> tuple[ObjectRef, ...]:
+    """Return the Gateways and ListenerSets with a listener of this name, the oldest first."""
+    found = sorted(reader.unordered(CLAIMANTS_OF_HOST, name), key=lambda each: each.age_key)
+    return tuple(each.ref for each in found if each.ref.kind != "Ingress")
 
 
 def tls_claimed(reader: Reader, host: str) -> TlsClaimed | None:
@@ -57,18 +75,36 @@ def tls_claimed(reader: Reader, host: str) -> TlsClaimed | None:
 
     What clients see that ask for a name nobody has is the operator's to say, if he does.
     """
-    for name in tls_names(host):
+    of_ingresses = frozenset(tls_names(host))
+    for name in names_over(host):
         if name == ANY_HOST and options_of(reader).default_certificate is not None:
             return None
-        found = [
-            (intent.ref, next(claim for claim in intent.tls if claim.hostname == name))
-            for intent in _aged(reader.unordered(TLS_BY_HOST, name))
-        ]
+        namings = sorted(reader.unordered(NAMINGS_BY_HOST, name), key=lambda each: each.age_key)
+        found = [each for each in namings if each.gateway is not None or name in of_ingresses]
         if found:
-            (owner, claim), *losers = found
-            others = tuple((ref, lost) for ref, lost in losers if lost.secret != claim.secret)
-            return TlsClaimed(name, owner, claim, others)
+            first, *others = found
+            claim = _claim(first, name)
+            rivals = ((each.ref, _claim(each, name)) for each in others if _are_rivals(each, first))
+            losers = tuple((ref, lost) for ref, lost in rivals if lost.secret != claim.secret)
+            return TlsClaimed(name, first.ref, claim, _router(reader, first, claim), losers)
     return None
+
+
+def _claim(naming: Naming, name: str) -> TlsClaim:
+    return next(claim for claim in naming.claims if claim.hostname == name)
+
+
+def _are_rivals(one: Naming, other: Naming) -> bool:
+    """Tell whether two objects claim names on one address: Gateways tell their own ones apart."""
+    return one.gateway is None and other.gateway is None
+
+
+def _router(reader: Reader, naming: Naming, claim: TlsClaim) -> RouterId:
+    if naming.gateway is None:
+        return TLS_ROUTER
+    listeners = served_listeners(reader, naming.ref)
+    port = next(each.port for each in listeners if entry_of(each.name) == claim.field)
+    return router_of(naming.gateway, port)
 
 
 def tell_claims(compiler: Compiler, host: str) -> Iterator[Step]:
@@ -133,9 +169,8 @@ def _name_text(name: str) -> str:
 
 def _namespaces(reader: Reader, host: str) -> Iterator[Step]:
     """Yield to whom a host belongs that several namespaces claim, in rules or for TLS."""
-    rules, tls = reader.unordered(CLAIMS_BY_HOST, host), reader.unordered(TLS_BY_HOST, host)
-    claims = _aged((*rules, *tls))
-    spaces = tuple(dict.fromkeys(intent.ref.namespace for intent in claims))
+    claims = sorted(reader.unordered(CLAIMANTS_OF_HOST, host), key=lambda each: each.age_key)
+    spaces = tuple(dict.fromkeys(each.ref.namespace for each in claims))
     if len(spaces) > 1 and host != ANY_HOST:
         yield Step(
             topic="claims",
@@ -177,8 +212,14 @@ def _without_tls(reader: Reader, host: str) -> Step:
         )
     advice = ""
     if found is not None and found.by == host:
-        advice = f"add {host} to spec.tls of {found.owners[0]}, with a secretName"
+        advice = _how_to_end(host, found.owners[0])
     elif found is not None:
         advice = f"name {host} in spec.tls of an Ingress, with a secretName"
     fallback = f"; clients see {default}, the operator's default" if default is not None else ""
     return Step(topic="tls", says=f"no spec.tls names it{fallback}", is_good=False, advice=advice)
+
+
+def _how_to_end(host: str, owner: ObjectRef) -> str:
+    if owner.kind == "Ingress":
+        return f"add {host} to spec.tls of {owner}, with a secretName"
+    return f"give {owner} a listener for {host} with protocol HTTPS and tls.certificateRefs"

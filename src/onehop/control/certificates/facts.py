@@ -1,13 +1,15 @@
 """What reports are made of, gathered at one moment from those who know."""
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 import msgspec
 
 from onehop.acme.state import State
+from onehop.cluster import Kind
 from onehop.compile.backend import options_of
 from onehop.compile.compiler import Compiler
-from onehop.compile.ingress import INGRESS_INTENTS
+from onehop.compile.naming import NAMINGS
 from onehop.control.certificates.chain import Chain, ChainReader
 from onehop.control.certificates.report import Leader
 from onehop.control.served import Served
@@ -15,12 +17,14 @@ from onehop.model.certificate import CertificateDemand, ServerName
 from onehop.model.ident import CertificateId, ObjectRef
 from onehop.model.problem import Problem
 
+_NAMERS: Final = (Kind.INGRESS, Kind.GATEWAY, Kind.LISTENER_SET)
+
 
 class TlsNaming(msgspec.Struct, frozen=True, kw_only=True):
     """A place where an object names a Secret for hosts.
 
     Attributes:
-        field: `spec.tls[0]`.
+        field: `spec.tls[0]`, or `spec.listeners[name='https']`.
     """
 
     owner: ObjectRef
@@ -68,7 +72,7 @@ def gather_facts(  # noqa: PLR0913  who knows something, by name
     chains: ChainReader,
     now: float,
 ) -> CertificateFacts:
-    """Return what is known now; its cost grows with the number of Ingresses and certificates."""
+    """Return what is known now; its cost grows with the number of owners and certificates."""
     return CertificateFacts(
         now=now,
         leader=leader,
@@ -106,16 +110,16 @@ def _named(compiler: Compiler) -> Mapping[ObjectRef, tuple[TlsNaming, ...]]:
     reader = compiler.reader()
     hosts: dict[tuple[ObjectRef, ObjectRef, str], list[str]] = {}
     ages: dict[ObjectRef, tuple[str, str, str]] = {}
-    for ref in compiler.refs("Ingress"):
-        intent = reader.get(INGRESS_INTENTS, ref)
-        for claim in intent.tls if intent is not None else ():
+    for ref in (ref for kind in _NAMERS for ref in compiler.refs(kind)):
+        naming = reader.get(NAMINGS, ref)
+        for claim in naming.claims if naming is not None else ():
             hosts.setdefault((claim.secret, ref, claim.field), []).append(claim.hostname)
-        if intent is not None:
-            ages[ref] = intent.age_key
+        if naming is not None:
+            ages[ref] = naming.age_key
     named: dict[ObjectRef, list[TlsNaming]] = {}
     for (secret, ref, field), names in hosts.items():
-        naming = TlsNaming(owner=ref, age_key=ages[ref], field=field, hosts=tuple(sorted(names)))
-        named.setdefault(secret, []).append(naming)
+        found = TlsNaming(owner=ref, age_key=ages[ref], field=field, hosts=tuple(sorted(names)))
+        named.setdefault(secret, []).append(found)
     return {
         secret: tuple(sorted(namings, key=lambda naming: (naming.age_key, naming.field)))
         for secret, namings in named.items()

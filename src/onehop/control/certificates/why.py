@@ -6,11 +6,14 @@ from typing import Final
 import msgspec
 
 from onehop.acme.state import Phase
-from onehop.cluster import Ingress
+from onehop.cluster import Kind
+from onehop.compile.ask import class_ref
 from onehop.compile.backend import options_of
 from onehop.compile.clientcert import HOST_CHECKS
 from onehop.compile.compiler import Compiler
-from onehop.compile.ingress import ANY_HOST, class_of
+from onehop.compile.ingress import ANY_HOST
+from onehop.compile.naming import form_of, namer
+from onehop.compile.router import TLS_ROUTER
 from onehop.control.certificates.chain import covers
 from onehop.control.certificates.claims import (
     Claimed,
@@ -28,7 +31,7 @@ from onehop.control.certificates.words import day_text, unled_text
 from onehop.control.served import Served
 from onehop.control.unread import secret_of
 from onehop.model.certificate import CertificateDemand
-from onehop.model.ident import ObjectRef
+from onehop.model.ident import RouterId
 from onehop.model.listener import Passthrough
 from onehop.model.problem import Problem, Reason, Severity
 
@@ -49,7 +52,8 @@ def tell(scene: Scene, host: str) -> HostStory:
     host = host.rstrip(".").lower()
     steps = list(tell_claims(scene.compiler, host))
     reader = scene.compiler.reader()
-    past = passthrough_for(scene.served, options_of(reader), host)
+    gateways = scene.compiler.refs(Kind.GATEWAY)
+    past = passthrough_for(scene.served, options_of(reader), gateways, host)
     if past is not None:
         return _passed(scene, host, past, steps)
     tls = tls_claimed(reader, host)
@@ -61,7 +65,7 @@ def tell(scene: Scene, host: str) -> HostStory:
         steps += _about_secret(scene, host, tls, wanted)
     elif has_owner is not None:
         steps += _about_tls_of(scene, has_owner, decides=host != ANY_HOST)
-    seen = list(_about_shown(scene, host))
+    seen = list(_about_shown(scene, host, _router(tls)))
     steps += seen
     steps += _about_clients(scene, host)
     if wanted is not None and (wanted.issuer is None or _demand(scene, host, tls) is not None):
@@ -70,7 +74,7 @@ def tell(scene: Scene, host: str) -> HostStory:
     return HostStory(
         host=host,
         is_good=is_good,
-        says=_good_end(scene, host) if is_good else _bad_end(scene, host, tls, steps),
+        says=_good_end(scene, host, _router(tls)) if is_good else _bad_end(scene, host, tls, steps),
         steps=tuple(steps),
         secret=wanted.secret if wanted is not None else None,
         leader=scene.facts.leader,
@@ -104,8 +108,12 @@ def _passed(scene: Scene, host: str, past: Passthrough, steps: list[Step]) -> Ho
     )
 
 
-def _good_end(scene: Scene, host: str) -> str:
-    row = server_name_for(scene.served, host)
+def _router(tls: TlsClaimed | None) -> RouterId:
+    return tls.router if tls is not None else TLS_ROUTER
+
+
+def _good_end(scene: Scene, host: str, router: RouterId) -> str:
+    row = server_name_for(scene.served, host, router)
     chain = scene.facts.chains.get(row.certificate) if row is not None else None
     until = f", until {day_text(chain.not_after)}" if chain is not None else ""
     return f"clients see a valid certificate{until}"
@@ -132,9 +140,10 @@ def _demand(scene: Scene, host: str, tls: TlsClaimed | None) -> CertificateDeman
 
 def _about_tls_of(scene: Scene, found: Claimed, *, decides: bool) -> Iterator[Step]:
     """Yield what is wrong with the TLS of those who have the host, and give it none."""
-    for problem in (each for owner in found.owners for each in scene.facts.problems.get(owner, ())):
-        if problem.field.startswith("spec.tls"):
-            yield _problem_step(problem, is_good=False if decides else None)
+    for owner in found.owners:
+        for problem in scene.facts.problems.get(owner, ()):
+            if problem.field.startswith(form_of(owner).entries):
+                yield _problem_step(problem, is_good=False if decides else None)
 
 
 def _about_secret(
@@ -208,10 +217,9 @@ def _problems(
 ) -> Iterator[Problem]:
     """Yield what is wrong with the Secret, who names it, and the class that asks for all."""
     found = dict.fromkeys(report.problems)
-    ingress = scene.compiler.object(tls.owner)
-    kind = class_of(scene.compiler.reader(), ingress) if isinstance(ingress, Ingress) else None
-    if kind is not None:
-        of_class = ObjectRef("IngressClass", "", kind.metadata.name)
+    reader = scene.compiler.reader()
+    of_class = class_ref(reader, namer(reader, tls.owner))
+    if of_class is not None:
         found |= dict.fromkeys(filter(is_about_asking, scene.facts.problems.get(of_class, ())))
     for problem in found:
         named = {word.strip(",;:") for word in problem.message.split()}.intersection(report.hosts)
@@ -230,16 +238,16 @@ def _is_seen(problem: Problem) -> bool:
         case Reason.CERTIFICATE_EXPIRED:
             return True
         case Reason.CERTIFICATE_INVALID:
-            return problem.field.endswith(".hosts")
+            return problem.field.endswith(f".{form_of(problem.subject).hosts}")
         case Reason.CERTIFICATE_NOT_FOUND:
             return problem.severity is Severity.ERROR
         case _:
             return False
 
 
-def _about_shown(scene: Scene, host: str) -> Iterator[Step]:
+def _about_shown(scene: Scene, host: str, router: RouterId) -> Iterator[Step]:
     """Yield what clients see that ask for the host now."""
-    row = server_name_for(scene.served, host)
+    row = server_name_for(scene.served, host, router)
     report = make_report(scene.facts, secret_of(row.certificate)) if row is not None else None
     if row is None or report is None or report.shown is None:
         yield Step(topic="shown", says="nothing: TLS handshakes for it fail", is_good=False)

@@ -17,7 +17,7 @@ from onehop.model.listener import ForwardHttp
 def tls_step(facts: Facts, handler: ForwardHttp, hostname: str) -> TlsStep:
     """Return what clients meet that ask for a host by name."""
     clients = _client_certificate(handler, hostname)
-    row = server_name_for(facts.served, hostname)
+    row = server_name_for(facts.served, hostname, handler.router)
     certificate = facts.served.certificates().get(row.certificate) if row is not None else None
     if row is None or certificate is None:
         says = f"no certificate for it: the handshake fails{_client_words(clients)}"

@@ -70,7 +70,7 @@ def _knows(facts: Facts, listener: Listener, hostname: str) -> bool:
     if handler.passthrough_for(hostname) is not None:
         return True
     host = host_for(facts.served, handler.router_for(hostname), hostname)
-    return host is not None and bool(host.routes)
+    return host is not None and any(each.hostname in {None, hostname} for each in host.routes)
 
 
 def _port(facts: Facts, url: UrlTarget, listener: Listener) -> int | None:

@@ -84,7 +84,7 @@ def stream_road(facts: Facts, listener: Listener, handler: ForwardTcp | ForwardU
     outcome = Outcome(
         kind=OutcomeKind.FORWARD,
         says="passed on as it is",
-        branches=_branches(handler.pool, handler.shares if isinstance(handler, ForwardTcp) else ()),
+        branches=_branches(handler.pool, handler.shares),
     )
     return Road(
         vip=vip_step(facts, listener.address),

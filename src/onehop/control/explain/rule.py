@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from typing import Final, assert_never
 
 from onehop.cluster import Kind
+from onehop.compile.gateway.proof import GATEWAY_PROOFS
 from onehop.compile.host import claims_on
 from onehop.compile.ingress import ANY_HOST, CLAIMS_BY_HOST, DEFAULT_CLAIMS
 from onehop.compile.inputs import ONLY
 from onehop.compile.proof import PROOFS
+from onehop.compile.router import HostKey
 from onehop.control.explain.explanation import Branch, Loser, Outcome, OutcomeKind, RouteStep
 from onehop.control.explain.facts import Facts
 from onehop.control.explain.matching import demands_of, names_for, routes_for, takes
@@ -24,6 +26,7 @@ from onehop.model.route import (
 )
 
 _OF_GATEWAYS: Final = frozenset({Kind.HTTP_ROUTE, Kind.GRPC_ROUTE})
+_LOOKING: Final = "a CA looks for it just now, which comes before all rules"
 NOTHING_THERE = Outcome(kind=OutcomeKind.RESPOND, says="404, no rule takes it")
 
 
@@ -31,7 +34,7 @@ def route_step(facts: Facts, host: VirtualHost, route: Route) -> RouteStep:
     """Return a rule of a host by itself, whatever the request."""
     if is_of_gateway(route):
         return _step(host, route, _asked(route), ())
-    if _is_proof(facts, host, route):
+    if _is_proof(facts, host, route) or _is_gateways_proof(facts, host, route):
         return _step(host, route, "a CA looks for it just now", ())
     same = same_path(facts, host, route)
     why = "the only one for this host and path" if not same else "the oldest for this host and path"
@@ -50,13 +53,15 @@ def step_of_request(
     if is_of_gateway(route):
         why = f"{_host_words(host, route)}, {_path_words(route.match)}"
         return _step(host, route, why, tuple(_beside(host, route, path)))
+    if _is_gateways_proof(facts, host, route):
+        return _step(host, route, _LOOKING, tuple(_beside(host, route, path)))
     lost = (
         *same_path(facts, host, route),
         *_less_exact(host, route, hostname, path),
         *_wider_hosts(facts, host, route, hostname, path),
     )
     if _is_proof(facts, host, route):
-        why = "a CA looks for it just now, which comes before all rules"
+        why = _LOOKING
     elif _is_default(facts, host, route):
         why = "the oldest defaultBackend, for no rule takes it"
     else:
@@ -80,7 +85,8 @@ def _beside(host: VirtualHost, taken: Route, path: str) -> Iterator[Loser]:
     Hosts do not fall through to wider ones, so there are no others (docs/adr/0031).
     """
     for other in host.routes:
-        if other is taken or not takes(other.match, path):
+        is_for_it = other.hostname in {None, taken.hostname}
+        if other is taken or not is_for_it or not takes(other.match, path):
             continue
         demands = demands_of(other)
         why = f"only with {demands}" if demands else "less exact, or younger"
@@ -91,6 +97,14 @@ def _is_proof(facts: Facts, host: VirtualHost, route: Route) -> bool:
     """Tell whether a route is there to prove a host to a CA."""
     proof = facts.compiler.reader().get(PROOFS, route.hostname or host.hostname)
     return proof is not None and any(each.id == route.id for each in proof.routes)
+
+
+def _is_gateways_proof(facts: Facts, host: VirtualHost, route: Route) -> bool:
+    """Tell the same of a route on a Gateway, or on a port that is open for CAs alone."""
+    proof = facts.compiler.reader().get(GATEWAY_PROOFS, route.hostname or host.hostname)
+    if proof is None or HostKey(host.router, host.hostname) not in proof.places:
+        return False
+    return any(each.id == route.id for each in proof.routes)
 
 
 def _is_default(facts: Facts, host: VirtualHost, route: Route) -> bool:

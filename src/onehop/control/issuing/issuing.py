@@ -22,6 +22,7 @@ from onehop.acme.state import Phase, State
 from onehop.base.errors import RejectedError, TransientError
 from onehop.base.latest import Latest
 from onehop.compile.compiler import Compiler
+from onehop.compile.naming import form_of
 from onehop.control.issuing.answers import SharedAnswers
 from onehop.control.issuing.vault import SecretVault
 from onehop.control.pipeline import Pipeline
@@ -201,7 +202,7 @@ class AcmeIssuing:
         for wisher in demand.wishers:
             yield Problem(
                 subject=wisher,
-                field="spec.tls",
+                field=form_of(wisher).entries,
                 reason=Reason.CERTIFICATE_NOT_ISSUED,
                 message=f"{secret}: {said}",
                 severity=Severity.WARNING if is_served else Severity.ERROR,

@@ -2,14 +2,14 @@
 
 import socket
 
-from onehop.acme.preflight import Preflight
+from onehop.acme.preflight import Doors, Preflight
 from onehop.compile.compiler import Compiler
-from onehop.compile.listener import shared_listeners
 from onehop.control.acmeconfig import answers_secret, public_addresses, read_issuers
 from onehop.control.config import Config
 from onehop.control.configfile import compile_options, state_directory
 from onehop.control.issuing.answers import SharedAnswers
 from onehop.control.issuing.confirmation import Alone, Confirmation
+from onehop.control.issuing.doors import doors_for
 from onehop.control.issuing.fleet import Fleet
 from onehop.control.issuing.host import this_instance
 from onehop.control.issuing.issuing import AcmeIssuing
@@ -19,8 +19,6 @@ from onehop.control.issuing.vault import SecretVault
 from onehop.control.pipeline import Pipeline
 from onehop.control.sources import Origin
 from onehop.control.writeback import WriteBack
-from onehop.model.ident import ListenerId
-from onehop.model.listener import ForwardHttp
 
 
 def make_issuing(
@@ -34,7 +32,7 @@ def make_issuing(
     namespace = config.cluster.namespace
     answers = answers_secret(config.acme, namespace)
     assert answers is not None  # noqa: S101  there are issuers
-    shown = Shown(pipeline.served, _tls_listeners(config), pipeline.challenges)
+    shown = Shown(pipeline.served, pipeline.challenges)
     store: SecretStore
     confirmation: Confirmation
     if origin.client is not None:
@@ -55,7 +53,7 @@ def make_issuing(
         read_issuers(config.acme, name="onehop.yaml"),
         vault=SecretVault(store, namespace, namespace),
         responder=responder,
-        preflight=_preflight(config, responder),
+        preflight=_preflight(config, compiler, responder),
         duties=(shown, confirmation),
         compiler=compiler,
         write_back=write_back,
@@ -65,16 +63,14 @@ def make_issuing(
     return issuing
 
 
-def _preflight(config: Config, responder: SharedAnswers) -> Preflight | None:
+def _preflight(config: Config, compiler: Compiler, responder: SharedAnswers) -> Preflight | None:
     if not config.acme.preflight:
         return None
-    own = compile_options(config).shared
-    vips = frozenset((*own, *public_addresses(config.acme, name="onehop.yaml")))
-    return Preflight(vips, responder, http_port=config.ports.http)
+    shared = dict.fromkeys(compile_options(config).shared, config.ports.http)
+    before_nat = public_addresses(config.acme, name="onehop.yaml")
+    public = dict.fromkeys(before_nat, config.ports.http)
 
+    def doors(host: str) -> Doors:
+        return doors_for(compiler.reader(), host, shared=shared, public=public)
 
-def _tls_listeners(config: Config) -> tuple[ListenerId, ...]:
-    listeners = shared_listeners(compile_options(config))
-    return tuple(
-        each.id for each in listeners if isinstance(each.handler, ForwardHttp) and each.handler.tls
-    )
+    return Preflight(doors, responder)

@@ -9,7 +9,7 @@ def issuing_rights(namespace: str) -> tuple[Right, ...]:
     Args:
         namespace: of our own Secrets and Leases.
     """
-    # Where an Ingress names a Secret; to `get` it is everybody's right who terminates TLS.
+    # Where an object names a Secret; to `get` it is everybody's right who terminates TLS.
     rights = [Right(verb=verb, resource="secrets") for verb in ("create", "patch")]
     rights += [
         Right(verb=verb, resource="secrets", namespace=namespace)

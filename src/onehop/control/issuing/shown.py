@@ -17,7 +17,7 @@ from onehop.base.latest import Latest
 from onehop.control.served import Served
 from onehop.model.certificate import Certificate
 from onehop.model.ident import ListenerId
-from onehop.model.listener import ForwardHttp, Listener, TlsChallenge
+from onehop.model.listener import Listener, TlsChallenge
 from onehop.model.model import RowKey, Table
 
 ALPN: Final = "acme-tls/1"
@@ -37,7 +37,6 @@ class Shown:
 
     Args:
         served: what the data plane has acknowledged.
-        listeners: those that end TLS for CAs.
         acknowledged: entries of the answers that the data plane says it has.
         patience_s: how long we look; perhaps nobody can reach the listener from here.
 
@@ -48,14 +47,12 @@ class Shown:
     def __init__(
         self,
         served: Served,
-        listeners: tuple[ListenerId, ...],
         acknowledged: Latest[frozenset[str]],
         *,
         patience_s: float = 5.0,
     ) -> None:
         self.entries = Latest[frozenset[str]]()
         self._served = served
-        self._listeners = listeners
         self._acknowledged = acknowledged
         self._patience_s = patience_s
         self._turn = asyncio.Semaphore(_AT_ONCE)
@@ -84,11 +81,8 @@ class Shown:
             log.warning("challenges_not_seen", hosts=hosts, waited_s=self._patience_s)
 
     def _wanted(self) -> Iterator[tuple[Listener, str, str]]:
-        for name in self._listeners:
-            listener = self._served.listener(name)
-            if listener is None or not isinstance(listener.handler, ForwardHttp):
-                continue
-            for challenge in listener.handler.challenges:
+        for listener, handler in self._served.challenged():
+            for challenge in handler.challenges:
                 certificate = self._certificate(challenge)
                 if certificate is not None:
                     yield listener, challenge.hostname, certificate.fingerprint

@@ -1,4 +1,4 @@
-"""The engine's Vault, over Secrets: its own beside our Lease, and the users' where Ingresses are.
+"""The engine's Vault, over Secrets: its own beside our Lease, and the users' where who asks is.
 
 A user's Secret that does not carry our marks is never written, not even for a moment: it is
 created only where there is none, and changed only as it was seen.

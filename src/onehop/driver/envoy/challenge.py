@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from onehop.driver.envoy.accesslog import render_access_log
-from onehop.driver.envoy.listener import NOBODY, Chain
+from onehop.driver.envoy.listener import Chain
 from onehop.driver.envoy.proto import TcpProxy, extension, wrapped
 from onehop.driver.envoy.tls import ACME_TLS, challenge_socket
+from onehop.driver.envoy.udpshare import NOBODY
 from onehop.model.certificate import Certificate
 from onehop.model.ident import CertificateId
 from onehop.model.listener import TlsChallenge

@@ -58,8 +58,8 @@ def _encode_policy(policy: Pool) -> bytes:
     return encode(render_cluster(policy))
 
 
-def render_cluster(pool: Pool) -> Any:
-    """Return the Cluster of a pool."""
+def render_cluster(pool: Pool, shown: dict[str, Any] | None = None) -> Any:
+    """Return the Cluster of a pool; for `shown` see `tls.upstream_socket`."""
     cluster = Cluster(
         name=pool.id,
         type="EDS",
@@ -84,7 +84,7 @@ def render_cluster(pool: Pool) -> Any:
     if pool.health_check is not None and not is_unasked(pool, pool.health_check):
         check = render_health_check(pool, pool.health_check)
         cluster.health_checks.add(**check)
-    _set_transport(cluster, pool)
+    _set_transport(cluster, pool, shown)
     options = _http_options(pool)
     if options is not None:
         name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -122,8 +122,8 @@ def _circuit_breakers(pool: Pool) -> dict[str, Any]:
     }
 
 
-def _set_transport(cluster: Any, pool: Pool) -> None:
-    socket = upstream_socket(pool)
+def _set_transport(cluster: Any, pool: Pool, shown: dict[str, Any] | None) -> None:
+    socket = upstream_socket(pool, shown)
     if socket is None:
         return
     cluster.transport_socket.name = socket["name"]

@@ -16,19 +16,16 @@ from onehop.driver.envoy.proto import (
     TcpProxy,
     TlsInspector,
     UdpProxyConfig,
-    UdpRoute,
     duration,
     extension,
     wrapped,
 )
 from onehop.driver.envoy.proto import Listener as ListenerMessage
+from onehop.driver.envoy.udpshare import NOBODY, udp_shares
 from onehop.model.ident import PoolId
 from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener, Passthrough
 
 _SOURCE_HASH: Final[list[dict[str, Any]]] = [{"source_ip": {}}]
-
-NOBODY: Final = "nobody"
-"""A cluster that is not there: no pool has such an id."""
 
 _CONNECT_ATTEMPTS: Final = 8
 """More than it takes to eject an endpoint that refuses (see `health`), with a pause for the
@@ -187,20 +184,18 @@ def filter_chain(listener: Listener, chain: Chain) -> dict[str, Any]:
 
 def _udp_proxy(listener: Listener, handler: ForwardUdp, *, is_transparent: bool) -> dict[str, Any]:
     """Return the UDP filter; a datagram from a source that is not admitted is dropped."""
-    route = extension("route", UdpRoute(cluster=handler.pool))
+    matcher = udp_shares(handler)
     if listener.sources:
-        ranges = {
+        admitted = {
             "ranges": [cidr_range(cidr) for cidr in listener.sources],
-            "on_match": {"action": route},
+            "on_match": matcher["on_no_match"] if len(matcher) == 1 else {"matcher": matcher},
         }
-        matcher: dict[str, Any] = {
+        matcher = {
             "matcher_tree": {
                 "input": extension("source", SourceIPInput()),
-                "custom_match": extension("ip", IPMatcher(range_matchers=[ranges])),
+                "custom_match": extension("ip", IPMatcher(range_matchers=[admitted])),
             }
         }
-    else:
-        matcher = {"on_no_match": {"action": route}}
     proxy = UdpProxyConfig(
         stat_prefix="onehop",
         matcher=matcher,

@@ -55,6 +55,9 @@ from envoy.extensions.load_balancing_policies.least_request.v3 import (
 from envoy.extensions.load_balancing_policies.maglev.v3 import maglev_pb2 as _maglev
 from envoy.extensions.load_balancing_policies.round_robin.v3 import round_robin_pb2 as _round_robin
 from envoy.extensions.matching.common_inputs.network.v3 import network_inputs_pb2 as _network_inputs
+from envoy.extensions.matching.input_matchers.runtime_fraction.v3 import (
+    runtime_fraction_pb2 as _runtime_fraction,
+)
 from envoy.extensions.resource_monitors.downstream_connections.v3 import (
     downstream_connections_pb2 as _downstream_connections,
 )
@@ -112,6 +115,8 @@ LeastRequest: Any = _least_request.LeastRequest
 Maglev: Any = _maglev.Maglev
 RoundRobin: Any = _round_robin.RoundRobin
 SourceIPInput: Any = _network_inputs.SourceIPInput
+SourcePortInput: Any = _network_inputs.SourcePortInput
+RuntimeFraction: Any = _runtime_fraction.RuntimeFraction
 DownstreamConnectionsConfig: Any = _downstream_connections.DownstreamConnectionsConfig
 FixedHeapConfig: Any = _fixed_heap.FixedHeapConfig
 PreviousHostsPredicate: Any = _previous_hosts.PreviousHostsPredicate

@@ -6,7 +6,7 @@ endpoints into clusters, hosts into routers, certificates into filter chains.
 
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, assert_never
 
@@ -25,6 +25,7 @@ from onehop.driver.envoy.router import render_static_router
 from onehop.driver.envoy.secrets import StaticChain
 from onehop.driver.envoy.tls import inline_socket, shown_inline
 from onehop.driver.envoy.tlschain import alone, chain_of, others
+from onehop.model.certificate import Certificate
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import CertificateId, PoolId, RouterId
 from onehop.model.listener import ClientCheck, ForwardHttp, ForwardTcp, ForwardUdp, Listener
@@ -70,8 +71,14 @@ async def validate_config(model: Model) -> None:
 
 def _bootstrap(model: Model, *, redact: bool) -> Any:
     members = {each.pool: each for each in model.endpoints}
+    by_id = {each.id: each for each in model.certificates}
     clusters = [
-        _cluster(pool, members.get(pool.id, PoolEndpoints(pool.id))) for pool in model.pools
+        _cluster(
+            pool,
+            members.get(pool.id, PoolEndpoints(pool.id)),
+            _client(pool, by_id, redact=redact),
+        )
+        for pool in model.pools
     ]
     transparent = {pool.id for pool in model.pools if pool.is_transparent}
     listeners: list[Any] = []
@@ -90,8 +97,16 @@ def _pool(listener: Listener) -> PoolId | None:
     return None if isinstance(listener.handler, ForwardHttp) else listener.handler.pool
 
 
-def _cluster(pool: Pool, members: PoolEndpoints) -> Any:
-    cluster = render_cluster(pool)
+def _client(
+    pool: Pool, certificates: Mapping[CertificateId, Certificate], *, redact: bool
+) -> dict[str, Any]:
+    """Return what endpoints are shown; nothing while it is not there, as nobody connects then."""
+    shown = certificates.get(pool.tls.client) if pool.tls and pool.tls.client else None
+    return shown_inline(shown, redact=redact) if shown is not None else {}
+
+
+def _cluster(pool: Pool, members: PoolEndpoints, shown: dict[str, Any]) -> Any:
+    cluster = render_cluster(pool, shown)
     cluster.type = "STATIC"
     cluster.ClearField("eds_cluster_config")
     cluster.load_assignment.CopyFrom(build_endpoints(members, pool.health_check))

@@ -171,9 +171,12 @@ def certificate_pair(certificate: Certificate, *, redact: bool) -> dict[str, Any
     return pair
 
 
-def upstream_socket(pool: Pool) -> dict[str, Any] | None:
-    """Return the transport socket towards a pool's endpoints, or None for plain TCP."""
-    socket = _upstream_tls(pool) if pool.tls is not None else None
+def upstream_socket(pool: Pool, shown: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    """Return the transport socket towards a pool's endpoints, or None for plain TCP.
+
+    `shown` holds the certificate that endpoints are shown; without, it is asked for by its name.
+    """
+    socket = _upstream_tls(pool, pool.tls, shown) if pool.tls is not None else None
     if pool.proxy_protocol is None:
         return socket
     inner = socket or extension("envoy.transport_sockets.raw_buffer", RawBuffer())
@@ -185,13 +188,14 @@ def upstream_socket(pool: Pool) -> dict[str, Any] | None:
     )
 
 
-def _upstream_tls(pool: Pool) -> dict[str, Any]:
-    assert pool.tls is not None  # noqa: S101  the caller asked
+def _upstream_tls(pool: Pool, tls: BackendTls, shown: dict[str, Any] | None) -> dict[str, Any]:
     speaks_h2 = pool.protocol in {BackendProtocol.H2, BackendProtocol.GRPC}
     common: dict[str, Any] = {"alpn_protocols": ["h2"] if speaks_h2 else []}
-    if pool.tls.is_verified:
-        common["validation_context"] = _verification(pool.tls)
-    context = UpstreamTlsContext(sni=pool.tls.server_name or "", common_tls_context=common)
+    if tls.is_verified:
+        common["validation_context"] = _verification(tls)
+    if tls.client is not None:
+        common |= shown_by_name(f"={tls.client}") if shown is None else shown
+    context = UpstreamTlsContext(sni=tls.server_name or "", common_tls_context=common)
     return extension("envoy.transport_sockets.tls", context)
 
 

@@ -110,10 +110,11 @@ def backend_lines(pool: Pool, retry: Retry, idle_s: float, place: Place) -> Iter
         yield f"{refused} if {full}"
     if is_http:
         yield "timeout tunnel 300s"
+        yield from _persistence(pool)
+        yield "http-request allow unless { var(txn.policy) -m found }"
         for variable, timeout in (("timeout", "server"), ("tunnel", "tunnel")):
             known = f"{{ var(txn.{variable}) -m found }}"
             yield f"http-request set-timeout {timeout} var(txn.{variable}) if {known}"
-        yield from _persistence(pool)
 
 
 def servers_of(pool: Pool, members: PoolEndpoints | None, place: Place) -> dict[str, Server]:
@@ -153,10 +154,12 @@ def pool_files(pool: Pool, place: Place) -> Iterable[tuple[str, str]]:
     """Yield the CA that a pool's members are held against, by path.
 
     Raises:
-        Unfit: it is not PEM, or they shall be verified by something else.
+        Unfit: it is not PEM, or they shall be verified by something else, or shown something.
     """
     if pool.tls is not None and (pool.tls.trusts_system or pool.tls.names):
         raise word.Unfit("this driver verifies endpoints by a CA of their own and the name sent")
+    if pool.tls is not None and pool.tls.client is not None:
+        raise word.Unfit("this driver shows endpoints no certificate")
     if pool.tls is not None and pool.tls.ca_pem is not None:
         yield _ca_file(pool, place), word.pem(pool.tls.ca_pem)
 

@@ -9,12 +9,23 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
-from onehop.driver.haproxy.index import POLICY, SERVERS, SWITCH, WILDCARD, Index, PieceKey
+from onehop.driver.haproxy.index import (
+    CHOICE,
+    CHOOSING,
+    POLICY,
+    SERVERS,
+    SWITCH,
+    WILDCARD,
+    Index,
+    PieceKey,
+)
 from onehop.driver.haproxy.listener import bytes_to, frontend_name
-from onehop.driver.haproxy.match import key_of_host, names_over
+from onehop.driver.haproxy.match import names_over
 from onehop.driver.haproxy.options import HaproxyOptions
 from onehop.driver.haproxy.piece import (
     Certificates,
+    choice_piece,
+    choosing_piece,
     frame,
     host_piece,
     listener_piece,
@@ -119,7 +130,8 @@ class Book:
     def words_of(self, key: RowKey) -> set[str]:
         """Return what HAProxy would call things of a row, if it complained of them."""
         if key.table is Table.HOST:
-            return set(self._index.entries[HostId(key.id)].policies)
+            entries = self._index.entries[HostId(key.id)]
+            return {*entries.policies, *entries.choices}
         if key.table is Table.CERTIFICATE:
             files = set(self._files_of(CertificateId(key.id)))
             return files | {staple_file(file) for file in files}
@@ -200,6 +212,8 @@ class Book:
             Table.POOL: self._pool_piece,
             SERVERS: self._servers_piece,
             POLICY: self._policy_piece,
+            CHOICE: self._choice_piece,
+            CHOOSING: self._choosing_piece,
             WILDCARD: self._wildcard_piece,
             SWITCH: lambda _: switch_piece(self._place, is_leaving=self._is_leaving),
         }
@@ -210,12 +224,8 @@ class Book:
         if not isinstance(host, VirtualHost):
             return NOTHING
         entries = self._index.entries[host.id]
-        named = {
-            key_of_host(host.router, name): view
-            for name, view in entries.named.items()
-            if self._taker(host.router, name) == host.id
-        }
-        return host_piece(entries, named, self._place)
+        names = (name for name in entries.named if self._taker(host.router, name) == host.id)
+        return host_piece(entries, names, self._place)
 
     def _taker(self, router: RouterId, name: str) -> HostId | None:
         """Return the host that takes requests for a name."""
@@ -261,6 +271,13 @@ class Book:
             return NOTHING
         kinds = (is_tls for is_tls in (False, True) if self._index.kinds.of(is_tls))
         return policy_piece(policy, kinds, self._persistence_of)
+
+    def _choice_piece(self, key: PieceKey) -> Rendered:
+        choice = self._index.choices.get(key.id)
+        return NOTHING if choice is None else choice_piece(choice)
+
+    def _choosing_piece(self, _key: PieceKey) -> Rendered:
+        return choosing_piece(self._place) if self._index.choices else NOTHING
 
     def _wildcard_piece(self, key: PieceKey) -> Rendered:
         labels = int(key.id)

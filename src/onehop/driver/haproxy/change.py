@@ -3,7 +3,8 @@
 A reload is needed for what the runtime API cannot make:
 
 * a section that is new or reads otherwise: a listener, a pool, the table of a rate limit;
-* a policy that no section knows yet (`policy`), or a wildcard with as many labels as none had;
+* a policy that no section knows yet (`policy`), a choice (`choice`), or a wildcard with as many
+  labels as none had;
 * a list of certificates whose hosts ask for clients' certificates;
 * a certificate that is too long for one command, or what its CA says of it.
 
@@ -17,6 +18,7 @@ from typing import Final, NamedTuple
 
 from onehop.driver.haproxy import word
 from onehop.driver.haproxy.backend import Server
+from onehop.driver.haproxy.choice import CHOICES_HERE
 from onehop.driver.haproxy.http import WILDCARDS_HERE
 from onehop.driver.haproxy.rendered import Rendered
 from onehop.driver.haproxy.tls import Line, staple_file
@@ -29,8 +31,8 @@ class Reason(NamedTuple):
     """Why a reload is needed.
 
     Attributes:
-        kind: one of few words, for a metric: listener, pool, policy, wildcard, certificate or
-            runtime.
+        kind: one of few words, for a metric: listener, pool, policy, choice, wildcard,
+            certificate or runtime.
         text: what it is about.
     """
 
@@ -51,8 +53,10 @@ def reload_reasons(have: Rendered, want: Rendered) -> list[Reason]:
         if first.startswith("frontend ")
     ]
     fresh = {key for key, rules in want.rules.items() if have.rules.get(key) != rules}
-    policies = {name for mark, name in fresh if mark != WILDCARDS_HERE}
+    policies = {name for mark, name in fresh if mark not in {WILDCARDS_HERE, CHOICES_HERE}}
     reasons += [Reason("policy", f"{len(policies)} new or changed policies")] if policies else []
+    if any(mark == CHOICES_HERE for mark, _ in fresh):
+        reasons.append(Reason("choice", "new conditions by method, header or query"))
     if any(mark == WILDCARDS_HERE for mark, _ in fresh):
         reasons.append(Reason("wildcard", "a wildcard with as many labels as none had before"))
     reasons += [Reason("certificate", text) for text in _certificate_reasons(have, want)]
@@ -183,7 +187,10 @@ def _list_command(path: str, line: Line) -> str:
 
 
 def _put_entries(path: str, have: Mapping[str, str], want: Mapping[str, str]) -> Iterator[str]:
-    fresh = [f"{key} {value}\n" for key, value in sorted(want.items()) if key not in have]
+    # The longest path first: what is for it must not meanwhile go to a shorter one, with another
+    # guard. So it is the last one to be taken away.
+    new = sorted(want.keys() - have.keys(), reverse=True)
+    fresh = [f"{key} {want[key]}\n" for key in new]
     payload = ""
     for line in (*fresh, ""):
         if payload and (not line or len(payload) + len(line) > _LONGEST):

@@ -23,9 +23,9 @@ from onehop.driver.haproxy.binary import find_haproxy, version_of
 from onehop.driver.haproxy.counts import count_members
 from onehop.driver.haproxy.hand import Hand
 from onehop.driver.haproxy.options import HaproxyOptions
-from onehop.driver.haproxy.policy import pool_name
 from onehop.driver.haproxy.process import HaproxyProcess, affordable
 from onehop.driver.haproxy.render import why_not
+from onehop.driver.haproxy.share import pool_name
 from onehop.driver.haproxy.socketprobe import why_not_bound
 from onehop.driver.haproxy.support import SHORTCOMINGS
 from onehop.driver.haproxy.upkeep import Upkeep
@@ -78,6 +78,7 @@ class HaproxyDriver:
                 group.create_task(each)
                 for each in (
                     self._upkeep.keep_servers(),
+                    self._upkeep.keep_clean(),
                     self._upkeep.keep_files(),
                     self._upkeep.keep_watch(),
                     self._retry_listeners(),

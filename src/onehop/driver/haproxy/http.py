@@ -1,16 +1,29 @@
-"""What all requests of a router go through: hygiene, who the client is, the way to a route."""
+"""What all requests of a router go through: hygiene, who the client is, the way to a route.
+
+HAProxy tests rules one by one, for each request. So what most requests need comes first, and what
+ends the rules of a frontend for them comes as soon as it can (`http-request allow`).
+"""
 
 from collections.abc import Iterator
 from typing import Final
 
 from onehop.driver.haproxy import word
+from onehop.driver.haproxy.choice import CHOICES_HERE, CHOSEN_HERE
+from onehop.driver.haproxy.match import AFTER_PATH, NO_ROUTE
 from onehop.driver.haproxy.place import Place
+from onehop.driver.haproxy.policy import IS_POOL
 from onehop.model.listener import ForwardHttp
 
 POLICIES_HERE: Final = {False: "# policies, http", True: "# policies, https"}
 """Where the rules of all policies stand in a frontend; see `configuration`."""
 WILDCARDS_HERE: Final = "# wildcards"
 """Where names are looked up that are deeper below a wildcard than one label."""
+
+_HOST: Final = "req.hdr(host),field(1,:),lower"
+_IS_CANONICAL: Final = "!{ pathq -m sub '#' % // /. }"
+_IS_PLAIN: Final = f"{{ var(txn.pool) {IS_POOL} }}"
+_PATH: Final = f"concat(,txn.path,{AFTER_PATH})"
+_IS_UNKNOWN: Final = "!{ var(txn.pool) -m found }"
 
 
 def http_rules(name: str, handler: ForwardHttp, place: Place) -> Iterator[str]:
@@ -27,17 +40,29 @@ def http_rules(name: str, handler: ForwardHttp, place: Place) -> Iterator[str]:
     yield "timeout client 300s"
     yield "timeout http-request 10s"
     yield "timeout http-keep-alive 300s"
-    yield from _path_hygiene()
+    # A part of a host with a slash would be looked up as a path; RFC 9112, section 3.2.
+    no_host = "!{ req.hdr(host) -m found } or { req.hdr(host) -m sub / }"
+    yield f"http-request deny deny_status 400 if {no_host}"
     yield from _client(handler)
-    yield from _find_route(name, handler, place)
     leaving = f"{{ str(leaving),map_str({place.map('switch')}) -m found }}"
     yield f"http-after-response set-header connection close if {leaving}"
+    yield from _fast_lane(name, handler, place)
+    yield from _path_hygiene()
+    yield from _find_route(handler, place)
 
 
 def route_rules(handler: ForwardHttp) -> Iterator[str]:
     """Yield the lines that do as the route wants, and send the request on its way."""
-    yield "http-request return status 404 if !{ var(txn.route) -m found }"
+    is_nowhere = f"{{ var(txn.pool) -m str {NO_ROUTE} }}"
+    yield f"http-request return status 404 if {_IS_UNKNOWN} or {is_nowhere}"
+    yield "http-request set-var(txn.route) var(txn.pool)"
+    # What a plain answer says is the third field, and is looked at there (`policy`).
+    for number, part in enumerate(("policy", "pool"), start=1):
+        yield f"http-request set-var(txn.{part}) var(txn.route),field({number},:)"
+    yield "http-after-response allow unless { var(txn.policy) -m found }"
     yield POLICIES_HERE[handler.tls]
+    yield CHOICES_HERE
+    yield CHOSEN_HERE[handler.tls]
     yield "use_backend %[var(txn.pool)]"
     yield "default_backend nothing"
 
@@ -48,7 +73,6 @@ def _path_hygiene() -> Iterator[str]:
     `%2F` becomes `/` by a redirect: forwarded as it came, `/admin%2Fx` would pass a guard on
     `/admin` and still be `/admin/x` to an application that decodes it.
     """
-    yield "http-request deny deny_status 400 if !{ req.hdr(host) -m found }"
     yield "http-request deny deny_status 400 if { path -m sub '#' }"
     for normalizer in (
         "percent-to-uppercase",
@@ -118,34 +142,44 @@ def _told_peer() -> Iterator[str]:
 
 def wildcard_rule(labels: int, place: Place) -> str:
     """Return how a name is looked up that has more than one label before so many of a wildcard."""
-    deeper = f"var(txn.host),field(-1,.,{labels + 1}),regsub(^[^.]+,**)"
-    return _look_up(deeper, place, unless_seen=True)
+    return _look_up(f"var(txn.host),field(-1,.,{labels + 1}),regsub(^[^.]+,**)", place)
 
 
-def _look_up(host: str, place: Place, *, unless_seen: bool = False) -> str:
-    key = f"{host},concat(/,txn.router)"
-    condition = " if !{ var(txn.view) -m found }" if unless_seen else ""
-    return f"http-request set-var(txn.view) {key},map_str({place.map('host')}){condition}"
+def _look_up(host: str, place: Place) -> str:
+    key = f"{host},concat(,txn.at)"
+    return f"http-request set-var(txn.pool) {key},map_beg({place.map('route')}) if {_IS_UNKNOWN}"
 
 
-def _find_route(name: str, handler: ForwardHttp, place: Place) -> Iterator[str]:
-    """Yield the two lookups that `match` tells of."""
-    yield f"http-request set-var(txn.router) str({word.name_of('r', handler.router)})"
+def _fast_lane(name: str, handler: ForwardHttp, place: Place) -> Iterator[str]:
+    """Yield one lookup, after which most requests are done: those that need nothing else.
+
+    Their host is named as it is, their route only forwards, and in their path and query there is
+    nothing that would have to be made canonical.
+    """
+    router = word.name_of("r", handler.router)
+    behind = f"concat(/{router},txn.path,{AFTER_PATH})"
     if handler.client_checks:
-        key = f"str({name}/),concat(,sess.sni),map_str({place.map('check')})"
+        checked = f"str({name}/),concat(,sess.sni),map_str({place.map('check')})"
         yield "http-request set-var(sess.sni) ssl_fc_sni,lower"
-        yield f"http-request set-var(txn.router) {key} if {{ ssl_fc_has_sni }}"
-    yield "http-request set-var(txn.host) req.hdr(host),field(1,:),lower"
-    yield _look_up("var(txn.host)", place)
-    yield _look_up("var(txn.host),regsub(^[^.]+,*)", place, unless_seen=True)
-    yield WILDCARDS_HERE
-    yield _look_up("str(*)", place, unless_seen=True)
-    seen = "if { var(txn.view) -m found }"
+        yield f"http-request set-var(txn.router) str({router})"
+        yield f"http-request set-var(txn.router) {checked} if {{ ssl_fc_has_sni }}"
+        behind = f"concat(/,txn.router),{_PATH}"
+    found = f"{_HOST},{behind},map_beg({place.map('route')})"
     yield "http-request set-var(txn.path) path"
-    view = "var(txn.view),concat(,txn.path"
-    yield f"http-request set-var(txn.route) {view}),map_str({place.map('exact')}) {seen}"
-    unrouted = f"{seen} !{{ var(txn.route) -m found }}"
-    yield f"http-request set-var(txn.route) {view},/),map_beg({place.map('prefix')}) {unrouted}"
-    # What a plain answer says is the third field, and is looked at there (`policy`).
-    for number, part in enumerate(("policy", "pool"), start=1):
-        yield f"http-request set-var(txn.{part}) var(txn.route),field({number},:)"
+    yield f"http-request set-var(txn.pool) {found} if {_IS_CANONICAL}"
+    yield f"http-request allow if {_IS_PLAIN}"
+
+
+def _find_route(handler: ForwardHttp, place: Place) -> Iterator[str]:
+    """Yield the lookups that `match` tells of, for all that the fast lane has left."""
+    router = f"str(/{word.name_of('r', handler.router)})"
+    if handler.client_checks:
+        router = "str(/),concat(,txn.router)"
+    yield "http-request set-var(txn.path) path"
+    yield f"http-request set-var(txn.host) {_HOST}"
+    yield f"http-request set-var(txn.at) {router},{_PATH}"
+    yield _look_up("var(txn.host)", place)
+    yield _look_up("var(txn.host),regsub(^[^.]+,*)", place)
+    yield WILDCARDS_HERE
+    yield _look_up("str(*)", place)
+    yield f"http-request allow if {_IS_PLAIN}"

@@ -3,6 +3,7 @@
 * A pool looks at the retries of all routes to it, and at listeners for bytes, for its silence.
 * A policy is there for as long as a host has it, and for each kind of listener, HTTP and HTTPS; one
   that splits requests looks at whether its pools keep sessions.
+* A choice is there for as long as a host has it; what stands around all, while there is one.
 * Wildcards are looked for where a host has as many labels behind its `*`.
 * A listener looks at its router's server names, and a server name at its certificate.
 * A name that a wildcard's routes speak of looks at the hosts that would take it before.
@@ -11,9 +12,11 @@
 from collections.abc import Iterable
 from typing import Final, NamedTuple, assert_never
 
+from onehop.driver.haproxy.choice import Choice
 from onehop.driver.haproxy.listener import bytes_to
 from onehop.driver.haproxy.match import HostEntries, entries_of, labels_of_wildcard, names_over
-from onehop.driver.haproxy.policy import Policy, answering, shares_of
+from onehop.driver.haproxy.policy import Policy, answering
+from onehop.driver.haproxy.share import shares_of
 from onehop.driver.haproxy.uses import Uses
 from onehop.model.certificate import Certificate, ServerName
 from onehop.model.endpoint import PoolEndpoints
@@ -24,6 +27,8 @@ from onehop.model.pool import Pool
 from onehop.model.route import Forward, Retry, VirtualHost
 
 POLICY: Final = "policy"
+CHOICE: Final = "choice"
+CHOOSING: Final = "choosing"
 SERVERS: Final = "servers"
 SWITCH: Final = "switch"
 WILDCARD: Final = "wildcard"
@@ -58,6 +63,7 @@ class Index:
         listeners: those that are there.
         names: the server names of each router, by host.
         policies: those that some host has, by name.
+        choices: those that some host has, by name.
         retries: what routes to a pool ask for.
         silences: what listeners for bytes allow a pool.
         wildcards: the hosts by how many labels are behind their `*`.
@@ -74,6 +80,7 @@ class Index:
         self.listeners: dict[ListenerId, Listener] = {}
         self.names: dict[RouterId, dict[str, ServerName]] = {}
         self.policies: dict[str, Policy] = {}
+        self.choices: dict[str, Choice] = {}
         self.retries = Uses[PoolId, Retry]()
         self.silences = Uses[PoolId, float]()
         self.wildcards = Uses[int, HostId]()
@@ -83,6 +90,7 @@ class Index:
         self.shown = Uses[CertificateId, tuple[RouterId, str]]()
         self._checkers = Uses[RouterId, ListenerId]()
         self._policy_users = Uses[str, HostId]()
+        self._choice_users = Uses[str, HostId]()
         self._splits = Uses[PoolId, str]()
         self._watchers = Uses[tuple[RouterId, str], HostId]()
         for policy in answering(*_USUAL_ANSWERS):
@@ -125,6 +133,8 @@ class Index:
         self._note_wildcard(labels_of_wildcard(host.hostname), host.id, by)
         for policy in entries.policies.values():
             self._note_policy(policy, host.id, by)
+        for choice in entries.choices.values():
+            self._note_choice(choice, host.id, by)
         for pool, retry in entries.retries:
             self.retries.note(pool, retry, by)
             self._mark(Table.POOL, (pool,))
@@ -149,6 +159,14 @@ class Index:
         if len(shares) > 1:
             for share in shares:
                 self._splits.note(share.pool, policy.name, by)
+
+    def _note_choice(self, choice: Choice, user: HostId, by: int) -> None:
+        self._choice_users.note(choice.name, user, by)
+        self._mark(CHOICE, (choice.name,))
+        self._mark(CHOOSING, ("",))
+        self.choices[choice.name] = choice
+        if not self._choice_users.of(choice.name):
+            del self.choices[choice.name]
 
     def _note_listener(self, listener: Listener, by: int) -> None:
         handler = listener.handler

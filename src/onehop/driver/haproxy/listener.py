@@ -13,7 +13,7 @@ from onehop.driver.haproxy import word
 from onehop.driver.haproxy.guard import source_list
 from onehop.driver.haproxy.http import http_rules, route_rules
 from onehop.driver.haproxy.place import Place
-from onehop.driver.haproxy.policy import pool_name
+from onehop.driver.haproxy.share import pool_name
 from onehop.driver.haproxy.support import HTTP_INSIDE, ONE_POOL
 from onehop.driver.haproxy.tls import bind_options, certificate_list, challenge_list
 from onehop.model.address import is_ipv6

@@ -1,50 +1,67 @@
 """Which route takes a request: hosts and paths as entries of maps, so that editing them is free.
 
-HAProxy looks a key up in a tree: the exact one (`map_str`), or the longest that a text begins with
-(`map_beg`). Two lookups make a route.
+HAProxy looks up, in a tree, the longest key that a text begins with (`map_beg`). The text is host,
+router, path and `/?`, the latter because no path has a question mark:
 
-* The host leads to a *view*, the routes that count for such names. Keys are `www.a.example/ROUTER`,
-  `*.a.example/ROUTER` for names with one label more, `**.a.example/ROUTER` for deeper ones, and
-  `*/ROUTER`; the frontend tries them in this order, the longest names first (`http`). It tries
-  deeper ones only for as many labels as some wildcard has.
-* View and path lead to the route: `VIEW/exact/path` in one map, `VIEW/a/prefix/` in the other. The
-  frontend puts a slash behind the request's path, so `/foo/` is found for `/foo` and `/foo/bar`,
-  and not for `/foobar`.
+=================== ============================== ==============================
+a request           `www.a.example/ROUTER/foo/?`
+a prefix, `/foo`    `www.a.example/ROUTER/foo/`    and so not for `/foobar`
+an exact path       `www.a.example/ROUTER/foo/?`   longer than any prefix of it
+no path at all      `www.a.example/ROUTER/`        as `Prefix /`; see below
+=================== ============================== ==============================
+
+So one lookup makes the route of a host that is named as it is. A name of which nothing is found is
+looked up as `*.a.example` (one label more), `**.a.example` (deeper ones, as far as some wildcard
+has so many labels) and `*`, the longest names first (`http`). Nothing falls through from a host to
+a wildcard: one that takes no path whatever has an entry that says so, `NO_ROUTE`.
 
 A Model has its routes in an order in which they are tried; a tree has none. Two paths are either
 apart or one holds the other, so leaving out every route that an earlier one holds leaves a list in
 which the more special one comes first: what the tree finds.
+
+Where a route asks for more than that, a route that it may come before is not left out: what the
+tree finds for a path is then a choice among the routes that may take it (`choice`).
 """
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Final, NamedTuple
 
+import msgspec
+
 from onehop.driver.haproxy import word
+from onehop.driver.haproxy.choice import Choice, choice_of, is_particular
 from onehop.driver.haproxy.policy import Policy, value_of
 from onehop.model.ident import PoolId, RouterId
 from onehop.model.route import Forward, Labels, PathKind, PathMatch, Retry, Route, VirtualHost
 
 DEEPEST_WILDCARD: Final = 10
 """Labels behind the `*`; the frontend has a rule for each number that occurs."""
+_ROOT: Final = PathMatch(PathKind.PREFIX, "/")
+NO_ROUTE: Final = "none"
+"""What stands for the paths that no route of a host takes."""
+AFTER_PATH: Final = "/?"
+"""What the frontend puts behind the path of a request."""
 
 
 class HostEntries(NamedTuple):
     """What a VirtualHost adds to the maps.
 
     Attributes:
-        hosts: view by the key of the host.
-        named: view by name, for routes of a wildcard that take one name only.
-        exact, prefix: the value of the route by the key of the path.
+        routes: the values of the routes by key.
+        named: the same by name, where routes of a wildcard take one name only.
         policies: what the values speak of, by name.
         retries: what routes ask of the pools they forward to.
+        choices: what is chosen by, by name.
+        cases: the value of the route by the key and the number of what was chosen.
     """
 
-    hosts: dict[str, str]
-    named: dict[str, str]
-    exact: dict[str, str]
-    prefix: dict[str, str]
+    routes: dict[str, str]
+    named: dict[str, dict[str, str]]
     policies: dict[str, Policy]
     retries: tuple[tuple[PoolId, Retry], ...]
+    choices: dict[str, Choice]
+    cases: dict[str, str]
 
 
 def entries_of(host: VirtualHost) -> HostEntries:
@@ -56,19 +73,23 @@ def entries_of(host: VirtualHost) -> HostEntries:
     name = word.host(host.hostname)
     if labels_of_wildcard(name) > DEEPEST_WILDCARD:
         raise word.Unfit(f"a wildcard over more than {DEEPEST_WILDCARD} labels: {name}")
-    entries = HostEntries({}, {}, {}, {}, {}, tuple(_retries(host)))
+    entries = HostEntries({}, {}, {}, tuple(_retries(host)), {}, {})
+    # One such route, and all of the host are chosen: a policy has its rules in one place.
+    is_chosen = any(map(is_particular, host.routes))
+    values = partial(_choices, key_of_host(host.router, name)) if is_chosen else _values
     for key, labels in _keys(host.router, name):
-        entries.hosts[key] = _add_view(entries, key, _seen_by(host.routes, labels, None))
+        seen = _seen_by(host.routes, labels, None)
+        entries.routes.update(values(key, seen, entries))
     for only in sorted({word.host(r.hostname) for r in host.routes if r.hostname is not None}):
         labels = Labels.ONE if only.partition(".")[2] == name[2:] else Labels.MORE
-        # Other hosts, and this one of another router, may speak of the name as well.
-        key = f"{key_of_host(host.router, name)}/{only}"
-        entries.named[only] = _add_view(entries, key, _seen_by(host.routes, labels, only))
+        seen = _seen_by(host.routes, labels, only)
+        key = key_of_host(host.router, only)
+        entries.named[only] = dict(values(key, seen, entries))
     return entries
 
 
 def key_of_host(router: RouterId, hostname: str) -> str:
-    """Return the key of a host in the map of hosts."""
+    """Return what the keys of a host's routes begin with."""
     return f"{hostname}/{word.name_of('r', router)}"
 
 
@@ -96,11 +117,20 @@ def _keys(router: RouterId, name: str) -> Iterator[tuple[str, Labels]]:
 def _seen_by(routes: Iterable[Route], labels: Labels, hostname: str | None) -> tuple[Route, ...]:
     """Return the routes that count for a name, without those that an earlier one holds."""
     seen: list[Route] = []
+    holders: list[PathMatch] = []
     for route in routes:
         counts = route.labels in {Labels.ANY, labels} and route.hostname in {None, hostname}
-        if counts and not any(_holds(each.match, route.match) for each in seen):
+        leaf = _leaf_of(route)
+        if counts and not any(_holds(each, leaf) for each in holders):
             seen.append(route)
+            if not is_particular(route):
+                holders.append(route.match)
     return tuple(seen)
+
+
+def _leaf_of(route: Route) -> PathMatch:
+    """Return where a route stands in the tree; one for a gRPC method, at the root."""
+    return _ROOT if route.match.kind is PathKind.METHOD else route.match
 
 
 def _holds(outer: PathMatch, inner: PathMatch) -> bool:
@@ -113,17 +143,55 @@ def _slashed(path: str) -> str:
     return path if path.endswith("/") else f"{path}/"
 
 
-def _add_view(entries: HostEntries, key: str, routes: tuple[Route, ...]) -> str:
-    view = word.token_of("v", key.encode())
+def _values(host: str, routes: Iterable[Route], entries: HostEntries) -> Iterator[tuple[str, str]]:
+    """Yield keys and values of routes, and note the policies that the values speak of."""
+    yield f"{host}/", NO_ROUTE
     for route in routes:
         policy, value = value_of(route)
-        entries.policies[policy.name] = policy
-        path = word.path(route.match.value)
-        if route.match.kind is PathKind.EXACT:
-            entries.exact[view + path] = value
-        else:
-            entries.prefix[view + _slashed(path)] = value
-    return view
+        if not policy.is_plain:
+            entries.policies[policy.name] = policy
+        yield host + _key_of(route.match), value
+
+
+def _choices(
+    owner: str, host: str, routes: Iterable[Route], entries: HostEntries
+) -> Iterator[tuple[str, str]]:
+    """Yield a choice for each place in the tree where a route stands, and note what it speaks of.
+
+    Its key speaks of all that is chosen from: where that becomes another, the entry in the tree
+    goes over from the old cases to the new ones at once. Other hosts than the owner may speak of
+    the same name.
+    """
+    yield f"{host}/", NO_ROUTE
+    valued: list[tuple[Route, str]] = []
+    for route in routes:
+        policy, value = value_of(route, is_chosen=True)
+        if not policy.is_plain:
+            entries.policies[policy.name] = policy
+        valued.append((route, value))
+    for leaf in dict.fromkeys(_leaf_of(route) for route, _ in valued):
+        several = tuple(_routes_at(leaf, valued))
+        choice = choice_of(route for route, _ in several)
+        entries.choices[choice.name] = choice
+        chosen = [value for _, value in several]
+        said = [owner, host, leaf.kind, leaf.value, choice.name, *chosen]
+        key = word.token_of("k", msgspec.json.encode(said))
+        entries.cases.update((f"{key}/{number}", value) for number, value in enumerate(chosen))
+        yield host + _key_of(leaf), f"{choice.name}:{key}"
+
+
+def _routes_at(leaf: PathMatch, valued: Iterable[tuple[Route, str]]) -> Iterator[tuple[Route, str]]:
+    """Yield the routes that may take a request for which the tree has found this."""
+    for route, value in valued:
+        if _holds(_leaf_of(route), leaf):
+            yield route, value
+            if not is_particular(route):
+                return
+
+
+def _key_of(match: PathMatch) -> str:
+    path = word.path(match.value)
+    return path + AFTER_PATH if match.kind is PathKind.EXACT else _slashed(path)
 
 
 def _retries(host: VirtualHost) -> Iterator[tuple[PoolId, Retry]]:

@@ -3,10 +3,18 @@
 `book` knows which piece is to be made anew when a row changes.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from onehop.driver.haproxy.backend import backend_lines, pool_files, servers_of
+from onehop.driver.haproxy.choice import (
+    CHOICES_HERE,
+    CHOSEN_HERE,
+    Choice,
+    after_choices,
+    before_choices,
+    choice_rules,
+)
 from onehop.driver.haproxy.guard import rate_table
 from onehop.driver.haproxy.http import POLICIES_HERE, WILDCARDS_HERE, wildcard_rule
 from onehop.driver.haproxy.listener import (
@@ -19,8 +27,9 @@ from onehop.driver.haproxy.listener import (
 from onehop.driver.haproxy.match import DEEPEST_WILDCARD, HostEntries
 from onehop.driver.haproxy.options import HaproxyOptions
 from onehop.driver.haproxy.place import MAPS, Place
-from onehop.driver.haproxy.policy import PersistenceOf, Policy, policy_rules, pool_name
+from onehop.driver.haproxy.policy import Policy, policy_rules
 from onehop.driver.haproxy.rendered import Rendered, nothing
+from onehop.driver.haproxy.share import PersistenceOf, pool_name
 from onehop.driver.haproxy.tls import (
     Shown,
     certificate_list,
@@ -55,18 +64,19 @@ def switch_piece(place: Place, *, is_leaving: bool) -> Rendered:
     return piece
 
 
-def host_piece(entries: HostEntries, named: Mapping[str, str], place: Place) -> Rendered:
+def host_piece(entries: HostEntries, names: Iterable[str], place: Place) -> Rendered:
     """Return the entries of a host.
 
     Args:
         entries: what its routes come to.
-        named: views by key, for names that no other host takes before it.
+        names: those of its routes' own that no other host takes before it.
         place: where the maps are.
     """
-    piece = nothing()
-    piece.maps[place.map("exact")] = entries.exact
-    piece.maps[place.map("prefix")] = entries.prefix
-    piece.maps[place.map("host")] = {**entries.hosts, **named}
+    piece, routes = nothing(), dict(entries.routes)
+    for name in names:
+        routes |= entries.named[name]
+    piece.maps[place.map("case")] = entries.cases
+    piece.maps[place.map("route")] = routes
     return piece
 
 
@@ -78,7 +88,24 @@ def policy_piece(policy: Policy, kinds: Iterable[bool], persistence_of: Persiste
         piece.sections[f"backend t-{policy.name}"] = (rate_table(limit),)
     for is_tls in kinds:
         rules = policy_rules(policy, is_tls=is_tls, persistence_of=persistence_of)
-        piece.rules[POLICIES_HERE[is_tls], policy.name] = tuple(rules)
+        here = CHOSEN_HERE if policy.is_chosen else POLICIES_HERE
+        piece.rules[here[is_tls], policy.name] = tuple(rules)
+    return piece
+
+
+def choice_piece(choice: Choice) -> Rendered:
+    """Return the rules of a choice."""
+    piece = nothing()
+    piece.rules[CHOICES_HERE, choice.name] = tuple(choice_rules(choice))
+    return piece
+
+
+def choosing_piece(place: Place) -> Rendered:
+    """Return what stands before and behind all choices, if there are any."""
+    piece = nothing()
+    # Choices have names that begin with a `c`, and stand between the two.
+    piece.rules[CHOICES_HERE, "before"] = tuple(before_choices())
+    piece.rules[CHOICES_HERE, "later"] = tuple(after_choices(place))
     return piece
 
 

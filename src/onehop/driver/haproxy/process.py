@@ -34,6 +34,8 @@ _HEARD_S: Final = 3.0
 _OWN_FILES: Final = 500
 _ASK_EVERY_S: Final = 0.01
 _NOISE: Final = ("[NOTICE]", "Proxy ", "Stopping ", "Former worker", "Exiting Master")
+_OWN_DOING: Final = ("(leaving forced maintenance)", " is going DOWN for maintenance")
+"""What it says of a server that it is told of. If somebody else tells it, `audit` finds it."""
 
 
 class HaproxyProcess:
@@ -247,12 +249,12 @@ class HaproxyProcess:
         return (str(self._binary), "-W", "-S", master, "-f", str(options.config_file))
 
     def _hear(self, line: str) -> None:
-        """Turn a line of HAProxy's log into one of ours; what it says of each reload is noise."""
+        """Turn a line of HAProxy's log into one of ours; what it says of what we do is noise."""
         self._last_words.append(line)
         self._has_failed |= "Loading failure" in line
         if "Reloading HAProxy" in line:
             self._is_reloading.set()
-        if not self._is_stopping and not any(noise in line for noise in _NOISE):
+        if not self._is_stopping and not any(noise in line for noise in (*_NOISE, *_OWN_DOING)):
             emit = log.error if "[ALERT]" in line else log.warning
             emit("haproxy_log", text=line)
 

@@ -3,7 +3,6 @@
 from typing import Final
 
 from onehop.driver.capability import (
-    NOT_OF_INGRESSES,
     UDP_UNKNOWN,
     Capability,
     Shortcomings,
@@ -17,15 +16,10 @@ _SILENCE: Final = (
 
 _ANY_CONNECTION: Final = "a request is served on connections that were made for other hosts as well"
 
-_ROUTED: Final = no(
-    "the driver of HAProxy routes by host and path, as Ingresses do, and does no more"
-)
-
 HTTP_INSIDE: Final = "where this driver ends TLS, it speaks HTTP"
 ONE_POOL: Final = "this driver sends the connections of a listener to one pool"
 
 SHORTCOMINGS: Final[Shortcomings] = {
-    **dict.fromkeys(NOT_OF_INGRESSES, _ROUTED),
     Capability.UDP: no("HAProxy does not pass on UDP"),
     Capability.WEIGHTED_STREAMS: no(ONE_POOL),
     Capability.PORT_CLIENT_CERTIFICATES: no(
@@ -42,8 +36,21 @@ SHORTCOMINGS: Final[Shortcomings] = {
         "a matter of the pool: of several routes to it, the largest number counts"
     ),
     Capability.RETRY_CODES: partly("401, 403, 404, 408, 425 and 500 to 504"),
+    Capability.BACKEND_CLIENT_CERTIFICATE: no("this driver shows endpoints no certificate"),
     Capability.BACKEND_TLS_IDENTITY: no(
         "the driver of HAProxy verifies by a CA that is named, and by the name that is sent"
+    ),
+    Capability.MIRRORS: no(
+        "HAProxy sends no copies of requests: another program (an SPOE agent) would have to stand"
+        " beside it and be shown every one"
+    ),
+    Capability.RETRY_ON_SILENCE: no(
+        "HAProxy makes no pause before it tries again, and does so after silence only where 504 is"
+        " among the codes"
+    ),
+    Capability.MATCHES: partly(
+        "a header that comes in several lines fits no value; of a parameter that comes twice, one"
+        " is enough"
     ),
     Capability.HEALTH_CHECK_UDP: no(UDP_UNKNOWN),
     Capability.HEALTH_CHECK_TCP: partly("a new endpoint gets requests until its first check"),

@@ -17,7 +17,8 @@ from onehop.driver.haproxy.worker import Worker
 
 log = structlog.get_logger(__name__)
 
-_BURY_AGAIN_S: Final = 2.0
+_AGAIN_S: Final = 2.0
+"""How soon what was not done is tried again."""
 _LONGEST_PAUSE_S: Final = 600.0
 _SHARE_OF_TIME: Final = 0.05
 """How much of the time may go into writing files that nobody reads."""
@@ -50,7 +51,7 @@ class Upkeep:
         hand = self._hand
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._until_again_s()):
+                async with asyncio.timeout(_AGAIN_S if self._dirty else None):
                     await hand.wake.wait()
             hand.wake.clear()
             dirty, self._dirty = self._dirty | hand.touched_backends, set()
@@ -62,6 +63,15 @@ class Upkeep:
                 self._dirty |= dirty  # whoever comes up next was given all rows anyway
             except RejectedError as err:
                 await self._mend(self._hand.worker, str(err))
+
+    async def keep_clean(self) -> None:
+        """Delete the servers that have gone."""
+        while True:
+            await asyncio.sleep(_AGAIN_S)
+            worker = self._hand.worker
+            if worker is not None:
+                with contextlib.suppress(DriverUnavailable):  # `keep_watch` finds it, and mends
+                    await worker.bury()
 
     async def keep_files(self) -> None:
         """Have the files say what the worker has, soon after it was told."""
@@ -132,10 +142,3 @@ class Upkeep:
         self._hand.settle()
         for backend in sorted(backends):
             await worker.set_servers(backend)
-        await worker.bury_all()
-
-    def _until_again_s(self) -> float | None:
-        """Return how long to wait for news: for ever, unless something is left to be done."""
-        worker = self._hand.worker
-        has_retired = worker is not None and worker.has_retired
-        return _BURY_AGAIN_S if has_retired or self._dirty else None

@@ -14,6 +14,9 @@ _TEXT: Final = re.compile(r"[\x20-\x7e\t]{0,4096}")
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _PATH: Final = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]{0,2047}")
 _HOST: Final = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9._-]{0,251}[a-z0-9_])?")
+_METHOD: Final = re.compile(r"[A-Z][A-Z-]{0,31}")
+_BETWEEN_PARENTHESES: Final = re.compile(r"[A-Za-z0-9!#$%&*+.^_`|~-]{1,128}")
+_ORIGIN: Final = re.compile(r"https?://(\*|(\*\.)?[a-z0-9][a-z0-9.-]{0,252})(:[0-9]{1,5})?")
 _COOKIE: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _COOKIE_PATH: Final = re.compile(r"/[A-Za-z0-9._~!$&'()*+,=:@%/-]{0,1023}")
 _OTHERS: Final = re.compile(r"[^A-Za-z0-9._-]+")
@@ -85,6 +88,33 @@ def host(text: str) -> str:
         Unfit: it is none.
     """
     return _fit(_HOST, text, "the name of a host")
+
+
+def method(text: str) -> str:
+    """Return a method (RFC 9110, section 9.1), as all that are registered are written.
+
+    Raises:
+        Unfit: it is none.
+    """
+    return _fit(_METHOD, text, "a method")
+
+
+def fetch(kind: str, name: str) -> str:
+    """Return what gets a header of a request, or something else that has a name.
+
+    Raises:
+        Unfit: there is no such name, or it cannot stand between parentheses.
+    """
+    return quoted(f"{kind}({_fit(_BETWEEN_PARENTHESES, name, 'a name that can be looked for')})")
+
+
+def origin(text: str) -> str:
+    """Return the origin of a page, whose host may begin with a `*`.
+
+    Raises:
+        Unfit: it is none.
+    """
+    return _fit(_ORIGIN, text, "the origin of a page")
 
 
 def cookie(name: str) -> str:

@@ -1,14 +1,18 @@
 """What the worker that serves now has, and how it is brought to what is wanted."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
-from onehop.base.errors import RejectedError
 from onehop.driver.haproxy.backend import Server
 from onehop.driver.haproxy.change import joined, put_commands, remove_commands, server_commands
 from onehop.driver.haproxy.rendered import Rendered, Touched
 from onehop.driver.haproxy.runtime import Runtime, Who
+
+_AT_ONCE: Final = 100
+"""Servers that are deleted by one line."""
+_GONE: Final = frozenset(("Server deleted.", "No such server."))
+"""What HAProxy says, a line for each server; one that has connections stays."""
 
 
 class News(NamedTuple):
@@ -37,11 +41,6 @@ class Worker:
         self._servers = {backend: dict(each) for backend, each in wanted.servers.items()}
         self._retired: dict[str, set[str]] = {}
         self._turns = {backend: asyncio.Lock() for backend in wanted.servers}
-
-    @property
-    def has_retired(self) -> bool:
-        """Whether servers wait to be deleted."""
-        return any(self._retired.values())
 
     @property
     def backends_touched(self) -> frozenset[str]:
@@ -136,27 +135,25 @@ class Worker:
             await self.runtime.tell(joined(server_commands(backend, have, retired, want)))
             self._servers[backend] = dict(want)
             self._retired[backend] = (retired | gone) - want.keys()
-            await self._bury(backend)
 
-    async def bury_all(self) -> None:
+    async def bury(self) -> None:
         """Delete the servers that have finished what they had.
+
+        Nobody waits for it, and a server keeps idle connections for some seconds after its last
+        request: so this is not done where servers go, but now and then.
 
         Raises:
             DriverUnavailable: the worker does not answer.
         """
         for backend in [each for each, names in self._retired.items() if names]:
             async with self._turns[backend]:
-                await self._bury(backend)
+                waiting = sorted(self._retired[backend])
+                for start in range(0, len(waiting), _AT_ONCE):
+                    gone = await self._buried(backend, waiting[start : start + _AT_ONCE])
+                    self._retired[backend] -= gone
 
-    async def _bury(self, backend: str) -> None:
-        self._retired[backend] -= set(await self._buried(backend, self._retired[backend]))
-
-    async def _buried(self, backend: str, names: Iterable[str]) -> list[str]:
-        buried: list[str] = []
-        for name in sorted(names):
-            try:
-                await self.runtime.tell((f"del server {backend}/{name}",))
-            except RejectedError:
-                continue  # it still has connections
-            buried.append(name)
-        return buried
+    async def _buried(self, backend: str, names: Sequence[str]) -> set[str]:
+        told = (f"del server {backend}/{name}" for name in names)
+        said = (await self.runtime.ask("; ".join(told))).splitlines()
+        answers = zip(names, filter(None, said), strict=False)
+        return {name for name, answer in answers if answer in _GONE}

@@ -28,7 +28,7 @@ def misfit(listener: Listener, pool: Pool | None) -> str | None:
     """
     if isinstance(listener.handler, ForwardHttp):
         return "the kernel knows no HTTP and no TLS"
-    if isinstance(listener.handler, ForwardTcp) and listener.handler.shares:
+    if listener.handler.shares:
         return "the kernel sends a listener to one pool"
     if pool is None:
         return "its pool is missing"

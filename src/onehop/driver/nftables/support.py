@@ -26,6 +26,7 @@ _STREAM: Final[Shortcomings] = {
     Capability.BACKEND_TLS_CA: no("the kernel speaks no TLS to endpoints"),
     Capability.BACKEND_TLS_NAME: no("the kernel speaks no TLS to endpoints"),
     Capability.BACKEND_TLS_IDENTITY: no("the kernel speaks no TLS to endpoints"),
+    Capability.BACKEND_CLIENT_CERTIFICATE: no("the kernel speaks no TLS to endpoints"),
 }
 _STREAMED: Final = frozenset(
     (

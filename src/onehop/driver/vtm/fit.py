@@ -100,6 +100,8 @@ def _pool_faults(pool: Pool) -> Iterator[str]:
     tls = pool.tls
     if tls is not None and (tls.is_verified or tls.server_name is not None or tls.names):
         yield "vTM has one list of CAs for all pools: it cannot hold this pool to its own"
+    if tls is not None and tls.client is not None:
+        yield "this driver shows nodes no certificate"
     if pool.proxy_protocol is not None:
         yield "vTM sends no PROXY header to nodes"
     if pool.is_transparent:
@@ -124,7 +126,7 @@ def _listener(listener: Listener, *, has_tls13: bool) -> Fit:
             if http.clients is not None:
                 return Fit(None, "this driver sets up no checks of clients' certificates")
             handler, lacks = _http(http)
-        case ForwardTcp(shares=shares) if shares:
+        case ForwardTcp(shares=shares) | ForwardUdp(shares=shares) if shares:
             return Fit(None, ONE_POOL)
         case ForwardTcp() | ForwardUdp() as handler:
             lacks = []

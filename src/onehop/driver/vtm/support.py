@@ -83,4 +83,5 @@ SHORTCOMINGS: Final[Shortcomings] = {
     Capability.BACKEND_TLS_CA: no(_ONE_CA_LIST),
     Capability.BACKEND_TLS_NAME: no(_ONE_CA_LIST),
     Capability.BACKEND_TLS_IDENTITY: no(_ONE_CA_LIST),
+    Capability.BACKEND_CLIENT_CERTIFICATE: no("this driver shows nodes no certificate"),
 }
