@@ -77,9 +77,9 @@ from onehop.compile.options import (
     PathPolicy,
     TunnelKind,
 )
-from onehop.compile.policy import ANNOTATIONS
 from onehop.compile.service import FINALIZER, SOURCE_RANGES_ANNOTATION
 from onehop.compile.session import LOAD_BALANCER_TAINT
+from onehop.compile.vocabulary import ANNOTATIONS
 from onehop.model.address import Cidr, IpAddr
 from onehop.model.certificate import Certificate
 from onehop.model.ident import ObjectRef

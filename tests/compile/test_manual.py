@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from onehop.compile.manual import annotations_manual
-from onehop.compile.policy import ANNOTATIONS
+from onehop.compile.vocabulary import ANNOTATIONS
 from tests.golden import check_golden
 
 MANUAL = Path(__file__).parents[2] / "docs" / "annotations.md"

@@ -18,8 +18,9 @@ from onehop.compile.compiler import Compiled, compile_cluster
 from onehop.compile.gateway.rule import BROKEN, INVALID
 from onehop.compile.options import Options, PathPolicy
 from onehop.compile.passthrough import NO_PLAIN_HTTP, PASSED_THROUGH
-from onehop.compile.policy import ANNOTATIONS, Policy, parse_policy
+from onehop.compile.policy import Policy, parse_policy
 from onehop.compile.rule import BACKEND_MISSING, UNVERIFIED
+from onehop.compile.vocabulary import ANNOTATIONS
 from onehop.compile.wish import Wish, http_wish, stream_wish
 from onehop.model.address import IpAddr
 from onehop.model.ident import ObjectRef, PoolId

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onehop.compile import value
-from onehop.compile.policy import ANNOTATIONS, Policy, parse_policy
+from onehop.compile.policy import Policy, parse_policy
+from onehop.compile.vocabulary import ANNOTATIONS
 from onehop.model.ident import ObjectRef
 from onehop.model.route import RateLimit
 

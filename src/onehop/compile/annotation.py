@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from onehop.compile.options import ANNOTATION_PREFIX
+from onehop.model.address import Cidr
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Reason, Severity, quoted
 
@@ -34,7 +35,7 @@ class Annotation(msgspec.Struct, frozen=True, kw_only=True):
     example: str
     means: str
     on: frozenset[str] = WITH_BACKENDS
-    otherwise: str | None = None
+    otherwise: str | tuple[Cidr, ...] | None = None
     effect: str = "changes nothing"
 
 

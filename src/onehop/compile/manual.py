@@ -5,16 +5,18 @@ from typing import Final
 
 from onehop.compile.annotation import ROUTES
 from onehop.compile.options import ANNOTATION_PREFIX
-from onehop.compile.policy import ANNOTATIONS
+from onehop.compile.vocabulary import ANNOTATIONS
 
 _HEAD: Final = f"""\
 # Annotations
 
-Made from `compile/policy.py` by `make golden`; do not edit.
+Made from `compile/vocabulary.py` by `make golden`; do not edit.
 
 All begin with `{ANNOTATION_PREFIX}`.
 One that is unknown, stands on the wrong kind, or holds what it may not, changes nothing and is
 reported on its object; everything else of the object is served.
+Only what says who may come is taken at its strictest then: `allow-sources`, `deny-sources` and
+`client-ca` let nobody in until they are understood.
 What an Ingress or a route does not say, the Service behind it does.
 A route's own fields go before its annotations.
 
