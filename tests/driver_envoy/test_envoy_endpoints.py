@@ -70,6 +70,19 @@ async def test_endpoints_shift_under_load_without_a_failed_request() -> None:
     assert set(statuses) == {200}
 
 
+async def test_a_changed_pool_is_there_at_once() -> None:
+    """Envoy waits 15 s for the endpoints of a changed cluster, unless they follow it."""
+    port = free_port()
+    async with backend("one") as one, envoy() as world:
+        for seconds in (1.0, 2.0, 3.0):
+            web = pool(connect_timeout_s=seconds)
+            async with asyncio.timeout(10):
+                await world.serve(
+                    web, members(web, one.endpoint), listener(port), host("*", route(forward(web)))
+                )
+            assert (await get(port, "a.example")).body == "one"
+
+
 async def test_a_pool_is_replaced_without_a_failed_request() -> None:
     """Another policy is another pool: it is made before the old one is broken, again and again."""
     port = free_port()

@@ -337,6 +337,24 @@ async def test_listed_codes_are_tried_elsewhere() -> None:
         assert {reply.status for reply in replies} == {200}
 
 
+async def test_routes_to_one_pool_are_tried_again_each_in_its_own_way() -> None:
+    """One that retries 500 comes and goes; the other one neither learns it nor forgets its own."""
+    port, web = free_port(), pool()
+    own = host("own.example", route(forward(web, retry=Retry(attempts=5, codes=(500,)))))
+    usual = host("usual.example", route(forward(web)))
+    async with backend("bad", status=500) as bad, backend("good") as good, envoy() as world:
+        endpoints = members(web, bad.endpoint, good.endpoint, endpoint(free_port()))
+        for hosts in ((usual,), (own, usual), (usual,)):
+            await world.serve(web, endpoints, listener(port), *hosts)
+            async with connected(port) as client:
+                replies = [await client.ask("usual.example") for _ in range(20)]
+                retried = [await client.ask("own.example") for _ in range(20)]
+
+            assert {reply.body for reply in replies} <= {"bad", "good"}
+            assert {reply.status for reply in retried} == ({200} if own in hosts else {404})
+        assert bad.requests, "nothing was tried that answers 500"
+
+
 async def test_a_slow_answer_ends_in_504() -> None:
     """`timeout_s` bounds the whole response."""
     port, web = free_port(), pool()

@@ -16,7 +16,7 @@ from onehop.driver.envoy.endpoints import render_endpoints
 from onehop.driver.envoy.nack import accused
 from onehop.driver.envoy.proto import Cluster, ClusterLoadAssignment, as_dict
 from onehop.driver.envoy.resource import ResourceKey, ResourceType
-from onehop.driver.envoy.route import render_host
+from onehop.driver.envoy.route import Pools, render_host
 from onehop.driver.envoy.secrets import MAX_DEMANDED, SecretBook
 from onehop.driver.envoy.translator import Translator
 from onehop.driver.envoy.wire import varint
@@ -43,6 +43,7 @@ from tests.driver_envoy.world import (
     until,
 )
 
+PLAIN = Pools(lambda _: None, lambda _: False)
 ENDPOINTS = st.builds(
     Endpoint,
     address=st.ip_addresses().map(lambda address: IpAddr(str(address))),
@@ -159,9 +160,9 @@ def test_shares_of_zero_are_left_out() -> None:
     one = host("*", route(Forward(pools=(PoolShare(web.id, 0), PoolShare(api.id, 5)))))
     none = host("*", route(Forward(pools=(PoolShare(web.id, 0),))))
 
-    assert render_host(one, lambda _: None).routes[0].route.cluster == api.id
-    assert render_host(none, lambda _: None).routes[0].direct_response.status == 503
-    assert render_host(host("*", route(forward(web))), lambda _: None).routes[0].route.cluster
+    assert render_host(one, PLAIN).routes[0].route.cluster == api.id
+    assert render_host(none, PLAIN).routes[0].direct_response.status == 503
+    assert render_host(host("*", route(forward(web))), PLAIN).routes[0].route.cluster
 
 
 def test_names_under_a_wildcard_do_not_pile_up() -> None:

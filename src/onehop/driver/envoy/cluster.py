@@ -23,6 +23,7 @@ from onehop.driver.envoy.proto import (
     extension,
     wrapped,
 )
+from onehop.driver.envoy.retry import USUAL, render_retry
 from onehop.driver.envoy.tls import upstream_socket
 from onehop.driver.envoy.wire import bytes_field
 from onehop.model.ident import ObjectRef, PoolId
@@ -43,23 +44,31 @@ _MAGLEV_TABLE: Final = 16_381
 """A prime; with 100 endpoints their shares differ by 1 %, and the table is built in under 1 ms."""
 
 
-def encode_cluster(pool: Pool) -> bytes:
+def encode_cluster(pool: Pool, *, is_retried_apart: bool = False) -> bytes:
     """Return the serialized Cluster of a pool.
 
     A cluster is its name and its policy, and ten thousand pools share a handful of policies: each
     is built and encoded once. (Protobuf: encoded messages concatenate; a test compares both.)
     """
     policy = structs.replace(pool, id=PoolId(""), service=_NOBODY, port=0)
-    return bytes_field(_NAME_FIELD, pool.id.encode()) + _encode_policy(policy)
+    return bytes_field(_NAME_FIELD, pool.id.encode()) + _encode_policy(policy, is_retried_apart)
 
 
 @lru_cache(maxsize=4096)
-def _encode_policy(policy: Pool) -> bytes:
-    return encode(render_cluster(policy))
+def _encode_policy(policy: Pool, is_retried_apart: bool) -> bytes:  # noqa: FBT001  a cache's key
+    return encode(render_cluster(policy, is_retried_apart=is_retried_apart))
 
 
-def render_cluster(pool: Pool, shown: dict[str, Any] | None = None) -> Any:
-    """Return the Cluster of a pool; for `shown` see `tls.upstream_socket`."""
+def render_cluster(
+    pool: Pool, shown: dict[str, Any] | None = None, *, is_retried_apart: bool = False
+) -> Any:
+    """Return the Cluster of a pool.
+
+    Args:
+        pool: whose policy it is.
+        shown: see `tls.upstream_socket`.
+        is_retried_apart: some route to it is tried again in a way of its own; see `retry`.
+    """
     cluster = Cluster(
         name=pool.id,
         type="EDS",
@@ -85,7 +94,7 @@ def render_cluster(pool: Pool, shown: dict[str, Any] | None = None) -> Any:
         check = render_health_check(pool, pool.health_check)
         cluster.health_checks.add(**check)
     _set_transport(cluster, pool, shown)
-    options = _http_options(pool)
+    options = _http_options(pool, is_retried_apart=is_retried_apart)
     if options is not None:
         name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
         cluster.typed_extension_protocol_options[name].CopyFrom(any_of(options))
@@ -135,7 +144,7 @@ def _set_transport(cluster: Any, pool: Pool, shown: dict[str, Any] | None) -> No
         )
 
 
-def _http_options(pool: Pool) -> Any | None:
+def _http_options(pool: Pool, *, is_retried_apart: bool) -> Any | None:
     match pool.protocol:
         case BackendProtocol.TCP | BackendProtocol.UDP:
             return None
@@ -152,4 +161,5 @@ def _http_options(pool: Pool) -> Any | None:
         common_http_protocol_options={"idle_timeout": duration(pool.idle_timeout_s)},
         explicit_http_config=explicit,
         hash_policy=[CLIENT_ADDRESS] if _hashes(pool) else [],
+        retry_policy=None if is_retried_apart else render_retry(USUAL),
     )

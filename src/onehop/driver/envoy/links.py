@@ -1,8 +1,12 @@
-"""Who points at whom: hosts and listeners at pools, listeners at routers and at challenges."""
+"""Who points at whom: hosts and listeners at pools, listeners at routers and at challenges.
+
+Of hosts also, which pools they try again in a way of their own; see `retry`.
+"""
 
 from collections.abc import Collection, Hashable, Iterable
 from typing import TypeVar
 
+from onehop.driver.envoy.retry import USUAL
 from onehop.model.ident import CertificateId, PoolId, RouterId
 from onehop.model.listener import ForwardHttp, Listener
 from onehop.model.model import Row, RowKey, key_of
@@ -18,6 +22,8 @@ class Links:
         self._users_of: dict[PoolId, set[RowKey]] = {}
         self._listeners_of: dict[RouterId, set[RowKey]] = {}
         self._challengers_of: dict[CertificateId, set[RowKey]] = {}
+        self._choosers_of: dict[PoolId, set[RowKey]] = {}
+        self._rechosen: set[PoolId] = set()
 
     def add(self, row: Row | None) -> None:
         """Note whom a row points at."""
@@ -27,6 +33,9 @@ class Links:
             self._listeners_of.setdefault(router, set()).add(_key(row))
         for certificate in challenges_of(row):
             self._challengers_of.setdefault(certificate, set()).add(_key(row))
+        for pool in retried_apart(row):
+            self._choosers_of.setdefault(pool, set()).add(_key(row))
+            self._rechosen.add(pool)
 
     def remove(self, row: Row | None) -> None:
         """Forget whom a row pointed at."""
@@ -36,6 +45,9 @@ class Links:
             _discard(self._listeners_of, router, _key(row))
         for certificate in challenges_of(row):
             _discard(self._challengers_of, certificate, _key(row))
+        for pool in retried_apart(row):
+            _discard(self._choosers_of, pool, _key(row))
+            self._rechosen.add(pool)
 
     def users_of(self, pool: PoolId) -> Collection[RowKey]:
         """Return the hosts and listeners that send traffic to a pool."""
@@ -49,6 +61,15 @@ class Links:
         """Return the listeners that show a certificate to CAs."""
         return self._challengers_of.get(certificate, ())
 
+    def is_retried_apart(self, pool: PoolId) -> bool:
+        """Tell whether any host tries a pool again in a way of its own."""
+        return pool in self._choosers_of
+
+    def rechosen(self) -> Collection[PoolId]:
+        """Return the pools for which that may have changed since this was asked last."""
+        pools, self._rechosen = self._rechosen, set()
+        return pools
+
 
 def pools_of(row: Row | None) -> Iterable[PoolId]:
     """Yield the pools a row sends traffic to."""
@@ -61,6 +82,14 @@ def pools_of(row: Row | None) -> Iterable[PoolId]:
             yield from handler.pools
         case _:
             return
+
+
+def retried_apart(row: Row | None) -> Iterable[PoolId]:
+    """Yield the pools that a host tries again in a way of its own."""
+    if isinstance(row, VirtualHost):
+        for route in row.routes:
+            if isinstance(route.action, Forward) and route.action.retry != USUAL:
+                yield from (share.pool for share in route.action.pools)
 
 
 def routers_of(row: Row | None) -> Iterable[RouterId]:

@@ -17,10 +17,11 @@ from onehop.driver.envoy.challenge import challenge_chains
 from onehop.driver.envoy.cluster import render_cluster
 from onehop.driver.envoy.endpoints import build_endpoints
 from onehop.driver.envoy.http import render_http
+from onehop.driver.envoy.links import retried_apart
 from onehop.driver.envoy.listener import Chain, passthrough_chain, render_listener, tcp_chain
 from onehop.driver.envoy.proto import Bootstrap, as_dict
 from onehop.driver.envoy.quic import alt_svc, quic_chains, render_twin
-from onehop.driver.envoy.route import render_host
+from onehop.driver.envoy.route import Pools, render_host
 from onehop.driver.envoy.router import render_static_router
 from onehop.driver.envoy.secrets import StaticChain
 from onehop.driver.envoy.tls import inline_socket, shown_inline
@@ -72,11 +73,13 @@ async def validate_config(model: Model) -> None:
 def _bootstrap(model: Model, *, redact: bool) -> Any:
     members = {each.pool: each for each in model.endpoints}
     by_id = {each.id: each for each in model.certificates}
+    apart = _retried_apart(model)
     clusters = [
         _cluster(
             pool,
             members.get(pool.id, PoolEndpoints(pool.id)),
             _client(pool, by_id, redact=redact),
+            is_retried_apart=pool.id in apart,
         )
         for pool in model.pools
     ]
@@ -105,8 +108,10 @@ def _client(
     return shown_inline(shown, redact=redact) if shown is not None else {}
 
 
-def _cluster(pool: Pool, members: PoolEndpoints, shown: dict[str, Any]) -> Any:
-    cluster = render_cluster(pool, shown)
+def _cluster(
+    pool: Pool, members: PoolEndpoints, shown: dict[str, Any], *, is_retried_apart: bool
+) -> Any:
+    cluster = render_cluster(pool, shown, is_retried_apart=is_retried_apart)
     cluster.type = "STATIC"
     cluster.ClearField("eds_cluster_config")
     cluster.load_assignment.CopyFrom(build_endpoints(members, pool.health_check))
@@ -192,8 +197,13 @@ def _router(model: Model, router: RouterId, said: str | None) -> Any:
     def persistence_of(pool: PoolId) -> Persistence | None:
         return pools[pool].persistence if pool in pools else None
 
-    hosts = [render_host(host, persistence_of) for host in model.hosts if host.router == router]
+    known = Pools(persistence_of, _retried_apart(model).__contains__)
+    hosts = [render_host(host, known) for host in model.hosts if host.router == router]
     return render_static_router(router, hosts, said)
+
+
+def _retried_apart(model: Model) -> set[PoolId]:
+    return {pool for host in model.hosts for pool in retried_apart(host)}
 
 
 def _static_chains(model: Model, router: RouterId) -> Iterable[StaticChain]:

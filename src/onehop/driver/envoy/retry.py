@@ -1,8 +1,9 @@
 """When an attempt is made again, as Envoy says it.
 
-The policy that nearly all routes share stands once at their host, and only another one at the
-route: Envoy builds all hosts of a router anew for each one that comes, and this was a quarter of
-the work. (At the cluster it would go before a route's own.)
+The policy that nearly all routes share stands at the clusters: Envoy builds all hosts of a router
+anew for each one that comes, and at the hosts it was a third of that work. At a cluster it goes
+before a route's own, so one that any route wants to be tried again in another way carries none,
+and all routes to it say theirs.
 """
 
 from collections.abc import Iterator

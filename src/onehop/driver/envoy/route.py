@@ -51,6 +51,17 @@ PersistenceOf: TypeAlias = Callable[[PoolId], Persistence | None]
 """What a pool keeps sessions by; None for a pool that is not there, too."""
 
 
+class Pools(NamedTuple):
+    """What a host has to know of the pools that it leads to.
+
+    Attributes:
+        is_retried_apart: whether a pool's cluster leaves it to the routes how to try again.
+    """
+
+    persistence_of: PersistenceOf
+    is_retried_apart: Callable[[PoolId], bool]
+
+
 class _Variant(NamedTuple):
     """One of the routes of Envoy's that a route of ours becomes."""
 
@@ -64,10 +75,10 @@ def host_resource(router: RouterId, hostname: str) -> str:
     return f"{router}/{hostname}"
 
 
-def render_host(host: VirtualHost, persistence_of: PersistenceOf) -> Any:
+def render_host(host: VirtualHost, pools: Pools) -> Any:
     """Return the VirtualHost. Its domain matches with any port; see `router`.
 
-    Header edits that all of its routes share are said once: see `retry` for why that counts.
+    Header edits that all of its routes share are said once; `retry` says why that counts.
     """
     edits = {_edits_of(route) for route in host.routes}
     shared = edits.pop() if len(edits) == 1 else None
@@ -81,24 +92,23 @@ def render_host(host: VirtualHost, persistence_of: PersistenceOf) -> Any:
         # Envoy removes a host by this name when the *resource* of this name goes.
         name=host_resource(host.router, host.hostname),
         domains=[host.hostname],
-        retry_policy=render_retry(USUAL),
         routes=[
             *(RouteMessage(**fields) for fields in turned_away),
             *(
                 RouteMessage(**fields, **({} if shared else _header_edits(*_edits_of(route))))
                 for route in host.routes
-                for fields in _routes(route, host.hostname, persistence_of)
+                for fields in _routes(route, host.hostname, pools)
             ),
         ],
         **common,
     )
 
 
-def _routes(route: Route, hostname: str, persistence_of: PersistenceOf) -> Iterable[dict[str, Any]]:
+def _routes(route: Route, hostname: str, pools: Pools) -> Iterable[dict[str, Any]]:
     match = render_path(route.match)
     names = _names(hostname, route)
     filters = {**render_guard(route.guard), **render_cors(route.cors)}
-    for variant in _variants(route, persistence_of):
+    for variant in _variants(route, pools):
         for headers in _header_matches(route):
             yield {
                 "name": route.id,
@@ -133,10 +143,10 @@ def _authority(regex: str, **fields: bool) -> dict[str, Any]:
     return {"name": ":authority", "string_match": {"safe_regex": {"regex": regex}}, **fields}
 
 
-def _variants(route: Route, persistence_of: PersistenceOf) -> Iterable[_Variant]:
+def _variants(route: Route, pools: Pools) -> Iterable[_Variant]:
     match route.action:
         case Forward() as forward:
-            action, filters = _forward(forward, route.match, persistence_of)
+            action, filters = _forward(forward, route.match, pools)
             yield from _limited(route.guard.body_limit_bytes, action, filters)
         case Redirect() as redirect:
             for headers, action in render_redirect(redirect, route.match):
@@ -167,7 +177,7 @@ def _limited(
 
 
 def _forward(
-    forward: Forward, match: PathMatch, persistence_of: PersistenceOf
+    forward: Forward, match: PathMatch, pools: Pools
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the action, and the filters' configuration on the route.
 
@@ -181,7 +191,7 @@ def _forward(
         "timeout": duration(forward.timeout_s or 0),  # 0 is none
         "idle_timeout": duration(forward.idle_timeout_s),
     }
-    if forward.retry != USUAL:
+    if forward.retry != USUAL or any(pools.is_retried_apart(share.pool) for share in shares):
         action["retry_policy"] = render_retry(forward.retry)
     action |= _rewritten(forward, match)
     if forward.mirrors:
@@ -191,9 +201,9 @@ def _forward(
         shares = [*shares, PoolShare(MISSING, forward.missing)]
     if shares == [PoolShare(shares[0].pool, shares[0].weight)]:
         action["cluster"] = shares[0].pool
-        filters = render_persistence(persistence_of(shares[0].pool))
+        filters = render_persistence(pools.persistence_of(shares[0].pool))
     else:
-        action["weighted_clusters"] = _weighted(shares, persistence_of)
+        action["weighted_clusters"] = _weighted(shares, pools.persistence_of)
         action["hash_policy"] = [CLIENT_ADDRESS]
     return {"route": action}, filters
 

@@ -12,8 +12,8 @@ Four things are Envoy's own, not the protocol's (seen with 1.40):
   its listeners, 15 s in all. An empty response is not heard, but the removal of a host is; so with
   each router goes a removal, lest one without hosts keep the others from being served.
 * After a broken stream Envoy says which hosts it kept, and goes on with them.
-* A changed cluster warms until it gets endpoints, for which Envoy does not ask again. So they are
-  sent again after such a cluster has been acknowledged.
+* A changed cluster warms until it gets endpoints, for which Envoy does not ask again, and while one
+  warms, 15 s at the longest, Envoy acknowledges none. So they are sent again behind it.
 """
 
 from collections.abc import Callable
@@ -97,6 +97,8 @@ class Session:
 
     def _respond(self, topic: Topic) -> bytes:
         flight = topic.take()
+        if topic.type is ResourceType.CLUSTER:
+            self._topics[ResourceType.ENDPOINTS].touch(flight.known)
         nonce = str(next(self._nonces))
         self._flights[nonce] = (topic, flight)
         frames: list[bytes] = []
@@ -124,8 +126,6 @@ class Session:
         topic.acknowledge(flight)
         if topic.type is ResourceType.ROUTES:
             self._open_routers(frozenset(name for name in flight.sent if topic.wants(name)))
-        elif topic.type is ResourceType.CLUSTER:
-            self._topics[ResourceType.ENDPOINTS].touch(flight.known)
 
     def _refuse(self, topic: Topic, flight: Flight, message: str) -> None:
         """Find the culprit of a NACK, or halve the batch; the innocent are sent again."""

@@ -1,9 +1,9 @@
 """Rows in, resources out: which of Envoy's resources a row of the Model becomes.
 
-Most rows become one resource of their own. Five relations cross tables, and only these: a host
-shows the persistence of its pools, a listener says whether its pool is transparent and holds the
-certificates of its challenges, a router lives as long as a listener serves it, and a certificate
-appears under every name that it answers.
+Most rows become one resource of their own. Six relations cross tables, and only these: a host
+shows the persistence of its pools, a pool whether all hosts try it again alike, a listener says
+whether its pool is transparent and holds the certificates of its challenges, a router lives as long
+as a listener serves it, and a certificate appears under every name that it answers.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from onehop.driver.envoy.listener import Chain, render_listener, tcp_chain
 from onehop.driver.envoy.proto import encode
 from onehop.driver.envoy.quic import Twins, alt_svc, twin_of
 from onehop.driver.envoy.resource import ResourceKey, ResourceType
-from onehop.driver.envoy.route import host_resource, render_host
+from onehop.driver.envoy.route import Pools, host_resource, render_host
 from onehop.driver.envoy.router import render_router
 from onehop.driver.envoy.secrets import BookChange, SecretBook
 from onehop.driver.envoy.tls import render_secret
@@ -44,6 +44,8 @@ class Translator:
         self._access_log = access_log
         self._secrets = SecretBook()
         self._links = Links()
+        self._retried_apart: set[PoolId] = set()
+        self._pools = Pools(self._persistence_of, self._retried_apart.__contains__)
         self._row_of: dict[ResourceKey, RowKey] = {}
         self._twins = Twins(access_log)
         self.rows: dict[RowKey, Row] = {}
@@ -105,7 +107,7 @@ class Translator:
 
     def settle(self) -> list[ResourceKey]:
         """Bring up to date what is rendered once for many rows; to be called after a batch."""
-        changed: list[ResourceKey] = []
+        changed = [key for pool in self._links.rechosen() for key in self._choose_retries(pool)]
         for listener in self._twins.due():
             resource = ResourceKey(ResourceType.LISTENER, twin_of(listener))
             row = self.rows.get(RowKey(Table.LISTENER, listener))
@@ -170,8 +172,7 @@ class Translator:
     # Pools and hosts
 
     def _put_pool(self, pool: Pool, old: Row | None) -> list[ResourceKey]:
-        key = key_of(pool)
-        changed = self._offer(_cluster(pool.id), encode_cluster(pool), key)
+        changed = self._offer_cluster(pool)
         changed += self._offer_endpoints(pool.id)
         if _shown_by_users(old) != _shown_by_users(pool):
             for user in self._links.users_of(pool.id):
@@ -181,6 +182,23 @@ class Translator:
                 elif isinstance(row, Listener):
                     changed += self._offer_listener(row)
         return changed
+
+    def _choose_retries(self, pool: PoolId) -> list[ResourceKey]:
+        """Have a pool's cluster say how to try again, or all routes to it."""
+        if self._links.is_retried_apart(pool) == (pool in self._retried_apart):
+            return []
+        self._retried_apart ^= {pool}
+        row = self.rows.get(RowKey(Table.POOL, pool))
+        changed = self._offer_cluster(row) if isinstance(row, Pool) else []
+        for user in self._links.users_of(pool):
+            host = self.rows[user]
+            if isinstance(host, VirtualHost):
+                changed += self._offer_host(host)
+        return changed
+
+    def _offer_cluster(self, pool: Pool) -> list[ResourceKey]:
+        body = encode_cluster(pool, is_retried_apart=pool.id in self._retried_apart)
+        return self._offer(_cluster(pool.id), body, key_of(pool))
 
     def _offer_endpoints(self, pool: PoolId) -> list[ResourceKey]:
         """Offer a pool's endpoints, or that it has none: a cluster warms until it hears."""
@@ -197,7 +215,7 @@ class Translator:
         return row.persistence if isinstance(row, Pool) else None
 
     def _offer_host(self, host: VirtualHost) -> list[ResourceKey]:
-        body = encode(render_host(host, self._persistence_of))
+        body = encode(render_host(host, self._pools))
         return self._offer(_host(host), body, key_of(host))
 
     # Listeners
