@@ -24,7 +24,7 @@ from onehop.driver.envoy.binary import find_envoy
 from onehop.driver.envoy.http import render_http
 from onehop.driver.envoy.listener import Chain, render_listener
 from onehop.driver.envoy.proto import DownstreamTlsContext, any_of, as_dict
-from onehop.driver.envoy.route import render_host
+from onehop.driver.envoy.route import Pools, render_host
 from onehop.driver.envoy.router import render_static_router
 from onehop.driver.envoy.tls import certificate_pair, inline_socket
 from onehop.model.address import IpAddr
@@ -221,5 +221,7 @@ def _listener(port: int) -> Listener:
 
 
 def _http() -> dict[str, Any]:
-    routes = render_static_router(_ROUTER, [render_host(_HOST, lambda _: None)])
+    routes = render_static_router(
+        _ROUTER, [render_host(_HOST, Pools(lambda _: None, lambda _: False))]
+    )
     return render_http(_HANDLER, None, routes=routes)
