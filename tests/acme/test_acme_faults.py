@@ -1,6 +1,7 @@
 """A CA on its bad days: everything is issued in the end, with one order each, never too early."""
 
 from collections import Counter
+from itertools import count
 
 import pytest
 
@@ -45,6 +46,26 @@ async def test_a_cut_connection_makes_no_second_order(
     proxy.fault = Bad(cut, what)
     await issue_one(pebble, proxy, responder)
     assert len(proxy.orders) == 1
+
+
+@pytest.mark.parametrize("after", [0, 1, 2], ids=["account", "list", "order"])
+async def test_a_lost_order_is_looked_for_until_the_ca_says(
+    after: int, pebble: Pebble, proxy: Proxy, responder: LiveResponder
+) -> None:
+    """A CA that is too busy to show its list has not said that there is no order."""
+    since_lost = count(-1)
+
+    def fault(request: Request) -> Fault | None:
+        if request.what == "order" and not proxy.orders:
+            next(since_lost)
+            return Cut(is_after=True)
+        is_turn = bool(proxy.orders) and next(since_lost) == after
+        return Answer(429, "1", "rateLimited") if is_turn else None
+
+    proxy.fault = fault
+    await issue_one(pebble, proxy, responder)
+    assert len(proxy.orders) == 1
+    assert len([each for each in proxy.requests if each.retry_after_s]) == 1
 
 
 @pytest.mark.slow

@@ -263,6 +263,8 @@ class Attempt:
         """Look for an order whose URL we never heard."""
         self._report(Phase.ORDERING)
         found = await self._client.find_order(self._wish.hosts, self._around.others(self._wish))
+        if isinstance(found, Refusal):
+            return await self._refused(found)
         saved = self._record.saved.order
         if found is None or saved is None:
             await self._record.found(None)

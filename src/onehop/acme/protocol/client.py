@@ -78,19 +78,25 @@ class AcmeClient:
         self._transport.hold(answer.location, answer.retry_after_s)
         return msgspec.structs.replace(_decode(answer, Order), url=answer.location)
 
-    async def find_order(self, hosts: tuple[str, ...], not_these: frozenset[str]) -> Order | None:
+    async def find_order(
+        self, hosts: tuple[str, ...], not_these: frozenset[str]
+    ) -> Order | Refusal | None:
         """Return our newest order for exactly these hosts that is still alive, or None.
+
+        A refusal is one that passes: there may be such an order, and the CA will say so later.
 
         For the moment after newOrder's answer was lost. RFC 8555, section 7.1.2.1; CAs without a
         list of orders (Let's Encrypt) give the same pending order to the same question instead.
         """
         answer = await self._post(self.account or "", None)
         if isinstance(answer, Refusal):
-            return None
+            return answer if answer.is_passing else None
         url = _decode(answer, AccountBody).orders
         found: list[str] = []
         for _ in range(_PAGES):
             page = await self._post(url, None) if url else None
+            if isinstance(page, Refusal) and page.is_passing:
+                return page
             if page is None or isinstance(page, Refusal):
                 break
             found += _decode(page, OrderList).orders
@@ -98,6 +104,8 @@ class AcmeClient:
         ours = [order for order in reversed(found) if order not in not_these]
         for candidate in ours[:_MOST_ORDERS_LOOKED_AT]:
             order = await self.order(candidate)
+            if isinstance(order, Refusal) and order.is_passing:
+                return order
             if isinstance(order, Order) and order.hosts == hosts and order.status in _ALIVE:
                 return order
         return None
