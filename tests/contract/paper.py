@@ -17,6 +17,7 @@ from onehop.model.listener import ForwardHttp, Listener
 from onehop.model.model import Row
 from onehop.model.route import (
     Conditions,
+    Cors,
     Forward,
     Guard,
     HeaderEdit,
@@ -30,6 +31,7 @@ from onehop.model.route import (
 )
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_ASKS = "access-control-request-method"
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,24 +129,54 @@ def _taken(route: Route, asked: Question, client: str, name: str) -> Verdict:
     refused = next(_refusals(route.guard, asked, client), None)
     if refused is not None:
         return Verdict(refused)
+    told = _told_page(route.cors, asked) if route.cors is not None else {}
+    if told and asked.method == "OPTIONS" and _ASKS in asked.headers:
+        return Verdict(200, headers=told)
     match route.action:
         case Respond(status=status, body=body):
-            return Verdict(status, body=body)
+            return Verdict(status, body=body, headers=told)
         case Redirect() as redirect:
-            scheme = redirect.scheme or "http"
-            is_said = redirect.port not in {None, _DEFAULT_PORTS[scheme]}
-            port = f":{redirect.port}" if is_said else ""
-            return Verdict(
-                redirect.code, headers={"location": f"{scheme}://{name}{port}{asked.path}"}
-            )
+            location = _location(redirect, route.match, asked.path, name)
+            return Verdict(redirect.code, headers={"location": location, **told})
         case Forward() as forward:
-            shares = [share for share in forward.pools if share.weight > 0]
-            (chosen,) = random.choices(shares, [share.weight for share in shares])  # noqa: S311  a die
-            seen = {"x-real-ip": client, **_edited(asked.headers, route.request_headers)}
-            path = _rewritten(forward, route.match, asked.path)
-            return Verdict(200, chosen.pool, path, seen, _edited({}, route.response_headers))
+            verdict = _forwarded(route, forward, asked)
+            seen = {"x-real-ip": client, **verdict.seen}
+            return msgspec.structs.replace(verdict, seen=seen, headers={**verdict.headers, **told})
         case _:
             assert_never(route.action)
+
+
+def _location(redirect: Redirect, match: PathMatch, asked: str, name: str) -> str:
+    scheme = redirect.scheme or "http"
+    is_said = redirect.port not in {None, _DEFAULT_PORTS[scheme]}
+    port = f":{redirect.port}" if is_said else ""
+    path = _rewritten(redirect.path, redirect.prefix, match, asked)
+    return f"{scheme}://{redirect.host or name}{port}{path}"
+
+
+def _forwarded(route: Route, forward: Forward, asked: Question) -> Verdict:
+    shares = [share for share in (*forward.pools, None) if share is None or share.weight > 0]
+    weights = [forward.missing if share is None else share.weight for share in shares]
+    (chosen,) = random.choices(shares, weights)  # noqa: S311  a die
+    if chosen is None:
+        return Verdict(forward.missing_status)
+    seen = _edited(_edited(asked.headers, chosen.request_headers), route.request_headers)
+    if forward.rewrite_host is not None:
+        seen["host"] = forward.rewrite_host
+    path = _rewritten(forward.rewrite_path, forward.rewrite_prefix, route.match, asked.path)
+    answered = _edited(_edited({}, chosen.response_headers), route.response_headers)
+    return Verdict(200, chosen.pool, path, seen, answered)
+
+
+def _told_page(cors: Cors, asked: Question) -> dict[str, str]:
+    """Return what a page that is let in is told; nothing for others. Origins are plain here."""
+    page = asked.headers.get("origin", "")
+    if page not in cors.origins:
+        return {}
+    return {
+        "access-control-allow-origin": page,
+        "access-control-allow-methods": ", ".join(cors.methods),
+    }
 
 
 def _refusals(guard: Guard, asked: Question, client: str) -> Iterator[int]:
@@ -168,10 +200,12 @@ def _edited(headers: Mapping[str, str], edit: HeaderEdit) -> dict[str, str]:
     return edited
 
 
-def _rewritten(forward: Forward, match: PathMatch, path: str) -> str:
-    if forward.rewrite_prefix is None:
-        return path
+def _rewritten(whole: str | None, prefix: str | None, match: PathMatch, path: str) -> str:
     plain, mark, query = path.partition("?")
+    if whole is not None:
+        return f"{whole}{mark}{query}"
+    if prefix is None:
+        return path
     rest = "" if match.value == plain else plain.removeprefix(match.value.rstrip("/"))
-    base = forward.rewrite_prefix.rstrip("/")
+    base = prefix.rstrip("/")
     return f"{base}{rest}{mark}{query}" if base or rest else f"/{mark}{query}"

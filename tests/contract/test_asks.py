@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from onehop.driver.asks import asks_of
-from onehop.driver.capability import NOT_OF_INGRESSES
 from onehop.model.address import Cidr
 from onehop.model.endpoint import Endpoint, PoolEndpoints, Readiness
 from onehop.model.ident import CertificateId, RouterId
@@ -282,15 +281,3 @@ def test_a_certificate_asks_to_be_shown_with_its_answer() -> None:
     stapled = msgspec.structs.replace(plain, ocsp=b"good")
 
     assert [*asks_of(stapled)] != [*asks_of(plain)]
-
-
-def test_what_a_route_calls_special_is_what_ingresses_cannot_ask_for() -> None:
-    """Two lists that say the same: the Model's in words, and ours by capability."""
-    for kind in (Route, Forward, Redirect, PoolShare, Retry):
-        plain, wrap, _, telling = STRUCTS[kind]
-        for name, value in telling.items():
-            row = wrap(msgspec.structs.replace(plain, **{name: value}))
-            assert not isinstance(row, Pool | Listener)
-            is_special = any(each.specials for each in row.routes)  # type: ignore[union-attr]  # hosts only
-            wishes = {ask.capability for ask in asks_of(row)}
-            assert is_special == bool(wishes & {*NOT_OF_INGRESSES}), (kind, name)

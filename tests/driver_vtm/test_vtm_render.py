@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -43,19 +44,25 @@ from onehop.model.pool import (
     CookiePersistence,
     HeaderPersistence,
     HealthCheck,
+    Pool,
     ProxyProtocol,
     SourceIpPersistence,
 )
 from onehop.model.route import (
+    Action,
+    Conditions,
+    Cors,
     Forward,
     Guard,
     HeaderEdit,
+    Mirror,
     PathKind,
     PoolShare,
     RateLimit,
     Redirect,
     Respond,
     Retry,
+    Route,
 )
 from tests.driver_vtm.stage import (
     HTTP,
@@ -121,9 +128,22 @@ def everything() -> list[Row]:
             route(Respond(status=404, body="nothing here"), "/none"),
             route(forward(api)),
         ),
+        host("gateway.a.example", *_asked_of_gateways(web, api)),
         host("*.a.example", route(forward(web))),
         host("*", route(forward(web)), router=HTTPS),
     ]
+
+
+def _asked_of_gateways(web: Pool, api: Pool) -> Iterator[Route]:
+    """Yield what Ingresses cannot ask for."""
+    when = Conditions(method="PUT", headers=(("x-a", "1"),), queries=(("q", "2"),))
+    cors = Cors(origins=("https://page.example",), credentials=True, methods=("PUT",))
+    one, two = HeaderEdit(set=(("X-Way", "one"),)), HeaderEdit(set=(("X-Way", "two"),))
+    shares = (PoolShare(web.id, 1, one), PoolShare(api.id, 2, response_headers=two))
+    yield route(Forward(pools=shares, missing=1, rewrite_prefix="/new"), "/shares", cors=cors)
+    yield route(forward(web, rewrite_path="/x", rewrite_host="b.example"), "/a", when=when)
+    yield route(Redirect(host="b.example", prefix="/new"), "/moved", cors=cors)
+    yield route(Redirect(code=302, path="/new"), "/found")
 
 
 def test_a_rendering_is_the_same_whatever_order_its_rows_come_in() -> None:
@@ -252,9 +272,15 @@ def test_what_does_not_fit_says_why() -> None:
         pool("x", persistence=HeaderPersistence(name="x")),
         pool("x", balancing=Balancing.HASH, persistence=SourceIpPersistence()),
         pool("x", persistence=CookiePersistence(name="onehop", path="/; Domain=evil")),
-        host("a.example", route(Respond(status=200, body="a\nb"))),
+        host("a.example", route(Respond(status=200, body="a\rb"))),
         host("a.example", route(forward(plain), request_headers=HeaderEdit(remove=(":path",)))),
         host("a.example", route(forward(plain), response_headers=HeaderEdit(set=(("x", "\r"),)))),
+        *(host("a.example", route(action)) for action in _unsayable(plain)),
+        host("a.example", route(forward(plain), when=Conditions(method="GET /"))),
+        host("a.example", route(forward(plain), when=Conditions(headers=(("a b", "1"),)))),
+        host("a.example", route(forward(plain), when=Conditions(queries=(("a", "\n"),)))),
+        host("a.example", route(forward(plain), cors=Cors(origins=("https://*.a/\r\n",)))),
+        host("a.example", route(forward(plain), cors=Cors(exposed=("a\r\nb",)))),
     ]
     for row in partly:
         served = fit(row)
@@ -266,6 +292,19 @@ def test_what_does_not_fit_says_why() -> None:
         assert fit(row).lacks
     for row in everything():
         assert fit(row).lacks == ""
+
+
+def _unsayable(plain: Pool) -> Iterator[Action]:
+    yield Redirect(code=200)
+    yield Redirect(scheme="ftp")
+    yield Redirect(host="*.a.example")
+    yield Redirect(path="/a\r\nSet-Cookie: b")
+    yield Redirect(prefix="/a?b")
+    yield forward(plain, rewrite_path="/a b")
+    yield forward(plain, rewrite_host="a.example\r\n")
+    yield forward(plain, mirrors=(Mirror(plain.id),))
+    yield forward(plain, retry=Retry(on_silence=True))
+    yield Forward(pools=(PoolShare(plain.id, 1, HeaderEdit(set=(("x", "\r"),))),))
 
 
 IDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=150)

@@ -194,19 +194,6 @@ Shortcomings = Mapping[Capability, Support]
 """What a data plane cannot do, or not in full; whatever is not in it, it can."""
 
 
-NOT_OF_INGRESSES: Final = (
-    Capability.MATCHES,
-    Capability.CORS,
-    Capability.REDIRECT_ELSEWHERE,
-    Capability.REWRITE_PATH,
-    Capability.REWRITE_HOST,
-    Capability.MIRRORS,
-    Capability.MISSING_BACKENDS,
-    Capability.BACKEND_HEADERS,
-    Capability.RETRY_ON_SILENCE,
-)
-"""What only a route of Gateway API can ask for; see `Route.specials`."""
-
 UDP_UNKNOWN: Final = (
     "nobody can tell by asking whether a UDP port is served: have a TCP port checked"
     " (`onehop.dev/health-check-port`)"

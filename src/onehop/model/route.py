@@ -1,8 +1,7 @@
 """Which requests go where, and what happens to them on the way."""
 
-from collections.abc import Iterator
 from enum import StrEnum
-from typing import TypeAlias, assert_never
+from typing import TypeAlias
 
 import msgspec
 
@@ -226,44 +225,6 @@ class Route(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     cors: Cors | None = None
     request_headers: HeaderEdit = HeaderEdit()
     response_headers: HeaderEdit = HeaderEdit()
-
-    @property
-    def specials(self) -> tuple[str, ...]:
-        """What it asks for that not every data plane can do, in words."""
-        return tuple(_specials(self))
-
-
-def _specials(route: Route) -> Iterator[str]:
-    if route.when != Conditions() or route.match.kind is PathKind.METHOD:
-        yield "matching by method, header or query"
-    if route.cors is not None:
-        yield "answers to pages of other origins (CORS)"
-    match route.action:
-        case Forward() as forward:
-            yield from _forward_specials(forward)
-        case Redirect(host=host, path=path, prefix=prefix):
-            if (host, path, prefix) != (None, None, None):
-                yield "redirects to another host or path"
-        case Respond():
-            return
-        case _:
-            assert_never(route.action)
-
-
-def _forward_specials(forward: Forward) -> Iterator[str]:
-    if forward.missing:
-        yield "an answer of its own for the share of a missing backend"
-    if forward.rewrite_path is not None:
-        yield "replacing the whole path"
-    if forward.rewrite_host is not None:
-        yield "replacing the host"
-    if forward.mirrors:
-        yield "copies of requests"
-    if forward.retry.on_silence or forward.retry.backoff_s is not None:
-        yield "retries after silence, or after a pause"
-    plain = HeaderEdit()
-    if any((s.request_headers, s.response_headers) != (plain, plain) for s in forward.pools):
-        yield "headers edited for one of several backends"
 
 
 class MadeFor(msgspec.Struct, frozen=True, gc=False):

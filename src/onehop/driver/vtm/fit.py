@@ -11,8 +11,10 @@ from typing import Final, assert_never
 
 import msgspec
 
-from onehop.driver.asks import USUAL_COOKIE
-from onehop.driver.vtm.support import ONE_POOL
+from onehop.driver.asks import USUAL_COOKIE, asks_of
+from onehop.driver.capability import Capability
+from onehop.driver.vtm.support import ONE_POOL, SHORTCOMINGS
+from onehop.driver.vtm.text import route_faults
 from onehop.model.certificate import Certificate, ServerName, is_challenge
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener, TlsPolicy, Vip
@@ -25,13 +27,14 @@ from onehop.model.pool import (
     Pool,
     SourceIpPersistence,
 )
-from onehop.model.route import Forward, HeaderEdit, Redirect, Respond, Retry, Route, VirtualHost
+from onehop.model.route import Forward, Retry, Route, VirtualHost
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _COOKIE_UNSAFE: Final = re.compile(r"[\x00-\x20\x7f;,]")
 
 _IDLE_S: Final = Forward(pools=()).idle_timeout_s
+
+_NEVER: Final = (Capability.MIRRORS, Capability.RETRY_ON_SILENCE)
+"""A host with a route that asks for it is not served."""
 
 
 class Fit(msgspec.Struct, frozen=True):
@@ -154,7 +157,7 @@ def _http(http: ForwardHttp) -> tuple[ForwardHttp, list[str]]:
 
 
 def _host(host: VirtualHost) -> Fit:
-    fault = next((fault for route in host.routes for fault in _route_faults(route)), None)
+    fault = next(_host_faults(host), None)
     if fault is not None:
         return Fit(None, fault)
     lacks: list[str] = []
@@ -169,27 +172,10 @@ def _host(host: VirtualHost) -> Fit:
     return _without(fitting_host, lacks)
 
 
-def _route_faults(route: Route) -> Iterator[str]:
-    yield from (f"this driver does not do {each}" for each in route.specials)
-    for edit in (route.request_headers, route.response_headers):
-        yield from _edit_faults(edit)
-    match route.action:
-        case Respond(body=body) if _CONTROL.search(body):
-            yield "a body with control characters is not put into a rule"
-        case Respond() | Redirect() | Forward():
-            return
-        case _:
-            assert_never(route.action)
-
-
-def _edit_faults(edit: HeaderEdit) -> Iterator[str]:
-    names = (*(name for name, _ in (*edit.set, *edit.add)), *edit.remove)
-    for name in names:
-        if _TOKEN.fullmatch(name) is None:
-            yield f"{name!r} is no name of a header that may be edited"
-    for name, value in (*edit.set, *edit.add):
-        if _CONTROL.search(value):
-            yield f"the value of header {name} has control characters"
+def _host_faults(host: VirtualHost) -> Iterator[str]:
+    asked = {ask.capability for ask in asks_of(host)}
+    yield from (SHORTCOMINGS[each].words for each in _NEVER if each in asked)
+    yield from (fault for route in host.routes for fault in route_faults(route))
 
 
 def _route(route: Route) -> tuple[Route, list[str]]:

@@ -8,8 +8,8 @@ import msgspec
 
 from onehop.driver.vtm.content import Content, Kind, ObjectKey
 from onehop.driver.vtm.name import Names
-from onehop.driver.vtm.route import Step
 from onehop.driver.vtm.script import render_rules
+from onehop.driver.vtm.step import Step
 from onehop.model.address import Cidr
 from onehop.model.certificate import ServerName
 from onehop.model.ident import PoolId

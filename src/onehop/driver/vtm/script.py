@@ -5,9 +5,8 @@ looked for first, exact names before wildcards, long before short; a host's rout
 order; nothing falls through to another host (ADR 0010). What no route takes is answered 404 by the
 rule: the virtual server's own pool is `discard`.
 
-A response rule exists where routes edit headers of responses. It has to know which route was
-taken, and gets to know it by a request header of ours: everything else, as TrafficScript's
-variables, belongs to a connection, which HTTP/2 shares among requests. Clients cannot set it.
+A response rule exists where routes edit headers of responses, or let in pages of other origins. It
+gets to know which route was taken by a request header of ours; see `mark`.
 
 Everything that came from outside passes `quoted`; see there.
 """
@@ -17,9 +16,15 @@ from typing import Final
 
 import msgspec
 
+from onehop.driver.vtm.answer import send
+from onehop.driver.vtm.cors import ORIGIN
+from onehop.driver.vtm.mark import MARK
+from onehop.driver.vtm.match import QUERY, in_any
 from onehop.driver.vtm.name import Names
 from onehop.driver.vtm.quote import quoted
-from onehop.driver.vtm.route import MARK, Step, in_any, mark_of, render_route, response_edits, send
+from onehop.driver.vtm.response import response_lines, takes_page
+from onehop.driver.vtm.route import render_route
+from onehop.driver.vtm.step import Step
 from onehop.model.address import Cidr
 from onehop.model.listener import Listener
 from onehop.model.route import VirtualHost
@@ -52,16 +57,23 @@ def render_rules(
     """
     head = f"{names.comment}{quoted(listener.id)[1:-1]}\n{_INTRODUCTION}"
     ordered = sorted(hosts, key=_precedence)
-    edits = [line for host in ordered for line in _response_lines(host)]
-    lines = [*_sources(listener.sources), *_preamble(hops), *_opening(bool(edits))]
+    routes = [(host, route) for host in ordered for route in host.routes]
+    edits = [line for host, route in routes for line in response_lines(host, route)]
+    takes_pages = any(takes_page(route) for _, route in routes)
+    ours = ((MARK, bool(edits)), (ORIGIN, takes_pages))
+    lines = [*_sources(listener.sources), *_preamble(hops), *_opening(ours)]
+    if any(route.when.queries for _, route in routes):
+        lines.append(f'{QUERY} = "&" . http.getRawQueryString() . "&";')
     for host in ordered:
         lines += _host(host, step)
     lines.append(send(404))
     request = head + "\n".join(lines) + "\n"
     if not edits:
         return Rules(request)
-    said = f'$route = http.getHeader( "{MARK}" );'
-    return Rules(request, head + "\n".join([said, *edits]) + "\n")
+    said = [f'$route = http.getHeader( "{MARK}" );']
+    if takes_pages:
+        said.append(f'$origin = http.getHeader( "{ORIGIN}" );')
+    return Rules(request, head + "\n".join([*said, *edits]) + "\n")
 
 
 def _sources(sources: Iterable[Cidr]) -> Iterator[str]:
@@ -80,9 +92,10 @@ def _preamble(hops: int) -> Iterator[str]:
         yield f"if( string.regexmatch( {forwarded}, {quoted(pattern)} ) ) {{ $client = $1; }}"
 
 
-def _opening(is_marked: bool) -> Iterator[str]:  # noqa: FBT001  one of two shapes
-    if is_marked:
-        yield f'http.removeHeader( "{MARK}" );'
+def _opening(ours: Iterable[tuple[str, bool]]) -> Iterator[str]:
+    for header, is_used in ours:
+        if is_used:
+            yield f'http.removeHeader( "{header}" );'
     yield 'http.setHeader( "X-Real-IP", $client );'
     yield f'if( $path == "" ) {{ {send(400)} }}'
 
@@ -115,12 +128,3 @@ def _host_condition(hostname: str) -> str:
     if hostname.startswith("*."):
         return f"string.endsWith( $host, {quoted(hostname[1:])} )"
     return f"$host == {quoted(hostname)}"
-
-
-def _response_lines(host: VirtualHost) -> Iterator[str]:
-    for route in host.routes:
-        edits = response_edits(route)
-        if edits:
-            yield f'if( $route == "{mark_of(host, route)}" ) {{'
-            yield from (f"  {line}" for line in edits)
-            yield "}"

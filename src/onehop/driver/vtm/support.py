@@ -3,7 +3,6 @@
 from typing import Final
 
 from onehop.driver.capability import (
-    NOT_OF_INGRESSES,
     UDP_UNKNOWN,
     Capability,
     Shortcomings,
@@ -16,12 +15,11 @@ _ONE_CA_LIST: Final = (
 )
 _SECONDS: Final = "whole seconds, rounded up"
 
-_ROUTED: Final = no("the driver of vTM routes by host and path, as Ingresses do, and does no more")
+_RETRIES: Final = no("vTM retries by its own rules, and requests that are idempotent")
 
 ONE_POOL: Final = "this driver sends the connections of a virtual server to one pool"
 
 SHORTCOMINGS: Final[Shortcomings] = {
-    **dict.fromkeys(NOT_OF_INGRESSES, _ROUTED),
     Capability.WEIGHTED_STREAMS: no(ONE_POOL),
     Capability.PROXY_PROTOCOL_IN: partly("PROXY headers of version 1 alone"),
     Capability.PROXY_PROTOCOL_OUT: no("vTM sends no PROXY header to nodes"),
@@ -61,9 +59,15 @@ SHORTCOMINGS: Final[Shortcomings] = {
     Capability.IDLE_TIMEOUT: no(
         "a virtual server has one idle timeout, the longest of its routes; nodes have 300 seconds"
     ),
-    Capability.RETRIES: no("vTM retries by its own rules, and requests that are idempotent"),
-    Capability.RETRY_CODES: no("vTM retries by its own rules, and requests that are idempotent"),
-    Capability.RETRY_TIMEOUT: no("vTM retries by its own rules, and requests that are idempotent"),
+    Capability.RETRIES: _RETRIES,
+    Capability.RETRY_CODES: _RETRIES,
+    Capability.RETRY_TIMEOUT: _RETRIES,
+    Capability.RETRY_ON_SILENCE: _RETRIES,
+    Capability.MATCHES: partly(
+        "what a unit makes of a header in several lines is not known; of a parameter that comes"
+        " twice, one is enough"
+    ),
+    Capability.MIRRORS: no("vTM sends no copies of requests"),
     Capability.HASH: partly("by a persistence class, and not together with persistence"),
     Capability.COOKIE_NAME: no("vTM names its session cookie itself"),
     Capability.HTTP_PERSISTENCE_HEADER: no("vTM keeps no session by a response header"),

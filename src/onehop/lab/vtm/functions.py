@@ -1,18 +1,28 @@
-"""What rules can call, and what becomes of a request."""
+"""What rules can call, and what becomes of a request.
+
+As the vendor describes each function: the TrafficScript reference, and the help of the vendor's
+editor (github.com/brocade/vTM-eclipse, `plugin/help/ts`).
+"""
 
 import ipaddress
 import posixpath
 import re
+import string
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import msgspec
+
+from onehop.lab.vtm.syntax import ScriptError
 
 Value: TypeAlias = str | int
 Functions: TypeAlias = Mapping[str, tuple[int, Callable[..., Value]]]
 """By name: how many arguments, and what is done."""
+
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f]*")
+_UNENCODED: Final = frozenset(string.ascii_letters + string.digits + ".-_" + "!*();:@&=+'$,/?#[]%")
 
 
 class Request(msgspec.Struct, kw_only=True):
@@ -30,7 +40,6 @@ class Request(msgspec.Struct, kw_only=True):
     is_tls: bool = False
     draws: list[int] = []
     over_rate: set[str] = set()
-    path: str | None = None
 
 
 class UsePool(msgspec.Struct, frozen=True):
@@ -75,8 +84,14 @@ def _use(pool: str) -> Value:
 
 
 def _send(status: str, _type: str, body: str, headers: str) -> Value:
-    lines = [line.partition(": ") for line in str(headers).split("\r\n") if line]
-    pairs = tuple((name, value) for name, _, value in lines)
+    r"""End with an answer; "multiple headers should be separated with \r\n" (`http.sendResponse`).
+
+    What a unit makes of an empty line, or of one that is no header, is not known: none is written.
+    """
+    lines = str(headers).split("\r\n") if headers else []
+    if not all(map(_HEADER.fullmatch, lines)):
+        raise ScriptError(f"http.sendResponse: {headers!r} are no headers")
+    pairs = tuple((name, value) for name, _, value in (line.partition(": ") for line in lines))
     return _end(Answer(int(status.partition(" ")[0]), str(body), pairs))
 
 
@@ -94,6 +109,15 @@ def _contains(text: str, part: str) -> Value:
 
 def _skip(text: str, count: int) -> Value:
     return str(text).encode()[int(count) :].decode("utf-8", "replace")
+
+
+def _replace(text: str, part: str, by: str) -> Value:
+    return str(text).replace(str(part), str(by))
+
+
+def _encoded(text: str) -> str:
+    """Encode all but what is unreserved or reserved, and `%` (`string.urlencodeexceptreserved`)."""
+    return "".join(chr(b) if chr(b) in _UNENCODED else f"%{b:02X}" for b in str(text).encode())
 
 
 def _hash(text: str) -> Value:
@@ -127,10 +151,15 @@ def _reading(request: Request) -> Functions:
     def header(name: str) -> Value:
         return request.headers.get(name.lower(), "")
 
+    def exists(name: str) -> Value:
+        return int(name.lower() in request.headers)
+
     return {
         "http.getHeader": (1, header),
+        "http.headerExists": (1, exists),
         "http.getMethod": (0, lambda: request.method),
         "http.getRawURL": (0, lambda: request.url),
+        "http.getRawQueryString": (0, lambda: request.url.partition("?")[2]),
         "http.getPath": (0, lambda: unquote(_path(request.url))),
         "http.normalizePath": (1, _normalized),
         "http.getHostHeader": (0, lambda: _host(request.headers.get("host", ""))),
@@ -142,10 +171,9 @@ def _reading(request: Request) -> Functions:
 def request_functions(request: Request) -> Functions:
     """Return what a request rule can call."""
 
-    def set_path(path: str) -> Value:
-        request.path = str(path)
+    def set_raw_path(path: str) -> Value:
         _, mark, query = request.url.partition("?")
-        request.url = quote(str(path)) + mark + query
+        request.url = str(path) + ("" if "?" in str(path) else mark + query)
         return 1
 
     def draw(bound: int) -> Value:
@@ -159,7 +187,7 @@ def request_functions(request: Request) -> Functions:
         **_STRINGS,
         **_reading(request),
         **_headers(request.headers, names),
-        "http.setPath": (1, set_path),
+        "http.setRawPath": (1, set_raw_path),
         "http.sendResponse": (4, _send),
         "pool.use": (1, _use),
         "connection.discard": (0, lambda: _end(Discard())),
@@ -197,6 +225,8 @@ _STRINGS: Final[Functions] = {
     "string.endsWith": (2, _ends),
     "string.contains": (2, _contains),
     "string.skip": (2, _skip),
+    "string.replaceAll": (3, _replace),
+    "string.urlencodeexceptreserved": (1, _encoded),
     "string.hash": (1, _hash),
     "string.ipmaskmatch": (2, _is_in),
 }
