@@ -18,7 +18,7 @@ from onehop.model.ident import ObjectRef
 
 def _wish(reader: Reader, ref: ObjectRef) -> Cell[AddressWish]:
     intent, held = reader.need(GATEWAY_INTENTS, ref), reader.get(HELD, ref)
-    if intent.refusal is not None:
+    if intent.refusal is not None or intent.asks_for_several:
         return Cell(None)
     wish = AddressWish(
         ref=ref,

@@ -40,6 +40,22 @@ class Frontend(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     fault: Saying | None = None
     unresolved: Saying | None = None
 
+    def told_to_others(self, port: int) -> "Frontend":
+        """Return it in words that do not say what the Gateway refers to.
+
+        ListenerSets may be strangers': "Implementations SHOULD be cautious about what information
+        from the parent or siblings are reported" (GEP-1713). The Gateway is told in full.
+        """
+        message = (
+            f"the Gateway cannot verify the certificates that clients of port {port} have to show;"
+            " its owner is told why"
+        )
+        return msgspec.structs.replace(
+            self,
+            fault=_in_words(self.fault, message),
+            unresolved=_in_words(self.unresolved, message),
+        )
+
 
 UNASKED: Final = Frontend()
 
@@ -87,6 +103,10 @@ def _read(reader: Reader, gateway: ObjectRef, validation: ClientValidation) -> F
         return Frontend(cas=bundle.refs, fault=fault, unresolved=unresolved)
     check = PortCheck(ca_pem=bundle.pem, is_required=_MODES[validation.mode])
     return Frontend(check=check, cas=bundle.refs, unresolved=unresolved)
+
+
+def _in_words(saying: Saying | None, message: str) -> Saying | None:
+    return msgspec.structs.replace(saying, message=message) if saying is not None else None
 
 
 def _is_denied(reader: Reader, gateway: ObjectRef, ref: ObjectRef | str) -> bool:

@@ -8,11 +8,19 @@ import msgspec
 from onehop.cluster import Gateway
 from onehop.cluster.gateway_verdict import Saying, Truth
 from onehop.compile.backend import options_of
+from onehop.compile.gateway.frontend import read_frontend
 from onehop.compile.gateway.hostname import ANY
 from onehop.compile.gateway.identity import ClientIdentity, read_identity
-from onehop.compile.gateway.listener import ListenerIntent, Protocol, asked_in_vain, read_listeners
+from onehop.compile.gateway.listener import (
+    ListenerIntent,
+    Listening,
+    Protocol,
+    asked_in_vain,
+    read_listeners,
+)
 from onehop.compile.gateway.listenerset import DOORS, GATEWAY_REFS, LISTENER_SETS_OF
 from onehop.compile.gateway.merge import Merge
+from onehop.compile.gateway.overlap import overlapping
 from onehop.compile.gateway.place import Place, place_of
 from onehop.compile.inputs import GATEWAYS
 from onehop.compile.options import Options
@@ -33,6 +41,7 @@ class GatewayIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     Attributes:
         by_owner: its own listeners, and those of each ListenerSet that it lets in.
+        overlapping: those of them whose TLS others share; see `overlap`.
         families, requested: of addresses; see `ledger.AddressWish`.
         accepts_proxy_protocol: on all ports for TCP.
         identity: what is shown to endpoints.
@@ -42,6 +51,7 @@ class GatewayIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     ref: ObjectRef
     age_key: tuple[str, str, str]
     by_owner: Mapping[ObjectRef, tuple[ListenerIntent, ...]]
+    overlapping: frozenset[Listening] = frozenset()
     families: tuple[bool, ...] = _ONE_FAMILY
     requested: tuple[IpAddr, ...] = ()
     address_pool: str | None = None
@@ -63,6 +73,11 @@ class GatewayIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         """Yield the listeners that carry traffic."""
         if self.refusal is None:
             yield from (listener for listener in self.listeners if listener.is_accepted)
+
+    @property
+    def asks_for_several(self) -> bool:
+        """Whether more than one address of a family is asked for."""
+        return len({is_ipv6(address) for address in self.requested}) < len(self.requested)
 
     def named(self) -> Iterator[ListenerIntent]:
         """Yield those of them to which connections or requests come by name."""
@@ -99,6 +114,7 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[GatewayIntent]:
         ref=ref,
         age_key=gateway.metadata.age_key,
         by_owner=by_owner,
+        overlapping=overlapping(each for own in by_owner.values() for each in own),
         families=addresses.families,
         requested=addresses.requested,
         address_pool=policy.address_pool,
@@ -108,7 +124,8 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[GatewayIntent]:
         refusal=refusal,
     )
     in_vain = asked_in_vain(ref, policy, intent.listeners_of(ref))
-    return Cell(intent, (*problems, *in_vain, *_problems(intent)))
+    untold = _untold(reader, gateway, intent)
+    return Cell(intent, (*problems, *in_vain, *_problems(intent), *untold))
 
 
 def _policy(ref: ObjectRef, gateway: Gateway) -> tuple[Policy, tuple[Problem, ...]]:
@@ -160,7 +177,9 @@ def _refusal(
 def _addresses(gateway: Gateway, options: Options) -> _Addresses:
     """Return what is asked for: certain addresses, or one of each family that the pools have.
 
-    An entry without a value is a wish for any (feature GatewayAddressEmpty).
+    An entry without a value is a wish for any (feature GatewayAddressEmpty). Several of a family
+    are a Gateway's to ask for, but none that is usable (conformance test GatewayStaticAddresses,
+    v1.6).
     """
     pools = options.address_pools
     pooled = {is_ipv6(first) for pool in pools for first, _ in pool.ranges} or {False}
@@ -174,9 +193,9 @@ def _addresses(gateway: Gateway, options: Options) -> _Addresses:
     parsed = [parse_ip(text) for text in texts]
     wanted = tuple(address for address in parsed if address is not None)
     asked = tuple(sorted({is_ipv6(address) for address in wanted}))
-    if len(wanted) != len(texts) or len(asked) != len(wanted):
+    if len(wanted) != len(texts):
         listed = ", ".join(map(quoted, texts[:4]))
-        return _unsupported(families, f"{listed}: a Gateway has one IP address of each family")
+        return _unsupported(families, f"{listed}: addresses here are IP addresses")
     return _Addresses(asked, wanted)
 
 
@@ -189,6 +208,13 @@ def _problems(intent: GatewayIntent) -> Iterator[Problem]:
     """Yield what its owner has to mend, in words; status says the same by conditions."""
     if intent.refusal is not None:
         yield _problem(intent.ref, "spec", intent.refusal)
+    if intent.asks_for_several:
+        yield Problem(
+            subject=intent.ref,
+            field="spec.addresses",
+            reason=Reason.ADDRESS_CONFLICT,
+            message=f"no address: {told_of_several(intent)}",
+        )
     for listener in intent.listeners:
         for saying in listener.sayings:
             if saying.type != "Conflicted" and saying.status is Truth.FALSE:
@@ -197,8 +223,24 @@ def _problems(intent: GatewayIntent) -> Iterator[Problem]:
                 )
 
 
+def told_of_several(intent: GatewayIntent) -> str:
+    """Say what is wrong with asking for several addresses of a family."""
+    return f"a Gateway has one of each family, and this one asks for {', '.join(intent.requested)}"
+
+
+def _untold(reader: Reader, gateway: Gateway, intent: GatewayIntent) -> Iterator[Problem]:
+    """Tell a Gateway why clients are turned away on ports that only ListenerSets have.
+
+    These are not told, for they may be strangers'; see `Frontend.told_to_others`.
+    """
+    own = {each.port for each in intent.listeners_of(intent.ref) if each.is_tls}
+    for port in sorted({each.port for each in intent.listeners if each.is_tls} - own):
+        frontend = read_frontend(reader, intent.ref, port, gateway.spec.tls)
+        for saying in filter(None, (frontend.fault, frontend.unresolved)):
+            yield _problem(intent.ref, "spec.tls.frontend", saying)
+
+
 _REASONS: Final = {
-    "Conflicted": Reason.CONFLICT,
     "HostnameConflict": Reason.CONFLICT,
     "ProtocolConflict": Reason.CONFLICT,
     "RefNotPermitted": Reason.REF_NOT_PERMITTED,

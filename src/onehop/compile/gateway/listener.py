@@ -119,6 +119,15 @@ class ListenerIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         """Whether TLS ends here, and HTTP is in it."""
         return self.protocol is Protocol.HTTPS
 
+    @property
+    def is_valid(self) -> bool:
+        """Whether it can be served: a ListenerSet is accepted with one listener that can.
+
+        With TLS that ends here, one that may show nobody's certificate cannot (conformance test
+        ListenerSetReferenceGrant, v1.6); one that is not there yet may come.
+        """
+        return self.is_accepted and (bool(self.certificates) or not self.ends_tls)
+
 
 def read_listeners(
     reader: Reader,
@@ -137,17 +146,23 @@ def read_listeners(
         tls: what the Gateway says for all of its listeners.
     """
     return tuple(
-        _read(reader, owner, each, _frontend(reader, gateway, each, tls)) for each in listeners
+        _read(reader, owner, each, _frontend(reader, owner, gateway, each, tls))
+        for each in listeners
     )
 
 
 def _frontend(
-    reader: Reader, gateway: ObjectRef, listener: GatewayListener, tls: GatewayTls | None
+    reader: Reader,
+    owner: ObjectRef,
+    gateway: ObjectRef,
+    listener: GatewayListener,
+    tls: GatewayTls | None,
 ) -> Frontend:
     """Return what is asked of clients; nothing but of those of HTTPS."""
     if _protocol(listener) is not Protocol.HTTPS:
         return UNASKED
-    return read_frontend(reader, gateway, listener.port, tls)
+    frontend = read_frontend(reader, gateway, listener.port, tls)
+    return frontend if owner == gateway else frontend.told_to_others(listener.port)
 
 
 def asked_in_vain(

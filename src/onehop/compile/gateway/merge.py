@@ -11,7 +11,7 @@ conflicts"), so nobody who adds listeners can take away what others have.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -55,10 +55,12 @@ class Merge:
         """
         for socket, protocol in _sockets(listener):
             families = self._families.get(socket, {})
-            if any(family is not protocol.family for family in families):
+            rival = self._names.get((socket, listener.hostname))
+            is_other = rival is not None and rival.protocol is not protocol
+            if is_other or any(family is not protocol.family for family in families):
                 what = f"port {listener.port} speaks another protocol for one who was there before"
                 return Saying("Conflicted", Truth.TRUE, "ProtocolConflict", what)
-            if (socket, listener.hostname) in self._names:
+            if rival is not None:
                 what = "one who was there before has the same port and hostname"
                 return Saying("Conflicted", Truth.TRUE, "HostnameConflict", what)
         return None
@@ -73,7 +75,8 @@ def _beside(listener: ListenerIntent, others: Iterable[ListenerIntent]) -> Sayin
     """Return why a listener cannot be told from another one of the same object, or None.
 
     A port speaks one protocol over TCP, and beside it UDP; TLS that ends here and TLS that does not
-    are one, for clients say a name before either. Listeners of such ports differ by hostname.
+    are one, for clients say a name before either. Listeners of such ports differ by hostname; if
+    they do not, a port and a hostname have two protocols.
     """
     own = listener.protocol
     for other in others:
@@ -82,23 +85,23 @@ def _beside(listener: ListenerIntent, others: Iterable[ListenerIntent]) -> Sayin
             continue
         if theirs.transport is not own.transport:
             continue
-        if theirs.family is not own.family:
+        is_same_host = other.hostname == listener.hostname
+        if theirs.family is not own.family or (is_same_host and theirs is not own):
             what = f"port {listener.port} speaks {quoted(theirs.value)} for {quoted(other.name)}"
             return Saying("Conflicted", Truth.TRUE, "ProtocolConflict", what)
-        if other.hostname == listener.hostname:
+        if is_same_host:
             what = f"{quoted(other.name)} has the same port and hostname; neither is served"
             return Saying("Conflicted", Truth.TRUE, "HostnameConflict", what)
     return None
 
 
-_CONFLICTED: Final = "Conflicted"
-"""Reason of `Accepted` for entries of ListenerSets; Gateways' listeners repeat the conflict's."""
-
-
 def _judged(listener: ListenerIntent, conflict: Saying | None) -> ListenerIntent:
+    """Return a listener with its conflict: `Accepted` has the reason of `Conflicted`.
+
+    Conformance tests ListenerSetHostnameConflict and ListenerSetProtocolConflict, v1.6.
+    """
     if conflict is None or not listener.is_accepted:
         return listener
-    reason = conflict.reason if listener.owner.kind == "Gateway" else _CONFLICTED
-    accepted = Saying("Accepted", Truth.FALSE, reason, conflict.message)
+    accepted = Saying("Accepted", Truth.FALSE, conflict.reason, conflict.message)
     _, _, refs = listener.sayings
     return msgspec.structs.replace(listener, sayings=(accepted, conflict, refs), is_accepted=False)

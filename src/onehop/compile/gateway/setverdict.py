@@ -45,7 +45,7 @@ def _compute(reader: Reader, ref: ObjectRef) -> Cell[ListenerSetVerdict]:
 
 
 def _accepted(gateway: GatewayIntent, listeners: Sequence[ListenerIntent]) -> Saying:
-    """Say whether a ListenerSet is accepted: with one listener that is, it is.
+    """Say whether a ListenerSet is accepted: with one listener that can be served, it is.
 
     "ListenersNotValid: ... This can be the reason when Accepted is True or False, depending on
     whether the listener being invalid causes the entire ListenerSet to not be accepted."
@@ -53,7 +53,7 @@ def _accepted(gateway: GatewayIntent, listeners: Sequence[ListenerIntent]) -> Sa
     if gateway.refusal is not None:
         message = f"{gateway.ref} is not accepted, see there"
         return Saying("Accepted", Truth.FALSE, "ParentNotAccepted", message)
-    bad = sorted(quoted(each.name) for each in listeners if not each.is_accepted)
+    bad = sorted(quoted(each.name) for each in listeners if not each.is_valid)
     message = f"these listeners are not served, see their conditions: {', '.join(bad)}"
     if not bad:
         return Saying("Accepted", Truth.TRUE, "Accepted")

@@ -21,11 +21,17 @@ from onehop.compile.backend import options_of
 from onehop.compile.certificate import CHECKED
 from onehop.compile.gateway.attachment import ATTACHED_REFS, ATTACHMENTS, Attachment, Attachments
 from onehop.compile.gateway.contention import kept, losses
-from onehop.compile.gateway.gateway import GATEWAY_INTENT_REFS, GATEWAY_INTENTS, GatewayIntent
+from onehop.compile.gateway.gateway import (
+    GATEWAY_INTENT_REFS,
+    GATEWAY_INTENTS,
+    GatewayIntent,
+    told_of_several,
+)
 from onehop.compile.gateway.identity import FIELD, unresolved
 from onehop.compile.gateway.kinds import STATUS_REFS, AnyRoute, route_of
 from onehop.compile.gateway.listener import ListenerIntent, Listening
 from onehop.compile.gateway.listenerset import LISTENER_SETS_OF
+from onehop.compile.gateway.overlap import told_of_overlap
 from onehop.compile.gateway.placement import GATEWAY_PLACEMENTS, listener_id
 from onehop.compile.gateway.route import ROUTE_RULES, Rules
 from onehop.compile.gateway.servername import certificate_for, demand_for
@@ -108,7 +114,7 @@ def _attached_sets(reader: Reader, intent: GatewayIntent) -> int | None:
         return None
     sets = (listeners for owner, listeners in intent.by_owner.items() if owner != intent.ref)
     is_accepted = intent.refusal is None
-    return sum(is_accepted and any(each.is_accepted for each in own) for own in sets)
+    return sum(is_accepted and any(each.is_valid for each in own) for own in sets)
 
 
 def _untold(ref: ObjectRef, sayings: Iterable[Saying]) -> Iterator[Problem]:
@@ -160,6 +166,8 @@ def gateway_obstacle(intent: GatewayIntent, placement: Placement) -> Saying | No
     """Say why a Gateway cannot be programmed whatever the data plane says, or nothing."""
     if intent.refusal is not None:
         return Saying("Programmed", Truth.FALSE, "Invalid", intent.refusal.message)
+    if intent.asks_for_several:
+        return Saying("Programmed", Truth.FALSE, "AddressNotUsable", told_of_several(intent))
     lacking = [address for address in intent.requested if address not in placement.addresses]
     if lacking:
         message = f"{', '.join(lacking)} is in no address pool, or belongs to somebody else"
@@ -177,12 +185,13 @@ def listener_verdict(
     accepted, conflicted, refs = listener.sayings
     if listener.ends_tls and refs.status is Truth.TRUE:
         refs = _certificates(reader, listener) or refs
+    overlap = (told_of_overlap(listener.port),) if listener.id in gateway.overlapping else ()
     obstacle: Saying | None = None
     cannot_show = listener.ends_tls and certificate_for(reader, listener) is None
     is_ordered = cannot_show and _ordered(reader, listener) is not None
     if not listener.is_accepted or gateway.refusal is not None:
         said = accepted if gateway.refusal is None else gateway.refusal
-        obstacle = Saying("Programmed", Truth.FALSE, "Invalid", said.message)
+        obstacle = Saying("Programmed", Truth.FALSE, _why_not(listener), said.message)
     elif cannot_show:
         reason = "Pending" if is_ordered else "Invalid"
         obstacle = Saying("Programmed", Truth.FALSE, reason, refs.message)
@@ -190,12 +199,23 @@ def listener_verdict(
         obstacle = Saying("Programmed", Truth.FALSE, "Pending", "the Gateway has no address")
     return ListenerVerdict(
         name=listener.name,
-        sayings=(accepted, conflicted, refs),
+        sayings=(accepted, conflicted, refs, *overlap),
         supported_kinds=listener.kinds,
         attached_routes=reader.count(_ROUTES_COUNTED, listener.id),
         needs=() if obstacle else tuple(_needs(gateway, listener, placement)),
         obstacle=obstacle,
     )
+
+
+def _why_not(listener: ListenerIntent) -> str:
+    """Return the reason of `Programmed` of a listener that is not accepted.
+
+    Entries of ListenerSets repeat the conflict that they have lost (conformance tests
+    ListenerSetHostnameConflict and ListenerSetProtocolConflict, v1.6).
+    """
+    _, conflicted, _ = listener.sayings
+    has_lost = conflicted.status is Truth.TRUE and listener.owner.kind == "ListenerSet"
+    return conflicted.reason if has_lost else "Invalid"
 
 
 def _needs(
