@@ -118,8 +118,7 @@ def _attach(
         return refuse("NoMatchingParent", f"{found.ref} has no such listener{_sought(parent)}")
     letting = [each for each in named if _lets_in(reader, each, ref)]
     if not letting:
-        message = f"no listener of {found.ref} lets in routes of this kind and namespace"
-        return refuse("NotAllowedByListeners", message)
+        return refuse("NotAllowedByListeners", _why_kept_out(found.ref, named, ref))
     hosts = {each.name: _shared_hosts(each, hostnames) for each in letting}
     taking = [each for each in letting if hosts[each.name]]
     if not taking:
@@ -150,6 +149,16 @@ def _is_meant(parent: ParentRef, listener: ListenerIntent) -> bool:
 def _sought(parent: ParentRef) -> str:
     name = f" named {quoted(parent.section_name)}" if parent.section_name else ""
     return f"{name} on port {parent.port}" if parent.port is not None else name
+
+
+def _why_kept_out(owner: ObjectRef, named: Sequence[ListenerIntent], ref: ObjectRef) -> str:
+    """Say why none of the listeners that a route names lets it in, and what they would let in."""
+    kinds = sorted({f"{kind.kind}s" for each in named for kind in each.kinds})
+    if not kinds:
+        return f"listeners of {owner} let in no kind of route that is served here"
+    if f"{ref.kind}s" not in kinds:
+        return f"listeners of {owner} let in {' and '.join(kinds)}, and no {ref.kind}s"
+    return f"no listener of {owner} lets in {ref.kind}s of namespace {ref.namespace}"
 
 
 def _lets_in(reader: Reader, listener: ListenerIntent, ref: ObjectRef) -> bool:
