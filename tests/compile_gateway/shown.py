@@ -24,7 +24,12 @@ SHOWN: Final = {
         f"{_TRAFFIC}test_calls_go_by_service_and_method",
     ),
     "GRPCRouteNamedRouteRule": ("gateway-grpc",),
-    "Gateway": ("gateway-https", "gateway-listeners-in-conflict", "gateway-attached-routes"),
+    "Gateway": (
+        "gateway-https",
+        "gateway-listeners-in-conflict",
+        "gateway-overlapping-tls",
+        "gateway-attached-routes",
+    ),
     "GatewayAddressEmpty": ("gateway-addresses",),
     "GatewayBackendClientCertificate": (
         "gateway-backend-client-certificate",
@@ -117,7 +122,11 @@ SHOWN: Final = {
     "HTTPRouteRetryBackendTimeout": (f"{_TRAFFIC}test_a_request_is_tried_again",),
     "HTTPRouteRetryConnectionError": (f"{_TRAFFIC}test_a_request_is_tried_again",),
     "HTTPRouteSchemeRedirect": ("gateway-redirects", f"{_TRAFFIC}test_redirects_say_where"),
-    "ListenerSet": ("gateway-listener-sets", "gateway-listener-sets-in-conflict"),
+    "ListenerSet": (
+        "gateway-listener-sets",
+        "gateway-listener-sets-in-conflict",
+        "gateway-listener-set-without-certificate",
+    ),
     "ReferenceGrant": (
         "gateway-grants",
         f"{_CHANGES}test_a_grant_that_is_taken_back_counts_no_more",
