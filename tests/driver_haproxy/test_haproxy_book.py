@@ -26,6 +26,7 @@ from onehop.model.route import (
     Conditions,
     Forward,
     Guard,
+    MadeFor,
     PoolShare,
     RateLimit,
     Respond,
@@ -85,6 +86,7 @@ def handlers() -> st.SearchStrategy[ForwardHttp | ForwardTcp]:
         (
             ForwardHttp(router=HTTP),
             ForwardHttp(router=HTTPS, tls=True),
+            ForwardHttp(router=HTTPS, tls=True, splits_names=True),
             ForwardHttp(router=HTTPS, tls=True, client_checks=(check,)),
             ForwardHttp(router=HTTPS, tls=True, challenges=(challenge,)),
             ForwardHttp(router=HTTPS, tls=True, passthroughs=(passed,)),
@@ -94,8 +96,13 @@ def handlers() -> st.SearchStrategy[ForwardHttp | ForwardTcp]:
     )
 
 
-def _host(name: str, found: list[Route], router: RouterId) -> Row:
-    return host(name, *found, router=router)
+def made_fors() -> st.SearchStrategy[MadeFor | None]:
+    wild = MadeFor("*.example", ("*.b.example", "x.b.example"))
+    return st.sampled_from((None, MadeFor("a.example"), wild, MadeFor("*", ("*.example",))))
+
+
+def _host(name: str, found: list[Route], router: RouterId, made_for: MadeFor | None) -> Row:
+    return msgspec.structs.replace(host(name, *found, router=router), made_for=made_for)
 
 
 def rows() -> st.SearchStrategy[Row]:
@@ -110,6 +117,7 @@ def rows() -> st.SearchStrategy[Row]:
             st.sampled_from(HOSTS),
             st.lists(routes(), max_size=3),
             st.sampled_from((HTTP, HTTPS)),
+            made_fors(),
         ),
         st.builds(listener, st.sampled_from((80, 443)), handlers()),
         st.sampled_from(pools),

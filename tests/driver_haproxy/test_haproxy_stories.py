@@ -23,6 +23,7 @@ SHOWN = (
     "client-address-proxy-protocol",
     "client-certificates",
     "gateway-cors",
+    "gateway-misdirected-requests",
     "gateway-precedence",
     "gateway-redirects",
     "gateway-weights",

@@ -12,6 +12,7 @@ from functools import partial
 from onehop.driver.haproxy.index import (
     CHOICE,
     CHOOSING,
+    MADE,
     POLICY,
     SERVERS,
     SWITCH,
@@ -29,6 +30,7 @@ from onehop.driver.haproxy.piece import (
     frame,
     host_piece,
     listener_piece,
+    made_piece,
     name_piece,
     policy_piece,
     pool_piece,
@@ -214,6 +216,7 @@ class Book:
             POLICY: self._policy_piece,
             CHOICE: self._choice_piece,
             CHOOSING: self._choosing_piece,
+            MADE: self._made_piece,
             WILDCARD: self._wildcard_piece,
             SWITCH: lambda _: switch_piece(self._place, is_leaving=self._is_leaving),
         }
@@ -278,6 +281,12 @@ class Book:
 
     def _choosing_piece(self, _key: PieceKey) -> Rendered:
         return choosing_piece(self._place) if self._index.choices else NOTHING
+
+    def _made_piece(self, key: PieceKey) -> Rendered:
+        router = RouterId(key.id)
+        if not self._index.splitters.of(router):
+            return NOTHING  # no frontend looks anything up there
+        return made_piece(router, self._index.made_for.of(router), self._place)
 
     def _wildcard_piece(self, key: PieceKey) -> Rendered:
         labels = int(key.id)

@@ -10,8 +10,10 @@ from typing import Final
 from onehop.driver.haproxy import word
 from onehop.driver.haproxy.choice import CHOICES_HERE, CHOSEN_HERE
 from onehop.driver.haproxy.match import AFTER_PATH, NO_ROUTE
+from onehop.driver.haproxy.misdirected import class_rules, misdirected_rules
 from onehop.driver.haproxy.place import Place
 from onehop.driver.haproxy.policy import IS_POOL
+from onehop.driver.haproxy.servername import parent_of
 from onehop.model.listener import ForwardHttp
 
 POLICIES_HERE: Final = {False: "# policies, http", True: "# policies, https"}
@@ -35,6 +37,7 @@ def http_rules(name: str, handler: ForwardHttp, place: Place) -> Iterator[str]:
         place: where the maps are.
     """
     yield "mode http"
+    yield from class_rules(handler, place)
     # A worker that is replaced lets idle connections have one more request: none is cut off.
     yield "option idle-close-on-response"
     yield "timeout client 300s"
@@ -142,7 +145,7 @@ def _told_peer() -> Iterator[str]:
 
 def wildcard_rule(labels: int, place: Place) -> str:
     """Return how a name is looked up that has more than one label before so many of a wildcard."""
-    return _look_up(f"var(txn.host),field(-1,.,{labels + 1}),regsub(^[^.]+,**)", place)
+    return _look_up(f"var(txn.host),{parent_of(labels, '**')}", place)
 
 
 def _look_up(host: str, place: Place) -> str:
@@ -167,6 +170,7 @@ def _fast_lane(name: str, handler: ForwardHttp, place: Place) -> Iterator[str]:
     found = f"{_HOST},{behind},map_beg({place.map('route')})"
     yield "http-request set-var(txn.path) path"
     yield f"http-request set-var(txn.pool) {found} if {_IS_CANONICAL}"
+    yield from misdirected_rules(handler, place)
     yield f"http-request allow if {_IS_PLAIN}"
 
 
@@ -182,4 +186,5 @@ def _find_route(handler: ForwardHttp, place: Place) -> Iterator[str]:
     yield _look_up("var(txn.host),regsub(^[^.]+,*)", place)
     yield WILDCARDS_HERE
     yield _look_up("str(*)", place)
+    yield from misdirected_rules(handler, place)
     yield f"http-request allow if {_IS_PLAIN}"

@@ -4,6 +4,7 @@
 * A policy is there for as long as a host has it, and for each kind of listener, HTTP and HTTPS; one
   that splits requests looks at whether its pools keep sessions.
 * A choice is there for as long as a host has it; what stands around all, while there is one.
+* For whom connections of a router are made looks at its hosts that say so, and at its listeners.
 * Wildcards are looked for where a host has as many labels behind its `*`.
 * A listener looks at its router's server names, and a server name at its certificate.
 * A name that a wildcard's routes speak of looks at the hosts that would take it before.
@@ -14,8 +15,9 @@ from typing import Final, NamedTuple, assert_never
 
 from onehop.driver.haproxy.choice import Choice
 from onehop.driver.haproxy.listener import bytes_to
-from onehop.driver.haproxy.match import HostEntries, entries_of, labels_of_wildcard, names_over
+from onehop.driver.haproxy.match import HostEntries, entries_of, names_over
 from onehop.driver.haproxy.policy import Policy, answering
+from onehop.driver.haproxy.servername import labels_of_wildcard
 from onehop.driver.haproxy.share import shares_of
 from onehop.driver.haproxy.uses import Uses
 from onehop.model.certificate import Certificate, ServerName
@@ -24,11 +26,12 @@ from onehop.model.ident import CertificateId, HostId, ListenerId, PoolId, Router
 from onehop.model.listener import ForwardHttp, Listener, Vip
 from onehop.model.model import Row, Table
 from onehop.model.pool import Pool
-from onehop.model.route import Forward, Retry, VirtualHost
+from onehop.model.route import Forward, MadeFor, Retry, VirtualHost
 
 POLICY: Final = "policy"
 CHOICE: Final = "choice"
 CHOOSING: Final = "choosing"
+MADE: Final = "made"
 SERVERS: Final = "servers"
 SWITCH: Final = "switch"
 WILDCARD: Final = "wildcard"
@@ -66,9 +69,11 @@ class Index:
         choices: those that some host has, by name.
         retries: what routes to a pool ask for.
         silences: what listeners for bytes allow a pool.
+        made_for: for whom the connections of a router are made.
         wildcards: the hosts by how many labels are behind their `*`.
         kinds: listeners for HTTP, without TLS and with.
         tls_listeners: those that end the TLS of a router.
+        splitters: those that look for whom connections of a router are made.
         challengers: the listeners that show a certificate to a CA.
         shown: the server names that show a certificate.
     """
@@ -83,9 +88,11 @@ class Index:
         self.choices: dict[str, Choice] = {}
         self.retries = Uses[PoolId, Retry]()
         self.silences = Uses[PoolId, float]()
+        self.made_for = Uses[RouterId, MadeFor]()
         self.wildcards = Uses[int, HostId]()
         self.kinds = Uses[bool, ListenerId]()
         self.tls_listeners = Uses[RouterId, ListenerId]()
+        self.splitters = Uses[RouterId, ListenerId]()
         self.challengers = Uses[CertificateId, ListenerId]()
         self.shown = Uses[CertificateId, tuple[RouterId, str]]()
         self._checkers = Uses[RouterId, ListenerId]()
@@ -131,6 +138,8 @@ class Index:
             del self.hosts[host.router, host.hostname]
         self._mark(Table.HOST, (host.id,))
         self._note_wildcard(labels_of_wildcard(host.hostname), host.id, by)
+        if host.made_for is not None:
+            self._note_made_for(host.router, host.made_for, by)
         for policy in entries.policies.values():
             self._note_policy(policy, host.id, by)
         for choice in entries.choices.values():
@@ -147,6 +156,12 @@ class Index:
         if labels:
             self.wildcards.note(labels, user, by)
             self._mark(WILDCARD, (str(labels),))
+
+    def _note_made_for(self, router: RouterId, made_for: MadeFor, by: int) -> None:
+        was_there = made_for in self.made_for.of(router)
+        self.made_for.note(router, made_for, by)
+        if was_there != (made_for in self.made_for.of(router)):
+            self._mark(MADE, (router,))
 
     def _note_policy(self, policy: Policy, user: HostId, by: int) -> None:
         self._policy_users.note(policy.name, user, by)
@@ -190,6 +205,9 @@ class Index:
             self.tls_listeners.note(handler.router, listener.id, by)
             for hostname in self.names.get(handler.router, ()):
                 self.stale.add(PieceKey(Table.SERVER_NAME, hostname, listener.id))
+        if handler.splits_names:
+            self.splitters.note(handler.router, listener.id, by)
+            self._mark(MADE, (handler.router,))
         if handler.client_checks:
             self._checkers.note(handler.router, listener.id, by)
 

@@ -31,12 +31,12 @@ import msgspec
 
 from onehop.driver.haproxy import word
 from onehop.driver.haproxy.choice import Choice, choice_of, is_particular
+from onehop.driver.haproxy.misdirected import mark_of, marked
 from onehop.driver.haproxy.policy import Policy, value_of
+from onehop.driver.haproxy.servername import DEEPEST_WILDCARD, labels_of_wildcard
 from onehop.model.ident import PoolId, RouterId
 from onehop.model.route import Forward, Labels, PathKind, PathMatch, Retry, Route, VirtualHost
 
-DEEPEST_WILDCARD: Final = 10
-"""Labels behind the `*`; the frontend has a rule for each number that occurs."""
 _ROOT: Final = PathMatch(PathKind.PREFIX, "/")
 NO_ROUTE: Final = "none"
 """What stands for the paths that no route of a host takes."""
@@ -85,17 +85,24 @@ def entries_of(host: VirtualHost) -> HostEntries:
         seen = _seen_by(host.routes, labels, only)
         key = key_of_host(host.router, only)
         entries.named[only] = dict(values(key, seen, entries))
-    return entries
+    if host.made_for is None:
+        return entries
+    return _on_connections(entries, mark_of(host.router, host.made_for))
+
+
+def _on_connections(entries: HostEntries, mark: str) -> HostEntries:
+    """Return the entries of a host that is served on some connections only."""
+    named = {
+        name: {key: marked(mark, value) for key, value in routes.items()}
+        for name, routes in entries.named.items()
+    }
+    routes = {key: marked(mark, value) for key, value in entries.routes.items()}
+    return entries._replace(routes=routes, named=named)
 
 
 def key_of_host(router: RouterId, hostname: str) -> str:
     """Return what the keys of a host's routes begin with."""
     return f"{hostname}/{word.name_of('r', router)}"
-
-
-def labels_of_wildcard(hostname: str) -> int:
-    """Return how many labels are behind the `*`; none for other names, and for `*` alone."""
-    return hostname.count(".") if hostname.startswith("*.") else 0
 
 
 def names_over(hostname: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 `book` knows which piece is to be made anew when a row changes.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final, NamedTuple
 
 from onehop.driver.haproxy.backend import backend_lines, pool_files, servers_of
@@ -24,11 +24,13 @@ from onehop.driver.haproxy.listener import (
     render_frontends,
     ways_of,
 )
-from onehop.driver.haproxy.match import DEEPEST_WILDCARD, HostEntries
+from onehop.driver.haproxy.match import HostEntries
+from onehop.driver.haproxy.misdirected import made_entries
 from onehop.driver.haproxy.options import HaproxyOptions
 from onehop.driver.haproxy.place import MAPS, Place
 from onehop.driver.haproxy.policy import Policy, policy_rules
 from onehop.driver.haproxy.rendered import Rendered, nothing
+from onehop.driver.haproxy.servername import DEEPEST_WILDCARD
 from onehop.driver.haproxy.share import PersistenceOf, pool_name
 from onehop.driver.haproxy.tls import (
     Shown,
@@ -41,10 +43,10 @@ from onehop.driver.haproxy.tls import (
 )
 from onehop.model.certificate import Certificate
 from onehop.model.endpoint import PoolEndpoints
-from onehop.model.ident import CertificateId
+from onehop.model.ident import CertificateId, RouterId
 from onehop.model.listener import ForwardHttp, Listener
 from onehop.model.pool import Pool
-from onehop.model.route import Retry
+from onehop.model.route import MadeFor, Retry
 
 _NOBODY: Final = ("mode http", "http-request return status 503")
 
@@ -114,6 +116,13 @@ def wildcard_piece(labels: int, place: Place) -> Rendered:
     piece = nothing()
     order = f"{DEEPEST_WILDCARD - labels:02d}"
     piece.rules[WILDCARDS_HERE, order] = (wildcard_rule(labels, place),)
+    return piece
+
+
+def made_piece(router: RouterId, made_fors: Collection[MadeFor], place: Place) -> Rendered:
+    """Return what tells for which hosts of a router a connection was made."""
+    piece = nothing()
+    piece.maps[place.map("made")] = dict(made_entries(router, made_fors))
     return piece
 
 

@@ -6,9 +6,10 @@ from typing import Final
 
 import msgspec
 
-MAPS: Final = ("case", "route", "check", "way", "switch")
-"""Routes by what was chosen, routes by host and path, hosts whose clients are checked, ways of
-connections by SNI, and what is said to all; none points at what comes later."""
+MAPS: Final = ("case", "made", "route", "check", "way", "switch")
+"""Routes by what was chosen, for whom connections are made, routes by host and path, hosts whose
+clients are checked, ways of connections by SNI, and what is said to all; none points at what comes
+later."""
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -14,8 +14,6 @@ _SILENCE: Final = (
     "counts the longest silence before and within an answer: one that trickles goes on"
 )
 
-_ANY_CONNECTION: Final = "a request is served on connections that were made for other hosts as well"
-
 HTTP_INSIDE: Final = "where this driver ends TLS, it speaks HTTP"
 ONE_POOL: Final = "this driver sends the connections of a listener to one pool"
 
@@ -27,7 +25,6 @@ SHORTCOMINGS: Final[Shortcomings] = {
     ),
     Capability.HTTP3: no("HAProxy serves no HTTP/3 here"),
     Capability.TLS_STREAMS: no(HTTP_INSIDE),
-    Capability.MISDIRECTED: no(_ANY_CONNECTION),
     Capability.WILDCARD_HOSTS: partly("up to ten labels behind the `*`"),
     Capability.BODY_LIMIT: partly("a body whose length is not said is answered 411"),
     Capability.REQUEST_TIMEOUT: partly(_SILENCE),

@@ -1,7 +1,7 @@
 """Who uses what, counted as rows come and go, so that nobody has to look through all of them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable
 from typing import Generic, TypeVar
 
 _What = TypeVar("_What", bound=Hashable)
@@ -23,6 +23,6 @@ class Uses(Generic[_What, _Who]):
         if not users:
             del self._users[what]
 
-    def of(self, what: _What) -> Iterable[_Who]:
+    def of(self, what: _What) -> Collection[_Who]:
         """Return who uses something, each once."""
         return self._users.get(what, Counter[_Who]()).keys()
