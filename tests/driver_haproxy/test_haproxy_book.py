@@ -18,6 +18,7 @@ from onehop.model.listener import (
     ForwardHttp,
     ForwardTcp,
     Passthrough,
+    StreamShare,
     TlsChallenge,
 )
 from onehop.model.model import Row, key_of, model_of
@@ -82,6 +83,17 @@ def handlers() -> st.SearchStrategy[ForwardHttp | ForwardTcp]:
     check = ClientCheck(hostname="a.example", router=HTTP, ca_pem=ca)
     challenge = TlsChallenge(hostname="b.example", certificate=SITES[1].certificate.id)
     passed = Passthrough(hostname="p.example", owner=SERVICE, pool=BYTES.id)
+    parts = (StreamShare(BYTES.id, 3), StreamShare(None, 1))
+    shared = msgspec.structs.replace(passed, shares=parts, idle_timeout_s=5000.0)
+    ended = Passthrough(
+        hostname="*.p.example",
+        owner=SERVICE,
+        pool=BYTES.id,
+        shares=parts,
+        ends_tls=True,
+        any_depth=True,
+        exceptions=("a.p.example",),
+    )
     return st.sampled_from(
         (
             ForwardHttp(router=HTTP),
@@ -90,7 +102,9 @@ def handlers() -> st.SearchStrategy[ForwardHttp | ForwardTcp]:
             ForwardHttp(router=HTTPS, tls=True, client_checks=(check,)),
             ForwardHttp(router=HTTPS, tls=True, challenges=(challenge,)),
             ForwardHttp(router=HTTPS, tls=True, passthroughs=(passed,)),
+            ForwardHttp(router=HTTPS, tls=True, passthroughs=(ended, shared)),
             ForwardTcp(pool=BYTES.id),
+            ForwardTcp(pool=BYTES.id, shares=parts),
             ForwardTcp(pool=BYTES.id, idle_timeout_s=7200),
         )
     )

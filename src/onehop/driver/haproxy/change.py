@@ -65,7 +65,7 @@ def reload_reasons(have: Rendered, want: Rendered) -> list[Reason]:
 
 def _kind_of(section: str) -> str:
     keyword, _, name = section.partition(" ")
-    if keyword == "frontend" or name.startswith(("inner-", "acme-")):
+    if keyword == "frontend" or name.startswith(("inner-", "ended-", "acme-")):
         return "listener"
     return "policy" if name.startswith("t-") else "pool"
 

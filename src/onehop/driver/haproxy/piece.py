@@ -22,7 +22,7 @@ from onehop.driver.haproxy.listener import (
     checked_routers,
     frontend_name,
     render_frontends,
-    ways_of,
+    ways,
 )
 from onehop.driver.haproxy.match import HostEntries
 from onehop.driver.haproxy.misdirected import made_entries
@@ -192,7 +192,7 @@ def listener_piece(
     around = Surroundings(place, frozenset(with_default), options.is_privileged)
     for first, lines in render_frontends(listener, around):
         piece.sections[first] = tuple(lines)
-    piece.maps[place.map("way")] = dict(ways_of(listener))
+    piece.maps[place.map("way")] = dict(ways(listener))
     piece.maps[place.map("check")] = dict(checked_routers(listener))
     return piece
 

@@ -14,17 +14,12 @@ _SILENCE: Final = (
     "counts the longest silence before and within an answer: one that trickles goes on"
 )
 
-HTTP_INSIDE: Final = "where this driver ends TLS, it speaks HTTP"
-ONE_POOL: Final = "this driver sends the connections of a listener to one pool"
-
 SHORTCOMINGS: Final[Shortcomings] = {
     Capability.UDP: no("HAProxy does not pass on UDP"),
-    Capability.WEIGHTED_STREAMS: no(ONE_POOL),
     Capability.PORT_CLIENT_CERTIFICATES: no(
         "the driver of HAProxy checks clients host by host; such a port is not served at all"
     ),
     Capability.HTTP3: no("HAProxy serves no HTTP/3 here"),
-    Capability.TLS_STREAMS: no(HTTP_INSIDE),
     Capability.WILDCARD_HOSTS: partly("up to ten labels behind the `*`"),
     Capability.BODY_LIMIT: partly("a body whose length is not said is answered 411"),
     Capability.REQUEST_TIMEOUT: partly(_SILENCE),

@@ -5,7 +5,6 @@ a line is known by its file, and a name or its certificate comes, changes and go
 API without touching another one.
 """
 
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from onehop.driver.haproxy import word
@@ -74,13 +73,11 @@ def challenge_list(frontend: str) -> str:
     return f"a-{frontend}"
 
 
-def bind_options(policy: TlsPolicy) -> Iterator[str]:
-    """Yield the options of a socket that ends TLS."""
-    yield "alpn h2,http/1.1"
+def bind_options(policy: TlsPolicy) -> str:
+    """Return the options by which a socket ends TLS as a policy wants."""
     if policy is TlsPolicy.MODERN:
-        yield "ssl-min-ver TLSv1.3"
-        return
-    yield f"ssl-min-ver TLSv1.2 ciphers {':'.join(_SUITES)} prefer-client-ciphers"
+        return "ssl-min-ver TLSv1.3"
+    return f"ssl-min-ver TLSv1.2 ciphers {':'.join(_SUITES)} prefer-client-ciphers"
 
 
 def pair_of(certificate: Certificate) -> str:
