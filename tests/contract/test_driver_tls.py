@@ -248,7 +248,7 @@ async def body(
     """Return the answer to one who trusts a certificate, or None if there is no connection."""
     context = trusting(of.chain_pem)
     if shows is not None:
-        _load(context, shows)
+        loaded(context, shows)
     try:
         async with connected(port, tls=context, sni=name, **options) as client:
             return (await client.ask(asks or name.lower())).body
@@ -260,7 +260,7 @@ async def body(
 async def pod_with_tls(clients: Identity | None = None) -> AsyncGenerator[Backend]:
     """An endpoint that ends TLS itself, and wants to be shown the certificate of `clients`."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    _load(context, POD)
+    loaded(context, POD)
     if clients is not None:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(cadata=clients.chain_pem)
@@ -268,11 +268,13 @@ async def pod_with_tls(clients: Identity | None = None) -> AsyncGenerator[Backen
         yield served
 
 
-def _load(context: ssl.SSLContext, of: Identity) -> None:
+def loaded(context: ssl.SSLContext, of: Identity) -> ssl.SSLContext:
+    """Return the context, which now has a certificate to show."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pair.pem"
         file.write_text(of.chain_pem + of.certificate.key_pem.reveal)
         context.load_cert_chain(file)
+    return context
 
 
 def unchecking() -> ssl.SSLContext:

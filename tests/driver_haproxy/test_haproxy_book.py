@@ -18,6 +18,7 @@ from onehop.model.listener import (
     ForwardHttp,
     ForwardTcp,
     Passthrough,
+    PortCheck,
     StreamShare,
     TlsChallenge,
 )
@@ -100,6 +101,7 @@ def handlers() -> st.SearchStrategy[ForwardHttp | ForwardTcp]:
             ForwardHttp(router=HTTPS, tls=True),
             ForwardHttp(router=HTTPS, tls=True, splits_names=True),
             ForwardHttp(router=HTTPS, tls=True, client_checks=(check,)),
+            ForwardHttp(router=HTTPS, tls=True, clients=PortCheck(ca_pem=ca)),
             ForwardHttp(router=HTTPS, tls=True, challenges=(challenge,)),
             ForwardHttp(router=HTTPS, tls=True, passthroughs=(passed,)),
             ForwardHttp(router=HTTPS, tls=True, passthroughs=(ended, shared)),

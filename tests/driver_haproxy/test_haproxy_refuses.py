@@ -72,8 +72,8 @@ DEEP = ".".join("abcdefghijkl")
         (pool("x", tls=BackendTls(trusts_system=True, server_name="x")), "a CA of their own"),
         (pool("x", tls=BackendTls(ca_pem=CA, names=(AltName("x"),))), "and the name sent"),
         (
-            listener(443, ForwardHttp(router=HTTPS, tls=True, clients=PortCheck(ca_pem=CA))),
-            "host by host",
+            listener(443, ForwardHttp(router=HTTPS, tls=True, clients=PortCheck(ca_pem="CA"))),
+            "not PEM",
         ),
     ],
 )

@@ -22,6 +22,7 @@ SHOWN = (
     "challenges-by-alpn",
     "client-address-proxy-protocol",
     "client-certificates",
+    "gateway-client-certificates",
     "gateway-cors",
     "gateway-misdirected-requests",
     "gateway-precedence",

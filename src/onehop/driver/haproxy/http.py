@@ -125,7 +125,7 @@ def _client(handler: ForwardHttp) -> Iterator[str]:
         unless = f" unless {{ req.hdr({name}) -m found }}" if is_believed else ""
         yield f"http-request set-header {name} {value}{unless}"
     yield "http-request set-header x-real-ip %[src]"
-    if handler.client_checks:
+    if handler.client_checks or (handler.clients is not None and handler.clients.is_required):
         told = 'Hash=%[ssl_c_der,sha2(256),hex,lower];Subject="%{+E}[ssl_c_s_dn(,0,rfc2253)]"'
         yield (
             "http-request set-header x-forwarded-client-cert"

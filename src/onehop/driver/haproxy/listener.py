@@ -24,7 +24,12 @@ from onehop.driver.haproxy.switch import (
     switch_rules,
     ways_of,
 )
-from onehop.driver.haproxy.tls import bind_options, certificate_list, challenge_list
+from onehop.driver.haproxy.tls import (
+    bind_options,
+    certificate_list,
+    challenge_list,
+    check_options,
+)
 from onehop.model.address import is_ipv6
 from onehop.model.ident import ListenerId, PoolId
 from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener
@@ -61,7 +66,7 @@ def check_listener(listener: Listener) -> None:
             raise word.Unfit("HAProxy does not pass on UDP")
         case ForwardHttp() as handler:
             if handler.clients is not None:
-                raise word.Unfit("this driver checks clients' certificates host by host")
+                word.pem(handler.clients.ca_pem)
             check_passed(handler)
             for checked in handler.client_checks:
                 word.host(checked.hostname)
@@ -215,6 +220,8 @@ def _tls_options(
     yield f"ssl crt-list {around.place.list(certificates)}"
     if is_http:
         yield "alpn h2,http/1.1"
+    if is_http and handler.clients is not None:  # streams ask for none
+        yield check_options(name, handler.clients, around.place)
     yield bind_options(handler.tls_policy)
     if around.place.is_shared:
         yield "no-tls-tickets"  # ours says so in its `global`

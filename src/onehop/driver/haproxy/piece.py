@@ -6,6 +6,7 @@
 from collections.abc import Callable, Collection, Iterable
 from typing import Final, NamedTuple
 
+from onehop.driver.haproxy import word
 from onehop.driver.haproxy.backend import backend_lines, pool_files, servers_of
 from onehop.driver.haproxy.choice import (
     CHOICES_HERE,
@@ -37,6 +38,7 @@ from onehop.driver.haproxy.tls import (
     certificate_list,
     challenge_list,
     challenger,
+    clients_ca_file,
     names_for,
     show_checked,
     show_name,
@@ -188,6 +190,8 @@ def listener_piece(
             if certificate is not None:
                 shown = show_checked(frontend, check, certificate, place)
                 _add(piece, shown_here, shown, place)
+        if handler.clients is not None:
+            piece.files[clients_ca_file(frontend, place)] = word.pem(handler.clients.ca_pem)
         _add_challenges(piece, frontend, handler, certificates, place)
     around = Surroundings(place, frozenset(with_default), options.is_privileged)
     for first, lines in render_frontends(listener, around):

@@ -16,9 +16,6 @@ _SILENCE: Final = (
 
 SHORTCOMINGS: Final[Shortcomings] = {
     Capability.UDP: no("HAProxy does not pass on UDP"),
-    Capability.PORT_CLIENT_CERTIFICATES: no(
-        "the driver of HAProxy checks clients host by host; such a port is not served at all"
-    ),
     Capability.HTTP3: no("HAProxy serves no HTTP/3 here"),
     Capability.WILDCARD_HOSTS: partly("up to ten labels behind the `*`"),
     Capability.BODY_LIMIT: partly("a body whose length is not said is answered 411"),

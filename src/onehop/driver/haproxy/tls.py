@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from onehop.driver.haproxy import word
 from onehop.driver.haproxy.place import Place
 from onehop.model.certificate import Certificate
-from onehop.model.listener import ClientCheck, TlsPolicy
+from onehop.model.listener import ClientCheck, PortCheck, TlsPolicy
 
 _SUITES: Final = (
     "ECDHE-ECDSA-AES128-GCM-SHA256",
@@ -78,6 +78,22 @@ def bind_options(policy: TlsPolicy) -> str:
     if policy is TlsPolicy.MODERN:
         return "ssl-min-ver TLSv1.3"
     return f"ssl-min-ver TLSv1.2 ciphers {':'.join(_SUITES)} prefer-client-ciphers"
+
+
+def check_options(frontend: str, check: PortCheck, place: Place) -> str:
+    """Return the options by which all clients of a socket are asked for certificates.
+
+    Where none is required, a bad one is as good as none: nobody is told what was shown.
+    """
+    asked = f"ca-file {clients_ca_file(frontend, place)} verify"
+    if check.is_required:
+        return f"{asked} required"
+    return f"{asked} optional ca-ignore-err all crt-ignore-err all"
+
+
+def clients_ca_file(frontend: str, place: Place) -> str:
+    """Return where the CAs are by which all clients of a listener are checked."""
+    return place.pem(word.name_of("ca", frontend))
 
 
 def pair_of(certificate: Certificate) -> str:
