@@ -1,6 +1,7 @@
 """From rows to messages, without an Envoy: the fast ways, the names, the corner cases."""
 
 import asyncio
+import ipaddress
 from itertools import permutations
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from onehop.driver.envoy.cache import ResourceCache
 from onehop.driver.envoy.cluster import encode_cluster, render_cluster
 from onehop.driver.envoy.discard import Discards
 from onehop.driver.envoy.endpoints import render_endpoints
+from onehop.driver.envoy.guard import clients_of
 from onehop.driver.envoy.nack import accused
 from onehop.driver.envoy.proto import Cluster, ClusterLoadAssignment, as_dict
 from onehop.driver.envoy.resource import ResourceKey, ResourceType
@@ -20,16 +22,17 @@ from onehop.driver.envoy.route import Pools, render_host
 from onehop.driver.envoy.secrets import MAX_DEMANDED, SecretBook
 from onehop.driver.envoy.translator import Translator
 from onehop.driver.envoy.wire import varint
-from onehop.model.address import IpAddr
+from onehop.model.address import Cidr, IpAddr
 from onehop.model.endpoint import Endpoint, PoolEndpoints, Readiness, each_once
 from onehop.model.endpoint import Path as EndpointPath
 from onehop.model.ident import PoolId, RouterId
-from onehop.model.listener import ForwardTcp
+from onehop.model.listener import ForwardTcp, Passthrough
 from onehop.model.model import Row, RowKey, Table
 from onehop.model.pool import BackendProtocol, Balancing, HealthCheck, Pool
 from onehop.model.route import Forward, PoolShare
 from tests.driver_envoy.world import (
     HTTPS,
+    SERVICE,
     draining,
     endpoint,
     forward,
@@ -247,3 +250,36 @@ def test_a_listener_says_what_its_pool_says(order: tuple[int, ...]) -> None:
     assert b"original_src" in entry.body
     assert key in changed[-1]
     assert translator.put(rows[0]) == []
+
+
+NETWORKS = st.lists(
+    st.sampled_from(
+        ("10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "0.0.0.0/0", "::/0", "fd00::/8")
+    ).map(Cidr),
+    max_size=4,
+    unique=True,
+).map(tuple)
+
+
+@given(
+    NETWORKS,
+    NETWORKS,
+    st.sampled_from(("10.1.2.3", "10.1.9.9", "10.9.9.9", "9.9.9.9", "fd00::1", "1::")),
+)
+def test_the_longest_network_decides_as_allow_and_deny_do(
+    allow: tuple[Cidr, ...], deny: tuple[Cidr, ...], address: str
+) -> None:
+    """Envoy chooses by the longest network; denied is denied, whatever is allowed within it."""
+    client = ipaddress.ip_address(address)
+
+    def longest(cidrs: tuple[Cidr, ...] | None) -> int:
+        networks = [ipaddress.ip_network(cidr) for cidr in cidrs or ()]
+        anybody = -1 if cidrs == () else -2  # a chain without networks takes who is left
+        return max([anybody, *(each.prefixlen for each in networks if client in each)])
+
+    host = Passthrough(hostname="a", owner=SERVICE, pool=PoolId("p"), allow=allow, deny=deny)
+    let_in, turned_away = clients_of(host)
+    is_denied, is_allowed = longest(deny) >= 0, not allow or longest(allow) >= 0
+
+    assert not set(let_in or ()) & set(turned_away), "Envoy refuses chains that match the same"
+    assert (longest(let_in) > longest(turned_away or None)) is (is_allowed and not is_denied)

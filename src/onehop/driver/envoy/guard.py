@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from onehop.driver.envoy.proto import (
     RBAC,
@@ -27,6 +27,7 @@ _CLIENTS_COUNTED: Final = 10_000
 """Buckets for each limited route; beyond it, Envoy forgets the client it saw longest ago."""
 
 _PLENTY: Final = (1 << 32) - 1
+_EVERYBODY: Final = (Cidr("0.0.0.0/0"), Cidr("::/0"))
 _WHOLE: Final = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
 
 
@@ -50,19 +51,46 @@ def render_guard(guard: Guard) -> dict[str, Any]:
     return config
 
 
-def connection_rules(host: Passthrough) -> Any | None:
-    """Return who may use a host whose TLS is passed through, or None if everybody may.
+class Clients(NamedTuple):
+    """By their networks, the clients of a host whose connections are passed on.
 
-    A filter chain for `*.example.com` takes names of any depth; the `*` of an Ingress is one label.
+    Attributes:
+        let_in: nobody, if None; everybody but those turned away, if empty.
     """
-    policy = _policy(Guard(allow=host.allow, deny=host.deny))
-    if host.hostname.startswith("*.") and not host.any_depth:
-        one_label = rf"[^.]+{re.escape(host.hostname[1:])}"
-        name = {"requested_server_name": {"safe_regex": {"regex": one_label}}}
-        return RBAC(action="ALLOW", policies={"onehop": {**policy, "permissions": [name]}})
-    if host.allow or host.deny:
-        return RBAC(action="ALLOW", policies={"onehop": policy})
-    return None
+
+    let_in: tuple[Cidr, ...] | None
+    turned_away: tuple[Cidr, ...]
+
+
+def clients_of(host: Passthrough) -> Clients:
+    """Return who may connect; the longest of the networks that hold an address decides."""
+    if not host.allow:
+        return Clients((), host.deny)
+    let_in = tuple(
+        cidr for cidr in host.allow if not any(_is_within(cidr, each) for each in host.deny)
+    )
+    turned_away = (*host.deny, *(each for each in _EVERYBODY if each not in host.deny))
+    return Clients(let_in or None, tuple(each for each in turned_away if each not in let_in))
+
+
+def _is_within(inner: Cidr, outer: Cidr) -> bool:
+    network, other = ipaddress.ip_network(inner), ipaddress.ip_network(outer)
+    return (
+        network.version == other.version and network.subnet_of(other)  # type: ignore[arg-type]  # both are of one version
+    )
+
+
+def connection_rules(host: Passthrough) -> Any | None:
+    """Return the rule that keeps a wildcard of an Ingress to one label, or None.
+
+    A filter chain for `*.example.com` takes names of any depth.
+    """
+    if not host.hostname.startswith("*.") or host.any_depth:
+        return None
+    one_label = rf"[^.]+{re.escape(host.hostname[1:])}"
+    name = {"requested_server_name": {"safe_regex": {"regex": one_label}}}
+    anybody = {"permissions": [name], "principals": [{"any": True}]}
+    return RBAC(action="ALLOW", policies={"onehop": anybody})
 
 
 def render_body_limit(limit_bytes: int) -> dict[str, Any]:

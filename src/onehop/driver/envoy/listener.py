@@ -1,11 +1,11 @@
 """A Listener of ours as one of Envoy's (LDS)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple, assert_never
 
 from onehop.driver.envoy.accesslog import render_access_log
 from onehop.driver.envoy.cluster import BUFFER_LIMIT_BYTES
-from onehop.driver.envoy.guard import cidr_range, connection_rules
+from onehop.driver.envoy.guard import cidr_range, clients_of, connection_rules
 from onehop.driver.envoy.proto import (
     ConnectionLimit,
     IPMatcher,
@@ -22,6 +22,7 @@ from onehop.driver.envoy.proto import (
 )
 from onehop.driver.envoy.proto import Listener as ListenerMessage
 from onehop.driver.envoy.udpshare import NOBODY, udp_shares
+from onehop.model.address import Cidr
 from onehop.model.ident import PoolId
 from onehop.model.listener import ForwardHttp, ForwardTcp, ForwardUdp, Listener, Passthrough
 
@@ -40,18 +41,20 @@ class Chain(NamedTuple):
         transport: the TLS transport socket, or None for plain TCP.
         filters: without any, Envoy closes the connection.
         protocols: that a client offers by ALPN; empty takes all others.
+        sources: networks of clients; empty takes all others, of those that the listener takes.
     """
 
     server_names: tuple[str, ...]
     transport: dict[str, Any] | None
     filters: tuple[dict[str, Any], ...]
     protocols: tuple[str, ...] = ()
+    sources: tuple[Cidr, ...] = ()
 
     @property
     def name(self) -> str:
         """What Envoy tells it from the other chains by."""
         names = ",".join(self.server_names) or "default"
-        return "/".join((names, *self.protocols))
+        return "/".join((names, *self.protocols, *(() if self.filters else ("closed",))))
 
 
 def tcp_chain(handler: ForwardTcp, access_log: str | None) -> Chain:
@@ -59,21 +62,30 @@ def tcp_chain(handler: ForwardTcp, access_log: str | None) -> Chain:
     return Chain((), None, (_tcp_proxy(handler, handler.pool, access_log),))
 
 
-def passthrough_chain(
+def passthrough_chains(
     host: Passthrough, access_log: str | None, transport: dict[str, Any] | None = None
-) -> Chain:
-    """Return the chain that passes the connections of a host on to its pool.
+) -> Iterator[Chain]:
+    """Yield the chain that passes the connections of a host on to its pool, and that of others.
+
+    Who may not come is told from who may by the choice of a chain: network RBAC would look at a
+    client's first bytes, when the pool's endpoint may have said something already.
 
     `transport` ends their TLS, where it ends here.
     """
+    names, clients = (host.hostname,), clients_of(host)
     if host.pool is None:
-        return Chain((host.hostname,), None, ())
+        yield Chain(names, None, ())
+        return
+    if clients.turned_away:
+        yield Chain(names, None, (), sources=clients.turned_away)
+    if clients.let_in is None:
+        return
     filters = [_tcp_proxy(host, host.pool, access_log)]
     rules = connection_rules(host)
     if rules is not None:
         rbac = NetworkRbac(stat_prefix="onehop", rules=rules)
         filters.insert(0, extension("envoy.filters.network.rbac", rbac))
-    return Chain((host.hostname,), transport, tuple(filters))
+    yield Chain(names, transport, tuple(filters), sources=clients.let_in)
 
 
 def _tcp_proxy(
@@ -163,7 +175,7 @@ def filter_chain(listener: Listener, chain: Chain) -> dict[str, Any]:
     match = {
         "server_names": chain.server_names,
         "application_protocols": chain.protocols,
-        "source_prefix_ranges": [cidr_range(cidr) for cidr in listener.sources],
+        "source_prefix_ranges": [cidr_range(cidr) for cidr in chain.sources or listener.sources],
     }
     filters = [*chain.filters]
     if listener.max_connections is not None:

@@ -18,7 +18,7 @@ from onehop.driver.envoy.cluster import render_cluster
 from onehop.driver.envoy.endpoints import build_endpoints
 from onehop.driver.envoy.http import render_http
 from onehop.driver.envoy.links import retried_apart
-from onehop.driver.envoy.listener import Chain, passthrough_chain, render_listener, tcp_chain
+from onehop.driver.envoy.listener import Chain, passthrough_chains, render_listener, tcp_chain
 from onehop.driver.envoy.proto import Bootstrap, as_dict
 from onehop.driver.envoy.quic import alt_svc, quic_chains, render_twin
 from onehop.driver.envoy.route import Pools, render_host
@@ -153,9 +153,9 @@ def _tls_chains(
         if shown is not None:
             certificate, policy = by_id[shown.certificate], handler.tls_policy
             ended = inline_socket(certificate, policy, redact=redact, alpn=())
-            yield passthrough_chain(host, None, ended)
+            yield from passthrough_chains(host, None, ended)
         elif not host.ends_tls:
-            yield passthrough_chain(host, None)
+            yield from passthrough_chains(host, None)
     for name, check in alone(handler):
         shown = chain_of(name, static)
         if shown is not None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from onehop.driver.envoy.http import render_http
-from onehop.driver.envoy.listener import Chain, passthrough_chain
+from onehop.driver.envoy.listener import Chain, passthrough_chains
 from onehop.driver.envoy.secrets import StaticChain
 from onehop.driver.envoy.tls import on_demand_socket, secret_socket
 from onehop.model.listener import ClientCheck, ForwardHttp
@@ -56,13 +56,13 @@ def _streams(
     """Yield the chains of hosts whose connections are passed on, their TLS as it is or ended."""
     for each in handler.passthroughs:
         if not each.ends_tls:
-            yield passthrough_chain(each, access_log)
+            yield from passthrough_chains(each, access_log)
         elif not static:
             socket = on_demand_socket(f"{handler.router}/*", handler.tls_policy, alpn=())
-            yield passthrough_chain(each, access_log, socket)
+            yield from passthrough_chains(each, access_log, socket)
         elif (shown := chain_of(each.hostname, static)) is not None:
             socket = secret_socket(f"={shown.certificate}", handler.tls_policy, alpn=())
-            yield passthrough_chain(each, access_log, socket)
+            yield from passthrough_chains(each, access_log, socket)
 
 
 def alone(handler: ForwardHttp) -> Iterator[tuple[str, ClientCheck | None]]:
