@@ -339,3 +339,14 @@ async def a_silent_attempt_is_made_again(scene: Scene) -> None:
         await scene.serve(*rows)
         scene.traffic()
         assert {(await scene.ask()).by for _ in range(4)} == {"one"}
+
+
+@proves(Capability.RETRY_PAUSE)
+async def a_failed_attempt_is_made_again_after_a_pause(scene: Scene) -> None:
+    async with backend("bad", status=503) as bad:
+        again = Retry(attempts=9, codes=(503,), backoff_s=0.01)
+        both = members(WEB, scene.one.endpoint, bad.endpoint)
+        rows = (WEB, both, entrance(scene), host("a.example", route(forward(WEB, retry=again))))
+        await scene.serve(*rows)
+        scene.traffic()
+        assert {(await scene.ask()).by for _ in range(4)} == {"one"}

@@ -23,7 +23,7 @@ from onehop.model.listener import (
     TlsChallenge,
 )
 from onehop.model.model import Row, key_of, model_of
-from onehop.model.pool import BackendProtocol, CookiePersistence
+from onehop.model.pool import BackendProtocol, CookiePersistence, SourceIpPersistence
 from onehop.model.route import (
     Conditions,
     Forward,
@@ -69,6 +69,7 @@ def routes() -> st.SearchStrategy[Route]:
             route(forward(web)),
             route(forward(api), prefix("/api")),
             route(retried, prefix("/retried")),
+            route(forward(web, retry=Retry(on_silence=True)), prefix("/broken")),
             route(split, prefix("/split")),
             route(forward(web, rewrite_prefix="/new"), prefix("/old")),
             route(Respond(status=200, body="x"), exact("/x"), hostname="x.b.example"),
@@ -123,8 +124,8 @@ def _host(name: str, found: list[Route], router: RouterId, made_for: MadeFor | N
 
 def rows() -> st.SearchStrategy[Row]:
     """Return rows of few keys, so that one meets another again and again."""
-    kept = {"persistence": CookiePersistence(name="a")}
-    pools = (*POOLS, pool("web", **kept), BYTES)
+    kept = (CookiePersistence(name="a"), SourceIpPersistence())
+    pools = (*POOLS, *(pool("web", persistence=each) for each in kept), BYTES)
     certificates = [site.certificate for site in SITES]
     swapped = msgspec.structs.replace(certificates[0], chain_pem=certificates[1].chain_pem)
     return st.one_of(

@@ -52,7 +52,6 @@ DEEP = ".".join("abcdefghijkl")
         (host("a", route(forward(DNS, retry=Retry(codes=(418,))))), "try again after 418"),
         (host("a", route(forward(DNS, mirrors=(Mirror(DNS.id),)))), "no copies of requests"),
         (host("a", route(forward(DNS, retry=Retry(backoff_s=0.1)))), "no pause"),
-        (host("a", route(forward(DNS, retry=Retry(on_silence=True)))), "no pause"),
         (host("a", route(Redirect(host="*.example"))), "not the name of one host"),
         (host("a", route(forward(DNS, rewrite_host="*"))), "not the name of one host"),
         (host("a", route(forward(DNS), when=Conditions(method="get it"))), "not a method"),

@@ -27,6 +27,7 @@ SHOWN = (
     "gateway-misdirected-requests",
     "gateway-precedence",
     "gateway-redirects",
+    "gateway-retries",
     "gateway-stream-weights",
     "gateway-tls-passthrough",
     "gateway-tls-terminate",

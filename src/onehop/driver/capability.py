@@ -64,6 +64,7 @@ class Capability(StrEnum):
     MISSING_BACKENDS = "missing-backends"
     BACKEND_HEADERS = "backend-headers"
     RETRY_ON_SILENCE = "retry-on-silence"
+    RETRY_PAUSE = "retry-pause"
     # Endpoints
     WEIGHTED_ENDPOINTS = "weighted-endpoints"
     DRAINING = "draining"
@@ -140,7 +141,8 @@ FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
         Capability.MIRRORS: "copies of requests",
         Capability.MISSING_BACKENDS: "500 for the share of a missing backend",
         Capability.BACKEND_HEADERS: "headers edited for one of several backends",
-        Capability.RETRY_ON_SILENCE: "retries after silence, or after a pause",
+        Capability.RETRY_ON_SILENCE: "retries after a broken connection, or silence",
+        Capability.RETRY_PAUSE: "a pause before a retry",
     },
     "Endpoints": {
         Capability.WEIGHTED_ENDPOINTS: "weights",

@@ -12,6 +12,9 @@ SHORTCOMINGS: Final[Shortcomings] = {
         "Envoy hashes the client's address and remembers nobody, so there is nothing to forget:"
         " clients stay for as long as the endpoints do"
     ),
+    Capability.RETRY_PAUSE: partly(
+        "each is drawn between nothing and what is asked for, which doubles from one to the next"
+    ),
     Capability.HEALTH_CHECK_UDP: no(UDP_UNKNOWN),
     Capability.POOL_CONNECTION_LIMIT: partly(
         "what comes beyond it waits for a connection, and is not answered 503"

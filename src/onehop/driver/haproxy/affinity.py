@@ -34,6 +34,11 @@ def stick_lines(kept: SourceIpPersistence, place: Place) -> Iterator[str]:
     yield _STICK
 
 
+def stick_to(section: str) -> str:
+    """Return the line of another section whose clients stay where that one's table says."""
+    return f"{_STICK} table {section}"
+
+
 def keeps_clients(sections: Iterable[tuple[str, ...]]) -> bool:
     """Tell whether any section has a table for it."""
     return any(_STICK in lines for lines in sections)

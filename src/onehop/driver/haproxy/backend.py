@@ -5,13 +5,15 @@ into the configuration only for the moment of a start or a reload (`render`). HA
 to a running backend only if its balancing is a dynamic one; all that are used here are.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from onehop.driver.haproxy import word
-from onehop.driver.haproxy.affinity import numbers_of, stick_lines
+from onehop.driver.haproxy.affinity import numbers_of, stick_lines, stick_to
 from onehop.driver.haproxy.health import check_options, health_lines
 from onehop.driver.haproxy.place import Place
+from onehop.driver.haproxy.retry import USUAL, Attempts, retry_lines
+from onehop.driver.haproxy.share import pool_name
 from onehop.model.endpoint import Endpoint, Path, PoolEndpoints, Readiness
 from onehop.model.pool import (
     BackendProtocol,
@@ -22,13 +24,12 @@ from onehop.model.pool import (
     ProxyProtocol,
     SourceIpPersistence,
 )
-from onehop.model.route import Retry
+
+_TCP_RETRIES: Final = 3
+"""Of what was never sent; nothing else is ever sent again."""
 
 _HEAVIEST: Final = 256
 """Of a server in HAProxy; our endpoints may weigh more."""
-
-_RETRIED: Final = frozenset((401, 403, 404, 408, 425, 500, 501, 502, 503, 504))
-"""What `retry-on` knows."""
 
 KEEPS_CA: Final = "keeps-ca"
 """The name of a server that never serves."""
@@ -54,6 +55,20 @@ class Server(NamedTuple):
         return "check " in self.options
 
 
+class Section(NamedTuple):
+    """What tells the sections of a pool apart, and what each has to know besides.
+
+    Attributes:
+        attempts: when its requests are made again.
+        names: of all sections of the pool.
+        idle_s: the longest silence that any listener for TCP allows it.
+    """
+
+    attempts: Attempts = USUAL
+    names: tuple[str, ...] = ()
+    idle_s: float = 0.0
+
+
 def check_pool(pool: Pool, place: Place) -> None:
     """Look whether a pool can be had.
 
@@ -62,40 +77,26 @@ def check_pool(pool: Pool, place: Place) -> None:
     """
     if pool.protocol is BackendProtocol.UDP:
         raise word.Unfit("HAProxy does not pass on UDP")
-    list(backend_lines(pool, Retry(), 0.0, place))
+    list(backend_lines(pool, Section(), place))
     list(_server_options(pool, place, Path.POD))
     list(pool_files(pool, place))
 
 
-def check_retry(retry: Retry) -> None:
-    """Look whether requests can be tried again so.
-
-    Raises:
-        Unfit: HAProxy does not try again after one of the codes.
-    """
-    unknown = sorted({*retry.codes} - _RETRIED)
-    if unknown:
-        raise word.Unfit(f"HAProxy does not try again after {', '.join(map(str, unknown))}")
-
-
-def backend_lines(pool: Pool, retry: Retry, idle_s: float, place: Place) -> Iterator[str]:
+def backend_lines(pool: Pool, section: Section, place: Place) -> Iterator[str]:
     """Yield the lines of a section, without servers.
 
     Args:
         pool: what is rendered.
-        retry: what its routes ask for together.
-        idle_s: the longest silence that any listener for TCP allows it.
+        section: which of its sections.
         place: where the files are.
     """
     is_http = pool.protocol is not BackendProtocol.TCP
     yield f"mode {'http' if is_http else 'tcp'}"
-    yield from _balancing(pool, place)
+    yield from _balancing(pool)
+    yield from _sticking(pool, section, place)
     yield f"timeout connect {word.ms(pool.connect_timeout_s)}ms"
-    yield f"timeout server {word.ms(300.0 if is_http else max(idle_s, 1.0))}ms"
-    yield f"retries {retry.attempts if is_http else 3}"
-    # What was never sent is tried at another one, at the first attempt already.
-    yield "option redispatch 1"
-    yield from _retry_on(retry)
+    yield f"timeout server {word.ms(300.0 if is_http else max(section.idle_s, 1.0))}ms"
+    yield from retry_lines(section.attempts if is_http else Attempts(_TCP_RETRIES))
     if pool.tls is not None and pool.tls.ca_pem is not None:
         # A CA must be in memory before a server that needs it comes by the runtime API.
         ca = f"ca-file {_ca_file(pool, place)}"
@@ -105,9 +106,7 @@ def backend_lines(pool: Pool, retry: Retry, idle_s: float, place: Place) -> Iter
     if pool.health_check is not None:
         yield from health_lines(pool.health_check)
     if pool.max_connections is not None:
-        full = f"{{ be_conn gt {int(pool.max_connections)} }}"
-        refused = "http-request deny deny_status 503" if is_http else "tcp-request content reject"
-        yield f"{refused} if {full}"
+        yield from _limit(pool.max_connections, section.names, is_http=is_http)
     if is_http:
         yield "timeout tunnel 300s"
         yield from _persistence(pool)
@@ -216,7 +215,7 @@ def _goes_by_address(pool: Pool) -> bool:
     return pool.balancing is Balancing.HASH or isinstance(pool.persistence, SourceIpPersistence)
 
 
-def _balancing(pool: Pool, place: Place) -> Iterator[str]:
+def _balancing(pool: Pool) -> Iterator[str]:
     if _goes_by_address(pool):
         yield "balance source"
         yield "hash-type consistent"
@@ -224,16 +223,26 @@ def _balancing(pool: Pool, place: Place) -> Iterator[str]:
         yield "balance roundrobin"
     else:
         yield "balance leastconn"
+
+
+def _sticking(pool: Pool, section: Section, place: Place) -> Iterator[str]:
     if isinstance(pool.persistence, SourceIpPersistence):
-        yield from stick_lines(pool.persistence, place)
+        if section.attempts == USUAL:
+            yield from stick_lines(pool.persistence, place)
+        else:
+            yield stick_to(pool_name(pool.id))
 
 
-def _retry_on(retry: Retry) -> Iterator[str]:
-    if retry.codes:
-        codes = " ".join(str(code) for code in retry.codes)
-        late = " response-timeout" if 504 in retry.codes else ""  # noqa: PLR2004  Gateway Timeout
-        yield f"retry-on conn-failure{late} {codes}"
-        yield "http-request disable-l7-retry unless { var(txn.retry) -m found }"
+def _limit(most: int, sections: Sequence[str], *, is_http: bool) -> Iterator[str]:
+    """Yield how connections are counted, over all sections of a pool, and turned away."""
+    refused = "http-request deny deny_status 503" if is_http else "tcp-request content reject"
+    if len(sections) < 2:  # noqa: PLR2004  several
+        yield f"{refused} if {{ be_conn gt {int(most)} }}"
+        return
+    first, *others = sections
+    yield f"http-request set-var(txn.open) be_conn({first})"
+    yield from (f"http-request set-var(txn.open) be_conn({each}),add(txn.open)" for each in others)
+    yield f"{refused} if {{ var(txn.open) -m int gt {int(most)} }}"
 
 
 def _persistence(pool: Pool) -> Iterator[str]:

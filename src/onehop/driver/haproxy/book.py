@@ -39,14 +39,16 @@ from onehop.driver.haproxy.piece import (
     wildcard_piece,
 )
 from onehop.driver.haproxy.rendered import NOTHING, Rendered, Touched, nothing
+from onehop.driver.haproxy.retry import USUAL, Attempts
+from onehop.driver.haproxy.share import pool_name
 from onehop.driver.haproxy.tls import certificate_file, challenger, staple_file
 from onehop.model.certificate import Certificate
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import CertificateId, HostId, ListenerId, PoolId, RouterId
 from onehop.model.listener import ForwardHttp, Listener
 from onehop.model.model import Row, RowKey, Table, key_of
-from onehop.model.pool import BackendProtocol, Persistence, Pool
-from onehop.model.route import Retry, VirtualHost
+from onehop.model.pool import BackendProtocol, Persistence, Pool, SourceIpPersistence
+from onehop.model.route import VirtualHost
 
 
 class Book:
@@ -116,6 +118,22 @@ class Book:
         """Return the endpoints of a pool."""
         row = self.rows.get(RowKey(Table.ENDPOINTS, pool))
         return row if isinstance(row, PoolEndpoints) else None
+
+    def sections_of(self, pool: Pool) -> tuple[str, ...]:
+        """Return the names of the backend sections that have the members of a pool."""
+        return tuple(pool_name(pool.id, attempts) for attempts in self._attempts_of(pool))
+
+    def _attempts_of(self, pool: Pool) -> tuple[Attempts, ...]:
+        """Return what the sections of a pool differ in.
+
+        The usual one is there where anybody wants it, or nobody anything; it has the table of
+        clients that stay, which is one for all.
+        """
+        wanted = {*self._index.attempts.of(pool.id)}
+        is_table = isinstance(pool.persistence, SourceIpPersistence)
+        if not wanted or is_table or self._index.silences.of(pool.id):
+            wanted.add(USUAL)
+        return tuple(sorted(wanted))
 
     def listeners(self) -> Iterable[Listener]:
         """Return the listeners that there are."""
@@ -260,13 +278,13 @@ class Book:
         if pool is None:
             return NOTHING
         silence_s = max(self._index.silences.of(pool.id), default=0.0)
-        return pool_piece(pool, _together(self._index.retries.of(pool.id)), silence_s, self._place)
+        return pool_piece(pool, self._attempts_of(pool), silence_s, self._place)
 
     def _servers_piece(self, key: PieceKey) -> Rendered:
         pool = self.pool(PoolId(key.id))
         if pool is None:
             return NOTHING
-        return servers_piece(pool, self.members(pool.id), self._place)
+        return servers_piece(pool, self.members(pool.id), self.sections_of(pool), self._place)
 
     def _policy_piece(self, key: PieceKey) -> Rendered:
         policy = self._index.policies.get(key.id)
@@ -291,13 +309,3 @@ class Book:
     def _wildcard_piece(self, key: PieceKey) -> Rendered:
         labels = int(key.id)
         return wildcard_piece(labels, self._place) if self._index.wildcards.of(labels) else NOTHING
-
-
-def _together(retries: Iterable[Retry]) -> Retry:
-    """Return what all routes to a pool ask for together: HAProxy has it at the pool."""
-    merged = Retry()
-    for number, each in enumerate(retries):
-        known = merged if number else each
-        attempts, codes = max(known.attempts, each.attempts), {*known.codes, *each.codes}
-        merged = Retry(attempts=attempts, codes=tuple(sorted(codes)))
-    return merged

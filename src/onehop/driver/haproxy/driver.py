@@ -25,7 +25,6 @@ from onehop.driver.haproxy.hand import Hand
 from onehop.driver.haproxy.options import HaproxyOptions
 from onehop.driver.haproxy.process import HaproxyProcess, affordable
 from onehop.driver.haproxy.render import why_not
-from onehop.driver.haproxy.share import pool_name
 from onehop.driver.haproxy.socketprobe import why_not_bound
 from onehop.driver.haproxy.support import SHORTCOMINGS
 from onehop.driver.haproxy.upkeep import Upkeep
@@ -126,9 +125,10 @@ class HaproxyDriver:
 
     def set_endpoints(self, members: PoolEndpoints) -> None:
         """Send a pool's endpoints now, by the runtime API; a pool not there is passed over."""
-        if self._book.pool(members.pool) is not None:
+        pool = self._book.pool(members.pool)
+        if pool is not None:
             self._book.put(members)
-            self._upkeep.hurry(pool_name(members.pool))
+            self._upkeep.hurry(self._book.sections_of(pool))
 
     async def send_away(self, *, is_leaving: bool) -> None:
         """Have answers say `Connection: close`."""
@@ -148,7 +148,8 @@ class HaproxyDriver:
             row = self._book.pool(pool)
             if row is not None:
                 members = members_by_name(row, self._book.members(pool))
-                counts[pool] = await count_members(worker.runtime, pool_name(pool), members)
+                sections = self._book.sections_of(row)
+                counts[pool] = await count_members(worker.runtime, sections, members)
         return counts
 
     @property

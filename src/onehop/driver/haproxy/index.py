@@ -1,6 +1,7 @@
 """Who looks at whom: which pieces a row makes stale when it comes, changes or goes.
 
-* A pool looks at the retries of all routes to it, and at listeners for bytes, for its silence.
+* A pool looks at when its routes' requests are made again, for a section each, and at listeners for
+  bytes, for its silence.
 * A policy is there for as long as a host has it, and for each kind of listener, HTTP and HTTPS; one
   that splits requests looks at whether its pools keep sessions.
 * A choice is there for as long as a host has it; what stands around all, while there is one.
@@ -17,6 +18,7 @@ from onehop.driver.haproxy.choice import Choice
 from onehop.driver.haproxy.listener import bytes_to
 from onehop.driver.haproxy.match import HostEntries, entries_of, names_over
 from onehop.driver.haproxy.policy import Policy, answering
+from onehop.driver.haproxy.retry import Attempts
 from onehop.driver.haproxy.servername import labels_of_wildcard
 from onehop.driver.haproxy.share import shares_of
 from onehop.driver.haproxy.uses import Uses
@@ -26,7 +28,7 @@ from onehop.model.ident import CertificateId, HostId, ListenerId, PoolId, Router
 from onehop.model.listener import ForwardHttp, Listener, Vip
 from onehop.model.model import Row, Table
 from onehop.model.pool import Pool
-from onehop.model.route import Forward, MadeFor, Retry, VirtualHost
+from onehop.model.route import Forward, MadeFor, VirtualHost
 
 POLICY: Final = "policy"
 CHOICE: Final = "choice"
@@ -86,7 +88,7 @@ class Index:
         self.names: dict[RouterId, dict[str, ServerName]] = {}
         self.policies: dict[str, Policy] = {}
         self.choices: dict[str, Choice] = {}
-        self.retries = Uses[PoolId, Retry]()
+        self.attempts = Uses[PoolId, Attempts]()
         self.silences = Uses[PoolId, float]()
         self.made_for = Uses[RouterId, MadeFor]()
         self.wildcards = Uses[int, HostId]()
@@ -119,7 +121,7 @@ class Index:
                     self._mark_name(router, hostname)
                 self._mark(Table.LISTENER, self.challengers.of(certificate))
             case Pool(id=pool):
-                self.stale |= {PieceKey(Table.POOL, pool), PieceKey(SERVERS, pool)}
+                self._mark_pool(pool)
                 if row.persistence is not None:
                     self._mark(POLICY, self._splits.of(pool))
             case PoolEndpoints(pool=pool):
@@ -144,9 +146,9 @@ class Index:
             self._note_policy(policy, host.id, by)
         for choice in entries.choices.values():
             self._note_choice(choice, host.id, by)
-        for pool, retry in entries.retries:
-            self.retries.note(pool, retry, by)
-            self._mark(Table.POOL, (pool,))
+        for pool, attempts in entries.attempts:
+            self.attempts.note(pool, attempts, by)
+            self._mark_pool(pool)
         for name in entries.named:
             for over in names_over(name):
                 self._watchers.note((host.router, over), host.id, by)
@@ -192,7 +194,7 @@ class Index:
             del self.listeners[listener.id]
         for pool, silence_s in bytes_to(listener):
             self.silences.note(pool, silence_s, by)
-            self._mark(Table.POOL, (pool,))
+            self._mark_pool(pool)
         if not isinstance(handler, ForwardHttp):
             return
         had_any = bool(self.kinds.of(handler.tls))
@@ -224,6 +226,9 @@ class Index:
         listeners = self.tls_listeners.of(router)
         self.stale.update(PieceKey(Table.SERVER_NAME, hostname, each) for each in listeners)
         self._mark(Table.LISTENER, listeners if hostname == "*" else self._checkers.of(router))
+
+    def _mark_pool(self, pool: PoolId) -> None:
+        self.stale |= {PieceKey(Table.POOL, pool), PieceKey(SERVERS, pool)}
 
     def _mark(self, kind: str, ids: Iterable[str]) -> None:
         self.stale.update(PieceKey(kind, each) for each in ids)

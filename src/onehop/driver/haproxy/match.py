@@ -33,9 +33,11 @@ from onehop.driver.haproxy import word
 from onehop.driver.haproxy.choice import Choice, choice_of, is_particular
 from onehop.driver.haproxy.misdirected import mark_of, marked
 from onehop.driver.haproxy.policy import Policy, value_of
+from onehop.driver.haproxy.retry import Attempts, attempts_of
 from onehop.driver.haproxy.servername import DEEPEST_WILDCARD, labels_of_wildcard
+from onehop.driver.haproxy.share import shares_of
 from onehop.model.ident import PoolId, RouterId
-from onehop.model.route import Forward, Labels, PathKind, PathMatch, Retry, Route, VirtualHost
+from onehop.model.route import Forward, Labels, PathKind, PathMatch, Route, VirtualHost
 
 _ROOT: Final = PathMatch(PathKind.PREFIX, "/")
 NO_ROUTE: Final = "none"
@@ -51,7 +53,7 @@ class HostEntries(NamedTuple):
         routes: the values of the routes by key.
         named: the same by name, where routes of a wildcard take one name only.
         policies: what the values speak of, by name.
-        retries: what routes ask of the pools they forward to.
+        attempts: when requests to the pools are made again.
         choices: what is chosen by, by name.
         cases: the value of the route by the key and the number of what was chosen.
     """
@@ -59,7 +61,7 @@ class HostEntries(NamedTuple):
     routes: dict[str, str]
     named: dict[str, dict[str, str]]
     policies: dict[str, Policy]
-    retries: tuple[tuple[PoolId, Retry], ...]
+    attempts: tuple[tuple[PoolId, Attempts], ...]
     choices: dict[str, Choice]
     cases: dict[str, str]
 
@@ -73,7 +75,7 @@ def entries_of(host: VirtualHost) -> HostEntries:
     name = word.host(host.hostname)
     if labels_of_wildcard(name) > DEEPEST_WILDCARD:
         raise word.Unfit(f"a wildcard over more than {DEEPEST_WILDCARD} labels: {name}")
-    entries = HostEntries({}, {}, {}, tuple(_retries(host)), {}, {})
+    entries = HostEntries({}, {}, {}, tuple(_attempts(host)), {}, {})
     # One such route, and all of the host are chosen: a policy has its rules in one place.
     is_chosen = any(map(is_particular, host.routes))
     values = partial(_choices, key_of_host(host.router, name)) if is_chosen else _values
@@ -201,7 +203,8 @@ def _key_of(match: PathMatch) -> str:
     return path + AFTER_PATH if match.kind is PathKind.EXACT else _slashed(path)
 
 
-def _retries(host: VirtualHost) -> Iterator[tuple[PoolId, Retry]]:
+def _attempts(host: VirtualHost) -> Iterator[tuple[PoolId, Attempts]]:
     for route in host.routes:
         if isinstance(route.action, Forward):
-            yield from ((share.pool, route.action.retry) for share in route.action.pools)
+            attempts = attempts_of(route.action)
+            yield from ((share.pool, attempts) for share in shares_of(route.action))

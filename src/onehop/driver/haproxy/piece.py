@@ -3,11 +3,11 @@
 `book` knows which piece is to be made anew when a row changes.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from onehop.driver.haproxy import word
-from onehop.driver.haproxy.backend import backend_lines, pool_files, servers_of
+from onehop.driver.haproxy.backend import Section, backend_lines, pool_files, servers_of
 from onehop.driver.haproxy.choice import (
     CHOICES_HERE,
     CHOSEN_HERE,
@@ -31,6 +31,7 @@ from onehop.driver.haproxy.options import HaproxyOptions
 from onehop.driver.haproxy.place import MAPS, Place
 from onehop.driver.haproxy.policy import Policy, policy_rules
 from onehop.driver.haproxy.rendered import Rendered, nothing
+from onehop.driver.haproxy.retry import Attempts
 from onehop.driver.haproxy.servername import DEEPEST_WILDCARD
 from onehop.driver.haproxy.share import PersistenceOf, pool_name
 from onehop.driver.haproxy.tls import (
@@ -48,7 +49,7 @@ from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import CertificateId, RouterId
 from onehop.model.listener import ForwardHttp, Listener
 from onehop.model.pool import Pool
-from onehop.model.route import MadeFor, Retry
+from onehop.model.route import MadeFor
 
 _NOBODY: Final = ("mode http", "http-request return status 503")
 
@@ -128,26 +129,30 @@ def made_piece(router: RouterId, made_fors: Collection[MadeFor], place: Place) -
     return piece
 
 
-def pool_piece(pool: Pool, retry: Retry, idle_s: float, place: Place) -> Rendered:
-    """Return the section of a pool, without servers.
+def pool_piece(pool: Pool, several: Sequence[Attempts], idle_s: float, place: Place) -> Rendered:
+    """Return the sections of a pool, without servers.
 
     Args:
         pool: the row.
-        retry: what all routes to it ask for together.
+        several: what the sections differ in.
         idle_s: the longest silence that any listener for bytes allows it.
         place: where the files are.
     """
     piece = nothing()
-    lines = backend_lines(pool, retry, idle_s, place)
-    piece.sections[f"backend {pool_name(pool.id)}"] = tuple(lines)
+    names = tuple(pool_name(pool.id, attempts) for attempts in several)
+    for name, attempts in zip(names, several, strict=True):
+        lines = backend_lines(pool, Section(attempts, names, idle_s), place)
+        piece.sections[f"backend {name}"] = tuple(lines)
     piece.files.update(pool_files(pool, place))
     return piece
 
 
-def servers_piece(pool: Pool, members: PoolEndpoints | None, place: Place) -> Rendered:
-    """Return the servers of a pool."""
-    piece = nothing()
-    piece.servers[pool_name(pool.id)] = servers_of(pool, members, place)
+def servers_piece(
+    pool: Pool, members: PoolEndpoints | None, sections: Iterable[str], place: Place
+) -> Rendered:
+    """Return the servers of a pool, which all of its sections have."""
+    piece, servers = nothing(), servers_of(pool, members, place)
+    piece.servers.update((section, servers) for section in sections)
     return piece
 
 

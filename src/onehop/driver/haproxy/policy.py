@@ -17,6 +17,7 @@ from onehop.driver.haproxy import word
 from onehop.driver.haproxy.cors import cors_rules
 from onehop.driver.haproxy.edit import request_edits, response_edits
 from onehop.driver.haproxy.guard import guard_rules
+from onehop.driver.haproxy.retry import attempts_of
 from onehop.driver.haproxy.rewrite import host_rule, path_rules, redirect_rules
 from onehop.driver.haproxy.share import (
     PersistenceOf,
@@ -32,7 +33,6 @@ from onehop.model.route import (
     PathMatch,
     Redirect,
     Respond,
-    Retry,
     Route,
 )
 
@@ -72,7 +72,7 @@ def value_of(route: Route, *, is_chosen: bool = False) -> tuple[Policy, str]:
     pool = text = ""
     match route.action:
         case Forward() if shares_of(route.action) and len(shares_of(route.action)) == 1:
-            pool = pool_name(shares_of(route.action)[0].pool)
+            pool = pool_name(shares_of(route.action)[0].pool, attempts_of(route.action))
         case Respond(body=body):
             if len(body) > _LONGEST_BODY:
                 raise word.Unfit(f"an answer's body has more than {_LONGEST_BODY} bytes")
@@ -146,29 +146,17 @@ def _policy_of(route: Route, *, is_chosen: bool) -> Policy:
 def _forward_rules(
     forward: Forward, match: PathMatch, when: str, persistence_of: PersistenceOf
 ) -> Iterator[str]:
-    _check_forward(forward)
+    if forward.mirrors:
+        raise word.Unfit(SHORTCOMINGS[Capability.MIRRORS].words)
     yield from share_rules(forward, when, persistence_of)
     if not shares_of(forward):
         return
     yield from path_rules(forward.rewrite_path, forward.rewrite_prefix, match, when)
     if forward.rewrite_host is not None:
         yield host_rule(forward.rewrite_host, when)
-    retry: Retry = forward.retry
-    silences = (forward.timeout_s, forward.idle_timeout_s, retry.per_try_timeout_s)
+    silences = (forward.timeout_s, forward.idle_timeout_s, forward.retry.per_try_timeout_s)
     silence_s = min(each for each in silences if each is not None)
     if silence_s != IDLE_S:
         yield f"http-request set-var(txn.timeout) int({word.ms(silence_s)}) {when}"
     if forward.idle_timeout_s != IDLE_S:
         yield f"http-request set-var(txn.tunnel) int({word.ms(forward.idle_timeout_s)}) {when}"
-    if retry.codes:
-        yield f"http-request set-var(txn.retry) bool(true) {when}"
-
-
-def _check_forward(forward: Forward) -> None:
-    retry = forward.retry
-    for capability, is_asked in (
-        (Capability.MIRRORS, bool(forward.mirrors)),
-        (Capability.RETRY_ON_SILENCE, retry.on_silence or retry.backoff_s is not None),
-    ):
-        if is_asked:
-            raise word.Unfit(SHORTCOMINGS[capability].words)

@@ -7,7 +7,7 @@ runtime API can change under a running worker (maps, servers, certificates); `ch
 from typing import assert_never
 
 from onehop.driver.haproxy import word
-from onehop.driver.haproxy.backend import check_pool, check_retry
+from onehop.driver.haproxy.backend import check_pool
 from onehop.driver.haproxy.book import Book
 from onehop.driver.haproxy.configuration import config_text
 from onehop.driver.haproxy.listener import check_listener
@@ -57,8 +57,7 @@ def why_not(row: Row, options: HaproxyOptions) -> str | None:
 def _check(row: Row, place: Place) -> None:
     match row:
         case VirtualHost():
-            for _, retry in entries_of(row).retries:
-                check_retry(retry)
+            entries_of(row)
         case Listener():
             check_listener(row)
         case Pool():

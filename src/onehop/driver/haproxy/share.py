@@ -7,9 +7,10 @@ import msgspec
 
 from onehop.driver.haproxy import word
 from onehop.driver.haproxy.edit import request_edits, response_edits
+from onehop.driver.haproxy.retry import USUAL, Attempts, attempts_of
 from onehop.model.ident import PoolId
 from onehop.model.pool import Persistence
-from onehop.model.route import Forward, HeaderEdit, PoolShare
+from onehop.model.route import Forward, HeaderEdit, PoolShare, Retry
 
 PersistenceOf: TypeAlias = Callable[[PoolId], Persistence | None]
 """What a pool keeps sessions by; None for a pool that is not there, too."""
@@ -17,9 +18,10 @@ PersistenceOf: TypeAlias = Callable[[PoolId], Persistence | None]
 _NOBODY: int = 503
 
 
-def pool_name(pool: PoolId) -> str:
-    """Return the name of a pool's backend section."""
-    return word.name_of("b", pool)
+def pool_name(pool: PoolId, attempts: Attempts = USUAL) -> str:
+    """Return the name of a pool's backend section; it has one for each kind of attempts."""
+    name = word.name_of("b", pool)
+    return name if attempts == USUAL else f"{name}-{attempts.name}"
 
 
 def shares_of(forward: Forward) -> tuple[PoolShare, ...]:
@@ -28,13 +30,17 @@ def shares_of(forward: Forward) -> tuple[PoolShare, ...]:
 
 
 def without_the_only_pool(forward: Forward) -> Forward:
-    """Return what routes that have one pool share, whichever pool that is."""
+    """Return what routes that have one pool share, whichever pool that is.
+
+    When requests are made again is a matter of the pool's section.
+    """
     shares = shares_of(forward)
     if len(shares) != 1:
         return forward
     weight = shares[0].weight if forward.missing else 1
     share = msgspec.structs.replace(shares[0], pool=PoolId(""), weight=weight)
-    return msgspec.structs.replace(forward, pools=(share,))
+    retry = Retry(per_try_timeout_s=forward.retry.per_try_timeout_s)
+    return msgspec.structs.replace(forward, pools=(share,), retry=retry)
 
 
 def share_rules(forward: Forward, when: str, persistence_of: PersistenceOf) -> Iterator[str]:
@@ -60,10 +66,11 @@ def share_rules(forward: Forward, when: str, persistence_of: PersistenceOf) -> I
         beyond = f"{{ var(txn.die) -m int ge {reached} }}"
         yield f"http-request return status {int(forward.missing_status)} {when} {beyond}"
     is_edited = any(map(_has_edits, shares))
+    attempts = attempts_of(forward)
     for number, share in reversed([*enumerate(shares)]):  # the last rule that applies has the word
         below = f"{when} {{ var(txn.die) -m int lt {reached} }}"
         if len(shares) > 1:
-            yield f"http-request set-var(txn.pool) str({pool_name(share.pool)}) {below}"
+            yield f"http-request set-var(txn.pool) str({pool_name(share.pool, attempts)}) {below}"
         if is_edited:
             yield f"http-request set-var(txn.share) int({number}) {below}"
         reached -= share.weight

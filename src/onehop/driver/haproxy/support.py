@@ -14,6 +14,8 @@ _SILENCE: Final = (
     "counts the longest silence before and within an answer: one that trickles goes on"
 )
 
+_SMALL: Final = "a request of more than 16 KiB is sent once"
+
 SHORTCOMINGS: Final[Shortcomings] = {
     Capability.UDP: no("HAProxy does not pass on UDP"),
     Capability.HTTP3: no("HAProxy serves no HTTP/3 here"),
@@ -21,10 +23,7 @@ SHORTCOMINGS: Final[Shortcomings] = {
     Capability.BODY_LIMIT: partly("a body whose length is not said is answered 411"),
     Capability.REQUEST_TIMEOUT: partly(_SILENCE),
     Capability.RETRY_TIMEOUT: partly(_SILENCE),
-    Capability.RETRIES: partly(
-        "a matter of the pool: of several routes to it, the largest number counts"
-    ),
-    Capability.RETRY_CODES: partly("401, 403, 404, 408, 425 and 500 to 504"),
+    Capability.RETRY_CODES: partly(f"401, 403, 404, 408, 425 and 500 to 504; {_SMALL}"),
     Capability.BACKEND_CLIENT_CERTIFICATE: no("this driver shows endpoints no certificate"),
     Capability.BACKEND_TLS_IDENTITY: no(
         "the driver of HAProxy verifies by a CA that is named, and by the name that is sent"
@@ -33,10 +32,11 @@ SHORTCOMINGS: Final[Shortcomings] = {
         "HAProxy sends no copies of requests: another program (an SPOE agent) would have to stand"
         " beside it and be shown every one"
     ),
-    Capability.RETRY_ON_SILENCE: no(
-        "HAProxy makes no pause before it tries again, and does so after silence only where 504 is"
-        " among the codes"
+    Capability.RETRY_ON_SILENCE: partly(
+        "after silence only where there is a timeout for an attempt, and time for all of them;"
+        f" {_SMALL}"
     ),
+    Capability.RETRY_PAUSE: no("HAProxy tries again at once: it makes no pause that one could set"),
     Capability.MATCHES: partly(
         "a header that comes in several lines fits no value; of a parameter that comes twice, one"
         " is enough"

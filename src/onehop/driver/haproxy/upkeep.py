@@ -6,6 +6,7 @@ Each of these runs until it is cancelled.
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 import structlog
@@ -41,9 +42,9 @@ class Upkeep:
         self.last_drift = "-"
         """What it was the last time."""
 
-    def hurry(self, backend: str) -> None:
-        """Have the servers of a pool told at once."""
-        self._dirty.add(backend)
+    def hurry(self, backends: Iterable[str]) -> None:
+        """Have the servers of some sections told at once."""
+        self._dirty.update(backends)
         self._hand.wake.set()
 
     async def keep_servers(self) -> None:

@@ -33,7 +33,7 @@ _COOKIE_UNSAFE: Final = re.compile(r"[\x00-\x20\x7f;,]")
 
 _IDLE_S: Final = Forward(pools=()).idle_timeout_s
 
-_NEVER: Final = (Capability.MIRRORS, Capability.RETRY_ON_SILENCE)
+_NEVER: Final = (Capability.MIRRORS, Capability.RETRY_ON_SILENCE, Capability.RETRY_PAUSE)
 """A host with a route that asks for it is not served."""
 
 
@@ -174,7 +174,7 @@ def _host(host: VirtualHost) -> Fit:
 
 def _host_faults(host: VirtualHost) -> Iterator[str]:
     asked = {ask.capability for ask in asks_of(host)}
-    yield from (SHORTCOMINGS[each].words for each in _NEVER if each in asked)
+    yield from dict.fromkeys(SHORTCOMINGS[each].words for each in _NEVER if each in asked)
     yield from (fault for route in host.routes for fault in route_faults(route))
 
 

@@ -63,6 +63,7 @@ SHORTCOMINGS: Final[Shortcomings] = {
     Capability.RETRY_CODES: _RETRIES,
     Capability.RETRY_TIMEOUT: _RETRIES,
     Capability.RETRY_ON_SILENCE: _RETRIES,
+    Capability.RETRY_PAUSE: _RETRIES,
     Capability.MATCHES: partly(
         "what a unit makes of a header in several lines is not known; of a parameter that comes"
         " twice, one is enough"
