@@ -283,6 +283,15 @@ async def endpoints_are_shown_a_certificate_or_nobody_connects(scene: Scene) -> 
         assert (await get(scene.traffic(), "a.example")).status == 503
 
 
+@proves(Capability.BACKEND_TLS_SYSTEM)
+async def endpoints_must_show_a_certificate_of_a_ca_that_the_host_trusts(scene: Scene) -> None:
+    """No host trusts a CA of these tests."""
+    async with pod_with_tls() as pod:
+        trusting = BackendTls(trusts_system=True, server_name=PASSED)
+        await scene.serve(*web(scene, pod.endpoint, tls=trusting))
+        assert (await get(scene.traffic(), "a.example")).status == 503
+
+
 @proves(Capability.BACKEND_TLS_IDENTITY)
 async def endpoints_may_show_a_certificate_of_another_name(scene: Scene) -> None:
     good, bad = (

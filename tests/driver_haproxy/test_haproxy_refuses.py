@@ -37,6 +37,7 @@ DNS = pool("dns", protocol=BackendProtocol.UDP)
 OPTIONS = HaproxyOptions(state_dir=Path("/state"))
 CA = identity("ca", "ca.example").chain_pem
 MANY = tuple((f"q{number}", "x") for number in range(41))
+OTHERS = (AltName("x"), AltName("spiffe://x", is_uri=True))
 DEEP = ".".join("abcdefghijkl")
 
 
@@ -68,8 +69,8 @@ DEEP = ".".join("abcdefghijkl")
             host("a", route(forward(DNS), request_headers=HeaderEdit(set=((":path", "/"),)))),
             "not the name of a header",
         ),
-        (pool("x", tls=BackendTls(trusts_system=True, server_name="x")), "a CA of their own"),
-        (pool("x", tls=BackendTls(ca_pem=CA, names=(AltName("x"),))), "and the name sent"),
+        (pool("x", tls=BackendTls(ca_pem=CA, server_name="x", names=OTHERS)), "it sends to them"),
+        (pool("x", tls=BackendTls(ca_pem=CA, names=(AltName("x"),))), "it sends to them"),
         (
             listener(443, ForwardHttp(router=HTTPS, tls=True, clients=PortCheck(ca_pem="CA"))),
             "not PEM",

@@ -23,6 +23,7 @@ SHOWN = (
     "client-address-proxy-protocol",
     "client-certificates",
     "gateway-client-certificates",
+    "gateway-backend-tls",
     "gateway-cors",
     "gateway-misdirected-requests",
     "gateway-precedence",

@@ -250,7 +250,8 @@ def _backend_tls(tls: BackendTls) -> Iterator[Capability]:
         (Capability.BACKEND_TLS, True),
         (Capability.BACKEND_TLS_CA, tls.ca_pem is not None),
         (Capability.BACKEND_TLS_NAME, tls.server_name is not None),
-        (Capability.BACKEND_TLS_IDENTITY, tls.trusts_system or bool(tls.names)),
+        (Capability.BACKEND_TLS_SYSTEM, tls.trusts_system),
+        (Capability.BACKEND_TLS_IDENTITY, not tls.demands_what_it_sends),
         (Capability.BACKEND_CLIENT_CERTIFICATE, tls.client is not None),
     )
 

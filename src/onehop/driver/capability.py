@@ -85,6 +85,7 @@ class Capability(StrEnum):
     HTTP2_BACKENDS = "http2-backends"
     BACKEND_TLS = "backend-tls"
     BACKEND_TLS_CA = "backend-tls-ca"
+    BACKEND_TLS_SYSTEM = "backend-tls-system"
     BACKEND_TLS_NAME = "backend-tls-name"
     BACKEND_TLS_IDENTITY = "backend-tls-identity"
     BACKEND_CLIENT_CERTIFICATE = "backend-client-certificate"
@@ -164,8 +165,9 @@ FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
         Capability.HTTP2_BACKENDS: "HTTP/2 and gRPC to endpoints",
         Capability.BACKEND_TLS: "TLS to endpoints",
         Capability.BACKEND_TLS_CA: "their certificates verified by a CA",
+        Capability.BACKEND_TLS_SYSTEM: "their certificates verified by the system's CAs",
         Capability.BACKEND_TLS_NAME: "their name sent (SNI) and verified",
-        Capability.BACKEND_TLS_IDENTITY: "the system's CAs, and other names than the one sent",
+        Capability.BACKEND_TLS_IDENTITY: "other names verified than the one sent",
         Capability.BACKEND_CLIENT_CERTIFICATE: "a certificate of our own shown to them",
     },
 }

@@ -69,6 +69,11 @@ class BackendTls(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         """Whether it matters whose certificate the endpoints have."""
         return self.ca_pem is not None or self.trusts_system
 
+    @property
+    def demands_what_it_sends(self) -> bool:
+        """Whether no other name is demanded of the certificate than the server name."""
+        return not self.names or self.names == (AltName(self.server_name or ""),)
+
 
 class CookiePersistence(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="cookie"):
     """A cookie set by the load balancer binds a client to an endpoint (GEP-1619).

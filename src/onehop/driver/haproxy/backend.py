@@ -8,15 +8,18 @@ to a running backend only if its balancing is a dynamic one; all that are used h
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from onehop.driver.capability import Capability
 from onehop.driver.haproxy import word
 from onehop.driver.haproxy.affinity import numbers_of, stick_lines, stick_to
 from onehop.driver.haproxy.health import check_options, health_lines
 from onehop.driver.haproxy.place import Place
 from onehop.driver.haproxy.retry import USUAL, Attempts, retry_lines
 from onehop.driver.haproxy.share import pool_name
+from onehop.driver.haproxy.support import SHORTCOMINGS
 from onehop.model.endpoint import Endpoint, Path, PoolEndpoints, Readiness
 from onehop.model.pool import (
     BackendProtocol,
+    BackendTls,
     Balancing,
     CookiePersistence,
     HeaderPersistence,
@@ -27,6 +30,9 @@ from onehop.model.pool import (
 
 _TCP_RETRIES: Final = 3
 """Of what was never sent; nothing else is ever sent again."""
+
+_SYSTEM: Final = "@system-ca"
+"""What the host trusts, as OpenSSL finds it; read when a worker starts."""
 
 _HEAVIEST: Final = 256
 """Of a server in HAProxy; our endpoints may weigh more."""
@@ -97,10 +103,9 @@ def backend_lines(pool: Pool, section: Section, place: Place) -> Iterator[str]:
     yield f"timeout connect {word.ms(pool.connect_timeout_s)}ms"
     yield f"timeout server {word.ms(300.0 if is_http else max(section.idle_s, 1.0))}ms"
     yield from retry_lines(section.attempts if is_http else Attempts(_TCP_RETRIES))
-    if pool.tls is not None and pool.tls.ca_pem is not None:
+    if pool.tls is not None and pool.tls.is_verified:
         # A CA must be in memory before a server that needs it comes by the runtime API.
-        ca = f"ca-file {_ca_file(pool, place)}"
-        yield f"server {KEEPS_CA} 127.0.0.1:1 disabled ssl verify required {ca}"
+        yield f"server {KEEPS_CA} 127.0.0.1:1 disabled ssl {_verification(pool, pool.tls, place)}"
     if pool.is_transparent:
         yield "source 0.0.0.0 usesrc clientip"
     if pool.health_check is not None:
@@ -153,10 +158,10 @@ def pool_files(pool: Pool, place: Place) -> Iterable[tuple[str, str]]:
     """Yield the CA that a pool's members are held against, by path.
 
     Raises:
-        Unfit: it is not PEM, or they shall be verified by something else, or shown something.
+        Unfit: it is not PEM, or they shall be verified by another name, or shown something.
     """
-    if pool.tls is not None and (pool.tls.trusts_system or pool.tls.names):
-        raise word.Unfit("this driver verifies endpoints by a CA of their own and the name sent")
+    if pool.tls is not None and not pool.tls.demands_what_it_sends:
+        raise word.Unfit(SHORTCOMINGS[Capability.BACKEND_TLS_IDENTITY].words)
     if pool.tls is not None and pool.tls.client is not None:
         raise word.Unfit("this driver shows endpoints no certificate")
     if pool.tls is not None and pool.tls.ca_pem is not None:
@@ -187,14 +192,11 @@ def _server_options(pool: Pool, place: Place, path: Path) -> Iterator[str]:
     speaks_h2 = pool.protocol in {BackendProtocol.H2, BackendProtocol.GRPC}
     if pool.tls is not None:
         yield "ssl"
-        if pool.tls.ca_pem is None:
-            yield "verify none"
-        else:
-            yield f"verify required ca-file {_ca_file(pool, place)}"
+        yield _verification(pool, pool.tls, place)
         if pool.tls.server_name is not None:
             name = word.host(pool.tls.server_name.lower())
             yield f"sni str({name})"
-            yield f"verifyhost {name}" if pool.tls.ca_pem is not None else ""
+            yield f"verifyhost {name}" if pool.tls.is_verified else ""
         yield "alpn h2" if speaks_h2 else ""
     elif speaks_h2:
         yield "proto h2"
@@ -205,6 +207,12 @@ def _server_options(pool: Pool, place: Place, path: Path) -> Iterator[str]:
         yield "pool-max-conn -1 pool-purge-delay 5s"
     if pool.health_check is not None and _is_checked(pool, path):
         yield from check_options(pool, pool.health_check)
+
+
+def _verification(pool: Pool, tls: BackendTls, place: Place) -> str:
+    if not tls.is_verified:
+        return "verify none"
+    return f"verify required ca-file {_SYSTEM if tls.ca_pem is None else _ca_file(pool, place)}"
 
 
 def _ca_file(pool: Pool, place: Place) -> str:

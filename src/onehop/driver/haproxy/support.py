@@ -26,7 +26,7 @@ SHORTCOMINGS: Final[Shortcomings] = {
     Capability.RETRY_CODES: partly(f"401, 403, 404, 408, 425 and 500 to 504; {_SMALL}"),
     Capability.BACKEND_CLIENT_CERTIFICATE: no("this driver shows endpoints no certificate"),
     Capability.BACKEND_TLS_IDENTITY: no(
-        "the driver of HAProxy verifies by a CA that is named, and by the name that is sent"
+        "HAProxy demands of endpoints the name that it sends to them (SNI), and no other one"
     ),
     Capability.MIRRORS: no(
         "HAProxy sends no copies of requests: another program (an SPOE agent) would have to stand"

@@ -24,6 +24,7 @@ _STREAM: Final[Shortcomings] = {
     Capability.HEALTH_CHECK_UDP: no(UDP_UNKNOWN),
     Capability.BACKEND_TLS: no("the kernel speaks no TLS to endpoints"),
     Capability.BACKEND_TLS_CA: no("the kernel speaks no TLS to endpoints"),
+    Capability.BACKEND_TLS_SYSTEM: no("the kernel speaks no TLS to endpoints"),
     Capability.BACKEND_TLS_NAME: no("the kernel speaks no TLS to endpoints"),
     Capability.BACKEND_TLS_IDENTITY: no("the kernel speaks no TLS to endpoints"),
     Capability.BACKEND_CLIENT_CERTIFICATE: no("the kernel speaks no TLS to endpoints"),

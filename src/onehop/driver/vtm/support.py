@@ -86,6 +86,7 @@ SHORTCOMINGS: Final[Shortcomings] = {
     Capability.POOL_CONNECTION_LIMIT: no("vTM limits the connections of each node, not of a pool"),
     Capability.HTTP2_BACKENDS: no("vTM speaks HTTP/1.1 to nodes, not HTTP/2"),
     Capability.BACKEND_TLS_CA: no(_ONE_CA_LIST),
+    Capability.BACKEND_TLS_SYSTEM: no(_ONE_CA_LIST),
     Capability.BACKEND_TLS_NAME: no(_ONE_CA_LIST),
     Capability.BACKEND_TLS_IDENTITY: no(_ONE_CA_LIST),
     Capability.BACKEND_CLIENT_CERTIFICATE: no("this driver shows nodes no certificate"),
