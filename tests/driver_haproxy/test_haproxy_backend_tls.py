@@ -1,25 +1,38 @@
-"""TLS to endpoints: who they must be; a real HAProxy."""
+"""TLS to endpoints: who they must be, and who we are; a real HAProxy."""
 
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from onehop.driver.haproxy.binary import find_haproxy
+from onehop.driver.haproxy.runtime import Runtime
+from onehop.driver.haproxy.tls import pair_of
+from onehop.model.certificate import Certificate
+from onehop.model.endpoint import Endpoint
 from onehop.model.model import Row
 from onehop.model.pool import AltName, BackendTls, Pool
-from tests.contract.test_driver_tls import PASSED, POD, pod_with_tls
+from tests.contract.test_driver_tls import PASSED, POD, loaded, pod_with_tls
 from tests.driver_envoy.world import (
     Backend,
+    endpoint,
     forward,
     free_port,
     get,
     host,
+    identity,
     listener,
     members,
     pool,
     route,
+    tcp_server,
+    until,
 )
-from tests.driver_haproxy.world import haproxy
+from tests.driver_haproxy.world import LONG_S, haproxy
 
 pytestmark = pytest.mark.haproxy
 
@@ -76,3 +89,70 @@ async def test_where_the_host_trusts_nobody_no_endpoint_is(tmp_path: Path) -> No
         await world.serve(listener(port), *rows)
         assert (await get(port, "any")).status == 200
         assert (await get(port, "web")).status == 503
+
+
+OURS, RENEWED = (identity(name, f"{name}.example") for name in ("first", "second"))
+LIFETIMES: tuple[Certificate, ...] = (
+    OURS.certificate,
+    msgspec.structs.replace(RENEWED.certificate, id=OURS.certificate.id),
+)
+SHOWN = pool("shown", tls=BackendTls(client=OURS.certificate.id))
+
+
+@asynccontextmanager
+async def asking() -> AsyncGenerator[Endpoint]:
+    """Serve an endpoint that answers with the name in the certificate that it is shown."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    loaded(context, POD)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=OURS.chain_pem + RENEWED.chain_pem)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        ((_, name),) = writer.get_extra_info("peercert")["subjectAltName"]
+        head = f"HTTP/1.1 200 X\r\ncontent-length: {len(name)}\r\nconnection: close\r\n\r\n"
+        writer.write(f"{head}{name}".encode())
+        await writer.drain()
+
+    async with tcp_server(answer, tls=context) as port:
+        yield endpoint(port)
+
+
+async def test_a_certificate_for_endpoints_comes_is_renewed_and_goes_without_a_reload() -> None:
+    """While it is not there nobody connects; endpoints come meanwhile, and stay where they are."""
+    port, first, second = free_port(), *LIFETIMES
+    async with asking() as one, asking() as two, haproxy() as world:
+        rows = (listener(port), SHOWN, host("a", route(forward(SHOWN))))
+        for endpoints, certificates, answer in (
+            ((one,), (), 503),
+            ((one,), (first,), "first.example"),
+            ((one, two), (second,), "second.example"),
+            ((two,), (), 503),
+            ((two,), (second,), "second.example"),
+            ((one,), (first,), "first.example"),
+        ):
+            await world.serve(*rows, members(SHOWN, *endpoints), *certificates)
+            got = await get(port, "a")
+            assert answer in {got.status, got.body}
+            assert world.driver.reloads == 1, world.driver.last_reload
+
+
+async def test_what_endpoints_are_shown_is_there_after_a_reload() -> None:
+    """Servers that come after it have it as well; what was told by hand is put right."""
+    port, first, second = free_port(), *LIFETIMES
+    async with asking() as one, haproxy(watch_s=0.05) as world:
+        rows = (listener(port), SHOWN, host("a", route(forward(SHOWN))), second)
+        await world.serve(*rows)
+        await world.serve(*rows, listener(free_port()))
+        await world.serve(*rows, listener(free_port()), members(SHOWN, one))
+        assert (await get(port, "a")).body == "second.example"
+
+        (file,) = world.driver.options.state_dir.glob("i-*.pem")
+        runtime = Runtime(world.driver.options.state_dir / f"run-{world.driver.reloads + 1}.sock")
+        await runtime.ask(f"set ssl cert {file} <<\n{pair_of(first)}")
+        assert "Success" in await runtime.ask(f"commit ssl cert {file}")
+
+        async def is_right() -> bool:
+            return bool(world.driver.drifts) and (await get(port, "a")).body == "second.example"
+
+        await until(is_right, LONG_S)

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 
 from onehop.driver.haproxy import HaproxyOptions
 from onehop.driver.haproxy.book import Book
-from onehop.driver.haproxy.change import put_commands, reload_reasons, remove_commands
+from onehop.driver.haproxy.change import (
+    identity_commands,
+    put_commands,
+    reload_reasons,
+    remove_commands,
+)
 from onehop.driver.haproxy.render import render
 from onehop.driver.haproxy.rendered import Rendered
 from onehop.model.ident import RouterId
@@ -23,7 +28,7 @@ from onehop.model.listener import (
     TlsChallenge,
 )
 from onehop.model.model import Row, key_of, model_of
-from onehop.model.pool import BackendProtocol, CookiePersistence, SourceIpPersistence
+from onehop.model.pool import BackendProtocol, BackendTls, CookiePersistence, SourceIpPersistence
 from onehop.model.route import (
     Conditions,
     Forward,
@@ -125,7 +130,8 @@ def _host(name: str, found: list[Route], router: RouterId, made_for: MadeFor | N
 def rows() -> st.SearchStrategy[Row]:
     """Return rows of few keys, so that one meets another again and again."""
     kept = (CookiePersistence(name="a"), SourceIpPersistence())
-    pools = (*POOLS, *(pool("web", persistence=each) for each in kept), BYTES)
+    shown = pool("api", tls=BackendTls(client=SITES[0].certificate.id))
+    pools = (*POOLS, *(pool("web", persistence=each) for each in kept), shown, BYTES)
     certificates = [site.certificate for site in SITES]
     swapped = msgspec.structs.replace(certificates[0], chain_pem=certificates[1].chain_pem)
     return st.one_of(
@@ -188,7 +194,8 @@ def test_what_was_touched_is_all_that_differs(edits: list[tuple[bool, Row]]) -> 
 
 
 def told(have: Rendered, want: Rendered) -> list[str]:
-    return sorted(_lines((*put_commands(have, want), *remove_commands(have, want))))
+    put = (*identity_commands(have, want), *put_commands(have, want))
+    return sorted(_lines((*put, *remove_commands(have, want))))
 
 
 def _lines(commands: tuple[str, ...]) -> Iterator[str]:

@@ -100,6 +100,8 @@ def _parts(worker: Worker) -> Iterator[_Part]:
         for files in _several(sorted(lines)):
             wrong = partial(_wrong_certificates, path, files)
             yield _Part(10 * len(files), partial(_compare_files, wrong))
+    for files in _several(sorted(worker.has.identities)):
+        yield _Part(10 * len(files), partial(_compare_files, partial(_wrong_identities, files)))
     for backends in _several(sorted(worker.servers)):
         servers = sum(len(worker.servers[each]) for each in backends)
         yield _Part(len(backends) + servers, partial(_compare_servers, backends))
@@ -158,11 +160,21 @@ async def _wrong_lines(path: str, worker: Worker) -> list[str]:
 
 
 async def _wrong_certificates(path: str, files: Sequence[str], worker: Worker) -> list[str]:
+    has = await _fingerprints(files, worker)
+    known = worker.has.lists.get(path, {}).keys() & set(files)
+    return sorted(each for each in known if has.get(each) != _fingerprint(worker.has.files[each]))
+
+
+async def _wrong_identities(files: Sequence[str], worker: Worker) -> list[str]:
+    has, known = await _fingerprints(files, worker), worker.has.identities
+    return sorted(each for each in files if has.get(each) != _fingerprint(known[each]))
+
+
+async def _fingerprints(files: Sequence[str], worker: Worker) -> dict[str, str]:
     has: dict[str, str] = {}
     for line in joined(f"show ssl cert {file}" for file in files):
         has.update(_CERTIFICATE.findall(await worker.runtime.ask(line)))
-    known = worker.has.lists.get(path, {}).keys() & set(files)
-    return sorted(each for each in known if has.get(each) != _fingerprint(worker.has.files[each]))
+    return has
 
 
 def _fingerprint(pem: str) -> str:

@@ -12,6 +12,7 @@ from onehop.driver.capability import Capability
 from onehop.driver.haproxy import word
 from onehop.driver.haproxy.affinity import numbers_of, stick_lines, stick_to
 from onehop.driver.haproxy.health import check_options, health_lines
+from onehop.driver.haproxy.identity import identity_file, identity_of, identity_option
 from onehop.driver.haproxy.place import Place
 from onehop.driver.haproxy.retry import USUAL, Attempts, retry_lines
 from onehop.driver.haproxy.share import pool_name
@@ -59,6 +60,11 @@ class Server(NamedTuple):
     def is_checked(self) -> bool:
         """Whether HAProxy asks it whether it works."""
         return "check " in self.options
+
+    @property
+    def identity(self) -> str:
+        """The file of the certificate that it is shown; empty for none."""
+        return identity_of(self.options)
 
 
 class Section(NamedTuple):
@@ -158,12 +164,10 @@ def pool_files(pool: Pool, place: Place) -> Iterable[tuple[str, str]]:
     """Yield the CA that a pool's members are held against, by path.
 
     Raises:
-        Unfit: it is not PEM, or they shall be verified by another name, or shown something.
+        Unfit: it is not PEM, or they shall be verified by another name.
     """
     if pool.tls is not None and not pool.tls.demands_what_it_sends:
         raise word.Unfit(SHORTCOMINGS[Capability.BACKEND_TLS_IDENTITY].words)
-    if pool.tls is not None and pool.tls.client is not None:
-        raise word.Unfit("this driver shows endpoints no certificate")
     if pool.tls is not None and pool.tls.ca_pem is not None:
         yield _ca_file(pool, place), word.pem(pool.tls.ca_pem)
 
@@ -193,6 +197,8 @@ def _server_options(pool: Pool, place: Place, path: Path) -> Iterator[str]:
     if pool.tls is not None:
         yield "ssl"
         yield _verification(pool, pool.tls, place)
+        if pool.tls.client is not None:
+            yield identity_option(identity_file(pool.tls.client, place))
         if pool.tls.server_name is not None:
             name = word.host(pool.tls.server_name.lower())
             yield f"sni str({name})"

@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
+from onehop.driver.haproxy.identity import identity_file
 from onehop.driver.haproxy.index import (
     CHOICE,
     CHOOSING,
+    IDENTITY,
     MADE,
     POLICY,
     SERVERS,
@@ -29,6 +31,7 @@ from onehop.driver.haproxy.piece import (
     choosing_piece,
     frame,
     host_piece,
+    identity_piece,
     listener_piece,
     made_piece,
     name_piece,
@@ -153,7 +156,8 @@ class Book:
             entries = self._index.entries[HostId(key.id)]
             return {*entries.policies, *entries.choices}
         if key.table is Table.CERTIFICATE:
-            files = set(self._files_of(CertificateId(key.id)))
+            certificate = CertificateId(key.id)
+            files = {*self._files_of(certificate), identity_file(certificate, self._place)}
             return files | {staple_file(file) for file in files}
         piece = self._pieces.get(PieceKey(key.table, key.id), NOTHING)
         of_pool = piece.files if key.table is Table.POOL else ()
@@ -230,6 +234,7 @@ class Book:
             Table.LISTENER: self._listener_piece,
             Table.SERVER_NAME: self._name_piece,
             Table.POOL: self._pool_piece,
+            IDENTITY: self._identity_piece,
             SERVERS: self._servers_piece,
             POLICY: self._policy_piece,
             CHOICE: self._choice_piece,
@@ -284,7 +289,19 @@ class Book:
         pool = self.pool(PoolId(key.id))
         if pool is None:
             return NOTHING
-        return servers_piece(pool, self.members(pool.id), self.sections_of(pool), self._place)
+        members = self.members(pool.id) if self._may_connect(pool) else None
+        return servers_piece(pool, members, self.sections_of(pool), self._place)
+
+    def _may_connect(self, pool: Pool) -> bool:
+        """Tell whether what the endpoints of a pool are shown is there."""
+        shown = pool.tls.client if pool.tls is not None else None
+        return shown is None or self._certificate(shown) is not None
+
+    def _identity_piece(self, key: PieceKey) -> Rendered:
+        certificate = self._certificate(CertificateId(key.id))
+        if certificate is None or not self._index.identities.of(certificate.id):
+            return NOTHING
+        return identity_piece(certificate, self._place)
 
     def _policy_piece(self, key: PieceKey) -> Rendered:
         policy = self._index.policies.get(key.id)

@@ -70,6 +70,19 @@ def _kind_of(section: str) -> str:
     return "policy" if name.startswith("t-") else "pool"
 
 
+def identity_commands(have: Rendered, want: Rendered) -> Iterator[str]:
+    """Yield what brings certificates that endpoints are shown, before any server names one.
+
+    What is not wanted any more stays until the next reload: servers may have connections yet.
+    """
+    for file, pem in want.identities.items():
+        if file not in have.identities:
+            yield f"new ssl cert {file}"
+        if have.identities.get(file) != pem:
+            yield f"set ssl cert {file} <<\n{pem}"
+            yield f"commit ssl cert {file}"
+
+
 def put_commands(have: Rendered, want: Rendered) -> Iterator[str]:
     """Yield what adds and changes, in an order in which nothing points at what is not there."""
     yield from _put_certificates(have, want)
@@ -139,6 +152,9 @@ def _certificate_reasons(have: Rendered, want: Rendered) -> Iterator[str]:
             yield f"other clients to check in {path}"
         if [each for each in shown if each.is_default] != [e for e in known if e.is_default]:
             yield f"the first certificate of {path}"
+    for path, content in want.identities.items():
+        if len(content) > _LONGEST and have.identities.get(path) != content:
+            yield f"new content of {path}"
     asked = {file for lines in want.lists.values() for file in lines}
     for path, content in want.files.items():
         is_long = max(len(content), len(_encoded(want.staples.get(path, b"")))) > _LONGEST

@@ -5,6 +5,7 @@ from typing import Final
 
 from onehop.driver.haproxy.affinity import keeps_clients, local_peer, peers_section
 from onehop.driver.haproxy.backend import Server
+from onehop.driver.haproxy.identity import keeping_sections
 from onehop.driver.haproxy.options import Attachment, HaproxyOptions
 from onehop.driver.haproxy.rendered import Rendered
 
@@ -43,7 +44,8 @@ def config_text(rendered: Rendered, options: HaproxyOptions, runtime_socket: str
         sections["global"] = (*sections["global"], local_peer())
         first, lines = peers_section(options.place)
         sections[first] = lines
-    for first, lines in sorted(rendered.sections.items(), key=_place_of):
+    found = {**rendered.sections, **dict(keeping_sections(rendered.identities))}
+    for first, lines in sorted(found.items(), key=_place_of):
         servers = rendered.servers.get(first.removeprefix("backend "), {})
         sections[first] = (*_with_rules(lines, rules), *_server_lines(servers))
     return "\n".join("\n    ".join((first, *lines)) + "\n" for first, lines in sections.items())

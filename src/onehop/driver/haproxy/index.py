@@ -8,6 +8,7 @@
 * For whom connections of a router are made looks at its hosts that say so, and at its listeners.
 * Wildcards are looked for where a host has as many labels behind its `*`.
 * A listener looks at its router's server names, and a server name at its certificate.
+* The servers of a pool that are shown a certificate look whether it is there.
 * A name that a wildcard's routes speak of looks at the hosts that would take it before.
 """
 
@@ -33,6 +34,7 @@ from onehop.model.route import Forward, MadeFor, VirtualHost
 POLICY: Final = "policy"
 CHOICE: Final = "choice"
 CHOOSING: Final = "choosing"
+IDENTITY: Final = "identity"
 MADE: Final = "made"
 SERVERS: Final = "servers"
 SWITCH: Final = "switch"
@@ -78,6 +80,7 @@ class Index:
         splitters: those that look for whom connections of a router are made.
         challengers: the listeners that show a certificate to a CA.
         shown: the server names that show a certificate.
+        identities: the pools whose endpoints are shown a certificate.
     """
 
     def __init__(self) -> None:
@@ -97,6 +100,7 @@ class Index:
         self.splitters = Uses[RouterId, ListenerId]()
         self.challengers = Uses[CertificateId, ListenerId]()
         self.shown = Uses[CertificateId, tuple[RouterId, str]]()
+        self.identities = Uses[CertificateId, PoolId]()
         self._checkers = Uses[RouterId, ListenerId]()
         self._policy_users = Uses[str, HostId]()
         self._choice_users = Uses[str, HostId]()
@@ -116,14 +120,10 @@ class Index:
                 self._note_listener(row, by)
             case ServerName():
                 self._note_name(row, by)
-            case Certificate(id=certificate):
-                for router, hostname in self.shown.of(certificate):
-                    self._mark_name(router, hostname)
-                self._mark(Table.LISTENER, self.challengers.of(certificate))
-            case Pool(id=pool):
-                self._mark_pool(pool)
-                if row.persistence is not None:
-                    self._mark(POLICY, self._splits.of(pool))
+            case Certificate():
+                self._mark_certificate(row.id)
+            case Pool():
+                self._note_pool(row, by)
             case PoolEndpoints(pool=pool):
                 self._mark(SERVERS, (pool,))
             case Vip():
@@ -153,6 +153,14 @@ class Index:
             for over in names_over(name):
                 self._watchers.note((host.router, over), host.id, by)
         self._mark(Table.HOST, self._watchers.of((host.router, host.hostname)))
+
+    def _note_pool(self, pool: Pool, by: int) -> None:
+        self._mark_pool(pool.id)
+        if pool.persistence is not None:
+            self._mark(POLICY, self._splits.of(pool.id))
+        if pool.tls is not None and pool.tls.client is not None:
+            self.identities.note(pool.tls.client, pool.id, by)
+            self._mark(IDENTITY, (pool.tls.client,))
 
     def _note_wildcard(self, labels: int, user: HostId, by: int) -> None:
         if labels:
@@ -226,6 +234,13 @@ class Index:
         listeners = self.tls_listeners.of(router)
         self.stale.update(PieceKey(Table.SERVER_NAME, hostname, each) for each in listeners)
         self._mark(Table.LISTENER, listeners if hostname == "*" else self._checkers.of(router))
+
+    def _mark_certificate(self, certificate: CertificateId) -> None:
+        for router, hostname in self.shown.of(certificate):
+            self._mark_name(router, hostname)
+        self._mark(Table.LISTENER, self.challengers.of(certificate))
+        self._mark(IDENTITY, (certificate,))
+        self._mark(SERVERS, self.identities.of(certificate))
 
     def _mark_pool(self, pool: PoolId) -> None:
         self.stale |= {PieceKey(Table.POOL, pool), PieceKey(SERVERS, pool)}

@@ -18,6 +18,7 @@ from onehop.driver.haproxy.choice import (
 )
 from onehop.driver.haproxy.guard import rate_table
 from onehop.driver.haproxy.http import POLICIES_HERE, WILDCARDS_HERE, wildcard_rule
+from onehop.driver.haproxy.identity import identity_file
 from onehop.driver.haproxy.listener import (
     Surroundings,
     checked_routers,
@@ -41,6 +42,7 @@ from onehop.driver.haproxy.tls import (
     challenger,
     clients_ca_file,
     names_for,
+    pair_of,
     show_checked,
     show_name,
 )
@@ -153,6 +155,13 @@ def servers_piece(
     """Return the servers of a pool, which all of its sections have."""
     piece, servers = nothing(), servers_of(pool, members, place)
     piece.servers.update((section, servers) for section in sections)
+    return piece
+
+
+def identity_piece(certificate: Certificate, place: Place) -> Rendered:
+    """Return a certificate that endpoints are shown."""
+    piece = nothing()
+    piece.identities[identity_file(certificate.id, place)] = pair_of(certificate)
     return piece
 
 

@@ -31,8 +31,9 @@ def render_files(model: Model, options: HaproxyOptions) -> dict[str, str]:
     """
     rendered = render(model_of(row for row in model.rows() if not why_not(row, options)), options)
     files = {"haproxy.cfg": config_text(rendered, options, f"{options.state_dir}/run-1.sock")}
+    secret = {*rendered.files, *rendered.identities}
     for path, text in texts_of(rendered):
-        files[path.rpartition("/")[2]] = REDACTED if path in rendered.files else text
+        files[path.rpartition("/")[2]] = REDACTED if path in secret else text
     return {name: text for name, text in files.items() if text}
 
 

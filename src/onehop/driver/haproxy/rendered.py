@@ -20,6 +20,7 @@ class Rendered(NamedTuple):
         rules: lines of frontends, by where they stand in them and a name, in the order of names.
         files: PEM by path; most hold private keys.
         staples: what CAs say of certificates, in DER, by the path of the certificate.
+        identities: PEM of certificates that endpoints are shown, with their keys, by path.
         servers: the servers by name, by backend.
         maps: value by key, by the path of the map.
         lists: the lines of lists of certificates, by the certificate's file, by path.
@@ -29,6 +30,7 @@ class Rendered(NamedTuple):
     rules: dict[tuple[str, str], tuple[str, ...]]
     files: dict[str, str]
     staples: dict[str, bytes]
+    identities: dict[str, str]
     servers: dict[str, dict[str, Server]]
     maps: dict[str, dict[str, str]]
     lists: dict[str, dict[str, Line]]
@@ -36,7 +38,8 @@ class Rendered(NamedTuple):
     @property
     def flat(self) -> tuple[dict[Any, Any], ...]:
         """The tables whose entries belong to one piece each."""
-        return (self.sections, self.rules, self.files, self.staples, self.servers)
+        pems = (self.files, self.staples, self.identities)
+        return (self.sections, self.rules, *pems, self.servers)
 
     @property
     def deep(self) -> tuple[dict[str, dict[str, Any]], ...]:
@@ -50,6 +53,7 @@ class Rendered(NamedTuple):
             rules=dict(self.rules),
             files=dict(self.files),
             staples=dict(self.staples),
+            identities=dict(self.identities),
             servers=dict(self.servers),
             maps={path: dict(entries) for path, entries in self.maps.items()},
             lists={path: dict(lines) for path, lines in self.lists.items()},
@@ -58,7 +62,7 @@ class Rendered(NamedTuple):
 
 def nothing() -> Rendered:
     """Return what is to be filled."""
-    return Rendered({}, {}, {}, {}, {}, {}, {})
+    return Rendered({}, {}, {}, {}, {}, {}, {}, {})
 
 
 NOTHING: Final = nothing()
@@ -75,6 +79,7 @@ def texts_of(rendered: Rendered) -> Iterator[tuple[str, str]]:
     for path, lines in rendered.lists.items():
         yield path, "".join(f"{line.text}\n" for line in sorted(lines.values(), key=_place_of))
     yield from rendered.files.items()
+    yield from rendered.identities.items()
 
 
 def _place_of(line: Line) -> tuple[bool, str]:

@@ -24,7 +24,6 @@ SHORTCOMINGS: Final[Shortcomings] = {
     Capability.REQUEST_TIMEOUT: partly(_SILENCE),
     Capability.RETRY_TIMEOUT: partly(_SILENCE),
     Capability.RETRY_CODES: partly(f"401, 403, 404, 408, 425 and 500 to 504; {_SMALL}"),
-    Capability.BACKEND_CLIENT_CERTIFICATE: no("this driver shows endpoints no certificate"),
     Capability.BACKEND_TLS_IDENTITY: no(
         "HAProxy demands of endpoints the name that it sends to them (SNI), and no other one"
     ),

@@ -5,7 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from onehop.driver.haproxy.backend import Server
-from onehop.driver.haproxy.change import joined, put_commands, remove_commands, server_commands
+from onehop.driver.haproxy.change import (
+    identity_commands,
+    joined,
+    put_commands,
+    remove_commands,
+    server_commands,
+)
 from onehop.driver.haproxy.rendered import Rendered, Touched
 from onehop.driver.haproxy.runtime import Runtime, Who
 
@@ -98,6 +104,8 @@ class Worker:
         """
         touched, self._touched = self._touched, Touched()
         try:
+            await self.runtime.tell(identity_commands(*news))
+            self.has.identities.update(news.want.identities)
             for backend in sorted(touched.backends):
                 await self.set_servers(backend)
             await self.runtime.tell(put_commands(*news))
@@ -122,6 +130,8 @@ class Worker:
     async def set_servers(self, backend: str) -> None:
         """Make the servers of one pool what they shall be; a pool it does not have is passed over.
 
+        So is one whose endpoints shall be shown what has yet to be told; then they are, too.
+
         Raises:
             DriverUnavailable: the worker does not answer.
             RejectedError: it refuses something.
@@ -130,6 +140,8 @@ class Worker:
             return
         async with self._turns[backend]:
             want = self._wanted.servers.get(backend, {})  # not sooner: it may have changed since
+            if {each.identity for each in want.values()} - {"", *self.has.identities}:
+                return
             have, retired = self._servers[backend], self._retired.setdefault(backend, set())
             gone = have.keys() - want.keys()
             await self.runtime.tell(joined(server_commands(backend, have, retired, want)))
