@@ -75,6 +75,7 @@ def routes() -> st.SearchStrategy[Route]:
             route(forward(api), prefix("/api")),
             route(retried, prefix("/retried")),
             route(forward(web, retry=Retry(on_silence=True)), prefix("/broken")),
+            route(forward(web, retry=Retry(on_silence=True), timeout_s=9), prefix("/timed")),
             route(split, prefix("/split")),
             route(forward(web, rewrite_prefix="/new"), prefix("/old")),
             route(Respond(status=200, body="x"), exact("/x"), hostname="x.b.example"),

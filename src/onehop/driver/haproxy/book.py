@@ -18,6 +18,7 @@ from onehop.driver.haproxy.index import (
     POLICY,
     SERVERS,
     SWITCH,
+    TIMED,
     WILDCARD,
     Index,
     PieceKey,
@@ -39,6 +40,7 @@ from onehop.driver.haproxy.piece import (
     pool_piece,
     servers_piece,
     switch_piece,
+    timed_piece,
     wildcard_piece,
 )
 from onehop.driver.haproxy.rendered import NOTHING, Rendered, Touched, nothing
@@ -240,6 +242,7 @@ class Book:
             CHOICE: self._choice_piece,
             CHOOSING: self._choosing_piece,
             MADE: self._made_piece,
+            TIMED: self._timed_piece,
             WILDCARD: self._wildcard_piece,
             SWITCH: lambda _: switch_piece(self._place, is_leaving=self._is_leaving),
         }
@@ -322,6 +325,9 @@ class Book:
         if not self._index.splitters.of(router):
             return NOTHING  # no frontend looks anything up there
         return made_piece(router, self._index.made_for.of(router), self._place)
+
+    def _timed_piece(self, _key: PieceKey) -> Rendered:
+        return timed_piece(self._place) if self._index.timed.of(TIMED) else NOTHING
 
     def _wildcard_piece(self, key: PieceKey) -> Rendered:
         labels = int(key.id)

@@ -21,6 +21,7 @@ from onehop.driver.haproxy.backend import Server
 from onehop.driver.haproxy.choice import CHOICES_HERE
 from onehop.driver.haproxy.http import WILDCARDS_HERE
 from onehop.driver.haproxy.rendered import Rendered
+from onehop.driver.haproxy.timed import PAIR
 from onehop.driver.haproxy.tls import Line, staple_file
 
 _LONGEST: Final = 12_000
@@ -50,7 +51,7 @@ def reload_reasons(have: Rendered, want: Rendered) -> list[Reason]:
     reasons += [
         Reason("listener", f"gone {first}")
         for first in have.sections.keys() - want.sections.keys()
-        if first.startswith("frontend ")
+        if first.startswith("frontend ") and first != f"frontend {PAIR}"
     ]
     fresh = {key for key, rules in want.rules.items() if have.rules.get(key) != rules}
     policies = {name for mark, name in fresh if mark not in {WILDCARDS_HERE, CHOICES_HERE}}

@@ -4,6 +4,7 @@
   bytes, for its silence.
 * A policy is there for as long as a host has it, and for each kind of listener, HTTP and HTTPS; one
   that splits requests looks at whether its pools keep sessions.
+* The clock for all attempts is there while a policy wants it.
 * A choice is there for as long as a host has it; what stands around all, while there is one.
 * For whom connections of a router are made looks at its hosts that say so, and at its listeners.
 * Wildcards are looked for where a host has as many labels behind its `*`.
@@ -22,6 +23,7 @@ from onehop.driver.haproxy.policy import Policy, answering
 from onehop.driver.haproxy.retry import Attempts
 from onehop.driver.haproxy.servername import labels_of_wildcard
 from onehop.driver.haproxy.share import shares_of
+from onehop.driver.haproxy.timed import time_for_all_s
 from onehop.driver.haproxy.uses import Uses
 from onehop.model.certificate import Certificate, ServerName
 from onehop.model.endpoint import PoolEndpoints
@@ -37,6 +39,7 @@ CHOOSING: Final = "choosing"
 IDENTITY: Final = "identity"
 MADE: Final = "made"
 SERVERS: Final = "servers"
+TIMED: Final = "timed"
 SWITCH: Final = "switch"
 WILDCARD: Final = "wildcard"
 
@@ -101,6 +104,7 @@ class Index:
         self.challengers = Uses[CertificateId, ListenerId]()
         self.shown = Uses[CertificateId, tuple[RouterId, str]]()
         self.identities = Uses[CertificateId, PoolId]()
+        self.timed = Uses[str, HostId]()
         self._checkers = Uses[RouterId, ListenerId]()
         self._policy_users = Uses[str, HostId]()
         self._choice_users = Uses[str, HostId]()
@@ -181,6 +185,9 @@ class Index:
             del self.policies[policy.name]
         action = policy.route.action
         shares = shares_of(action) if isinstance(action, Forward) else ()
+        if isinstance(action, Forward) and time_for_all_s(action) is not None:
+            self.timed.note(TIMED, user, by)
+            self._mark(TIMED, ("",))
         if len(shares) > 1:
             for share in shares:
                 self._splits.note(share.pool, policy.name, by)

@@ -35,6 +35,7 @@ from onehop.driver.haproxy.rendered import Rendered, nothing
 from onehop.driver.haproxy.retry import Attempts
 from onehop.driver.haproxy.servername import DEEPEST_WILDCARD
 from onehop.driver.haproxy.share import PersistenceOf, pool_name
+from onehop.driver.haproxy.timed import timed_sections
 from onehop.driver.haproxy.tls import (
     Shown,
     certificate_list,
@@ -113,6 +114,13 @@ def choosing_piece(place: Place) -> Rendered:
     # Choices have names that begin with a `c`, and stand between the two.
     piece.rules[CHOICES_HERE, "before"] = tuple(before_choices())
     piece.rules[CHOICES_HERE, "later"] = tuple(after_choices(place))
+    return piece
+
+
+def timed_piece(place: Place) -> Rendered:
+    """Return what gives all attempts of a request one clock."""
+    piece = nothing()
+    piece.sections.update(timed_sections(place))
     return piece
 
 

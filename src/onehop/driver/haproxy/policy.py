@@ -27,6 +27,7 @@ from onehop.driver.haproxy.share import (
     without_the_only_pool,
 )
 from onehop.driver.haproxy.support import SHORTCOMINGS
+from onehop.driver.haproxy.timed import time_for_all_s, timed_rules
 from onehop.model.route import (
     Forward,
     PathKind,
@@ -156,7 +157,10 @@ def _forward_rules(
         yield host_rule(forward.rewrite_host, when)
     silences = (forward.timeout_s, forward.idle_timeout_s, forward.retry.per_try_timeout_s)
     silence_s = min(each for each in silences if each is not None)
-    if silence_s != IDLE_S:
+    all_s = time_for_all_s(forward)
+    if all_s is not None:
+        yield from timed_rules(silence_s, all_s, when)
+    elif silence_s != IDLE_S:
         yield f"http-request set-var(txn.timeout) int({word.ms(silence_s)}) {when}"
     if forward.idle_timeout_s != IDLE_S:
         yield f"http-request set-var(txn.tunnel) int({word.ms(forward.idle_timeout_s)}) {when}"

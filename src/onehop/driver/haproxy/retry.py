@@ -35,6 +35,11 @@ class Attempts(msgspec.Struct, frozen=True, order=True):
     on_silence: bool = False
 
     @property
+    def may_repeat(self) -> bool:
+        """Whether what an endpoint may have seen is sent again."""
+        return bool(self.codes) or self.on_break or self.on_silence
+
+    @property
     def name(self) -> str:
         """A name that derives from all of it, safe anywhere in the configuration."""
         return word.token_of("r", msgspec.json.encode(self))
@@ -62,7 +67,10 @@ def attempts_of(forward: Forward) -> Attempts:
         more=retry.attempts,
         codes=tuple(sorted({*retry.codes})),
         on_break=retry.on_silence,
-        on_silence=_may_be_silent(forward) if retry.on_silence else _GATEWAY_TIMEOUT in retry.codes,
+        # Without a time of its own, an attempt that is silent is the end of the request.
+        on_silence=retry.per_try_timeout_s is not None
+        if retry.on_silence
+        else _GATEWAY_TIMEOUT in retry.codes,
     )
 
 
@@ -76,15 +84,3 @@ def retry_lines(attempts: Attempts) -> Iterator[str]:
     reasons += ["response-timeout"] if attempts.on_silence else []
     if reasons:
         yield f"retry-on conn-failure {' '.join(reasons)}"
-
-
-def _may_be_silent(forward: Forward) -> bool:
-    """Tell whether all attempts have time to be silent for as long as one of them may be.
-
-    HAProxy has no clock for all of them together, which "MUST not exceed" what a request may take;
-    that one that was silent is made again only SHOULD be (GEP-1731).
-    """
-    one_s, all_s = forward.retry.per_try_timeout_s, forward.timeout_s
-    if one_s is None:
-        return False  # silence is the end of the request, not of an attempt
-    return all_s is None or one_s * (1 + forward.retry.attempts) <= all_s

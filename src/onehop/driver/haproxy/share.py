@@ -8,6 +8,7 @@ import msgspec
 from onehop.driver.haproxy import word
 from onehop.driver.haproxy.edit import request_edits, response_edits
 from onehop.driver.haproxy.retry import USUAL, Attempts, attempts_of
+from onehop.driver.haproxy.timed import time_for_all_s
 from onehop.model.ident import PoolId
 from onehop.model.pool import Persistence
 from onehop.model.route import Forward, HeaderEdit, PoolShare, Retry
@@ -32,14 +33,16 @@ def shares_of(forward: Forward) -> tuple[PoolShare, ...]:
 def without_the_only_pool(forward: Forward) -> Forward:
     """Return what routes that have one pool share, whichever pool that is.
 
-    When requests are made again is a matter of the pool's section.
+    When requests are made again is a matter of the pool's section, unless there is a clock for it.
     """
     shares = shares_of(forward)
     if len(shares) != 1:
         return forward
     weight = shares[0].weight if forward.missing else 1
     share = msgspec.structs.replace(shares[0], pool=PoolId(""), weight=weight)
-    retry = Retry(per_try_timeout_s=forward.retry.per_try_timeout_s)
+    retry = forward.retry
+    if time_for_all_s(forward) is None:
+        retry = Retry(per_try_timeout_s=retry.per_try_timeout_s)
     return msgspec.structs.replace(forward, pools=(share,), retry=retry)
 
 

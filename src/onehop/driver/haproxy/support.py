@@ -32,8 +32,7 @@ SHORTCOMINGS: Final[Shortcomings] = {
         " beside it and be shown every one"
     ),
     Capability.RETRY_ON_SILENCE: partly(
-        "after silence only where there is a timeout for an attempt, and time for all of them;"
-        f" {_SMALL}"
+        f"after silence only where there is a timeout for an attempt; {_SMALL}"
     ),
     Capability.RETRY_PAUSE: no("HAProxy tries again at once: it makes no pause that one could set"),
     Capability.MATCHES: partly(
