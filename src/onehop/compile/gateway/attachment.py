@@ -4,7 +4,7 @@ A route's attachments are a cell of their own, beside the cell of its rules: the
 when its rules are edited, and so nothing that counts or lists the routes of a Gateway looks again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -172,18 +172,24 @@ def _lets_in(reader: Reader, listener: ListenerIntent, ref: ObjectRef) -> bool:
     return lets_in(reader, listener.origin, listener.selector, home=home, namespace=ref.namespace)
 
 
-def _shared_hosts(listener: ListenerIntent, hostnames: Sequence[str]) -> tuple[str, ...]:
-    """Return the hosts that a listener and a route have in common.
+def _shared_hosts(listener: ListenerIntent, hostnames: Sequence[str]) -> Mapping[str, str]:
+    """Return the hosts that a listener and a route have in common, and how the route says each.
 
     "If both the Listener and HTTPRoute have specified hostnames, any HTTPRoute hostnames that do
-    not match the Listener hostname MUST be ignored" (HTTPRouteSpec.Hostnames).
+    not match the Listener hostname MUST be ignored" (HTTPRouteSpec.Hostnames). A route that names
+    none has those of its listeners, and says of them what they say.
     """
-    shared = (intersection(listener.hostname, hostname) for hostname in hostnames)
-    return tuple(dict.fromkeys(host for host in shared if host is not None))
+    found: dict[str, str] = {}
+    for hostname in hostnames:
+        shared = intersection(listener.hostname, hostname)
+        said = listener.hostname if hostname == ANY else hostname
+        if shared is not None and len(said) > len(found.get(shared, "")):
+            found[shared] = said
+    return found
 
 
 def _places(
-    reader: Reader, parent: Parent, listener: ListenerIntent, hosts: Sequence[str]
+    reader: Reader, parent: Parent, listener: ListenerIntent, hosts: Mapping[str, str]
 ) -> Iterator[Place]:
     """Yield where a route counts by one listener.
 
@@ -194,10 +200,10 @@ def _places(
     if not listener.is_accepted or not (listener.protocol and listener.protocol.is_named):
         return
     closest = reader.get(NAMES, router_of(parent.gateway, listener.port)) or {}
-    for host in hosts:
+    for host, said in hosts.items():
         owner = next((closest[name] for name in names_over(host) if name in closest), None)
         if owner == listener.id:
-            yield place_of(parent.gateway, listener, host)
+            yield place_of(parent.gateway, listener, host, said)
 
 
 def _routed_hosts(ref: ObjectRef, attachments: Attachments) -> set[HostKey]:

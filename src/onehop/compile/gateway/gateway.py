@@ -93,7 +93,7 @@ class GatewayIntent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     def place(self, listener: ListenerIntent, hostname: str) -> Place:
         """Return a host on the port of a listener."""
-        return place_of(self.ref, listener, hostname)
+        return place_of(self.ref, listener, hostname, hostname)
 
 
 class _Addresses(msgspec.Struct, frozen=True):

@@ -3,9 +3,12 @@
 A host of a port has the routes of one listener alone, the closest one (see `attachment`). A request
 goes to the host whose name is closest to its own, and stays there: what no rule of it takes is
 answered 404, though a route for `*.example.com` would take it. "Precedence must be given to rules
-from the HTTPRoute with the largest number of characters in a matching non-wildcard hostname"
-(HTTPRouteSpec.Hostnames) is read so by every implementation with virtual hosts, as by Ingresses
-here (docs/adr/0010-ingress-hosts-do-not-fall-through.md).
+from the HTTPRoute with the largest number of characters in a matching non-wildcard hostname", then
+"in a matching hostname" (HTTPRouteSpec.Hostnames) is read so by every implementation with virtual
+hosts, as by Ingresses here (docs/adr/0010-ingress-hosts-do-not-fall-through.md). Where routes come
+to one host by different hostnames of theirs, because the listener has narrowed them, the one that
+says more goes first with all of its rules; the rules of the others take what these leave
+(conformance test HTTPRouteMultipleRoutesAttachmentSameHostnameIntersection, release 1.7).
 
 Before all routes stands what a CA looks for just now (see `proof`).
 """
@@ -49,7 +52,7 @@ def _compute(reader: Reader, key: HostKey) -> Cell[VirtualHost]:
     proofs = gateway_proofs_in(reader, key)
     if not (is_wanted or proofs):
         return Cell(None)  # requests for it are another host's, a wildcard's
-    entries.sort(key=lambda item: item[0].order)
+    entries.sort(key=lambda item: (-len(item[1].said), item[0].order))
     routes = _first_of_each(_at(entry.route, place, shown) for entry, place, shown in entries)
     host = VirtualHost(
         id=HostId(f"{key.router}/{key.hostname}"),

@@ -24,6 +24,7 @@ class Place(msgspec.Struct, frozen=True, order=True, gc=False):
         ends_tls: whether TLS ends here, whatever is in it; `is_tls` says that HTTP is.
         listener: the one that it belongs to.
         within: the hostname of that one.
+        said: the route's own hostname by which it counts here, or that of the listener; see `host`.
     """
 
     key: HostKey
@@ -32,10 +33,11 @@ class Place(msgspec.Struct, frozen=True, order=True, gc=False):
     ends_tls: bool
     listener: Listening
     within: str
+    said: str
 
 
-def place_of(gateway: ObjectRef, listener: ListenerIntent, hostname: str) -> Place:
-    """Return a host on the port of a listener."""
+def place_of(gateway: ObjectRef, listener: ListenerIntent, hostname: str, said: str) -> Place:
+    """Return a host on the port of a listener, and how a route says it."""
     key = HostKey(router_of(gateway, listener.port), hostname)
     return Place(
         key=key,
@@ -44,4 +46,5 @@ def place_of(gateway: ObjectRef, listener: ListenerIntent, hostname: str) -> Pla
         ends_tls=listener.ends_tls,
         listener=listener.id,
         within=listener.hostname,
+        said=said,
     )
