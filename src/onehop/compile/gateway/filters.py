@@ -76,7 +76,7 @@ def read_filters(filters: Sequence[HttpRouteFilter], kinds: Iterable[PathKind]) 
 
 
 _OF_EACH: Final = frozenset(("RequestHeaderModifier", "ResponseHeaderModifier"))
-_OF_ONE: Final = frozenset(("URLRewrite", "RequestMirror"))
+_OF_ONE: Final = frozenset(("RequestRedirect", "URLRewrite", "RequestMirror"))
 """What holds for all requests of a rule, and so for a backend that gets them all."""
 _INCOMPATIBLE: Final = "IncompatibleFilters"
 
@@ -112,12 +112,26 @@ def joined(rule: Filters, backend: Filters) -> Filters:
     Headers stay apart: a backend's are edited after the rule's.
 
     Raises:
-        Unsupported: both rewrite.
+        Unsupported: both rewrite, or the backend's redirect leaves the rule's nothing to work on.
     """
     if rule.rewrite is not None and backend.rewrite is not None:
         what = "URLRewrite stands at the rule and at its backend; remove one of the two"
         raise Unsupported(what, _INCOMPATIBLE)
-    return msgspec.structs.replace(rule, rewrite=rule.rewrite or backend.rewrite)
+    if backend.redirect is not None:
+        _check_alone(rule, backend)
+    return msgspec.structs.replace(
+        rule, rewrite=rule.rewrite or backend.rewrite, redirect=backend.redirect
+    )
+
+
+def _check_alone(rule: Filters, backend: Filters) -> None:
+    """Refuse what a redirect at a backend would pass over."""
+    if rule.rewrite or rule.mirrors or backend.mirrors or rule.cors:
+        what = "a redirect leaves nothing to rewrite or to copy, and no answer to share; remove one"
+        raise Unsupported(what, _INCOMPATIBLE)
+    if backend.response != HeaderEdit():
+        what = "a backend that redirects gives no answer to edit; its rule can edit the redirect"
+        raise Unsupported(what, _INCOMPATIBLE)
 
 
 def _with(found: Filters, each: HttpRouteFilter, kinds: tuple[PathKind, ...]) -> Filters:

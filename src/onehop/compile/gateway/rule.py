@@ -17,7 +17,13 @@ from onehop.compile.gateway.backend import (
     resolve,
 )
 from onehop.compile.gateway.duration import seconds
-from onehop.compile.gateway.filters import Filters, joined, read_backend_filters, read_filters
+from onehop.compile.gateway.filters import (
+    Filters,
+    Rewrite,
+    joined,
+    read_backend_filters,
+    read_filters,
+)
 from onehop.compile.gateway.match import Match
 from onehop.compile.gateway.persistence import read_persistence
 from onehop.compile.gateway.unsupported import Unsupported
@@ -34,6 +40,7 @@ from onehop.model.route import (
     Mirror,
     PathKind,
     PoolShare,
+    Redirect,
     Respond,
     Retry,
 )
@@ -154,30 +161,39 @@ class _Walk:
         status = UNAVAILABLE if self._is_grpc else MISSING
         action: Action = msgspec.structs.replace(BROKEN, status=status)
         if any(share.weight for share in shares):
-            rewrite = filters.rewrite
-            action = Forward(
-                pools=shares,
-                missing=missing,
-                missing_status=status if missing else MISSING,
-                rewrite_host=rewrite.host if rewrite else None,
-                rewrite_path=rewrite.path if rewrite else None,
-                rewrite_prefix=rewrite.prefix if rewrite else None,
-                timeout_s=self._timeout_s(),
-                idle_timeout_s=self._policy.idle_timeout or Forward(pools=()).idle_timeout_s,
-                retry=self._retry(self._rule.retry),
-                mirrors=mirrors,
-            )
+            action = filters.redirect or self._forward(shares, missing, filters.rewrite, mirrors)
         return Ruling(
             matches=matches,
             action=action,
             request=filters.request,
             response=filters.response,
             cors=filters.cors,
-            wishes=tuple(self._wishes.values()),
+            wishes=() if isinstance(action, Redirect) else tuple(self._wishes.values()),
             cas=tuple(self._cas),
             policies=tuple(self._policies),
             told=tuple(self._told),
             unresolved=tuple(self._unresolved),
+        )
+
+    def _forward(
+        self,
+        shares: tuple[PoolShare, ...],
+        missing: int,
+        rewrite: Rewrite | None,
+        mirrors: tuple[Mirror, ...],
+    ) -> Forward:
+        status = UNAVAILABLE if self._is_grpc and missing else MISSING
+        return Forward(
+            pools=shares,
+            missing=missing,
+            missing_status=status,
+            rewrite_host=rewrite.host if rewrite else None,
+            rewrite_path=rewrite.path if rewrite else None,
+            rewrite_prefix=rewrite.prefix if rewrite else None,
+            timeout_s=self._timeout_s(),
+            idle_timeout_s=self._policy.idle_timeout or Forward(pools=()).idle_timeout_s,
+            retry=self._retry(self._rule.retry),
+            mirrors=mirrors,
         )
 
     def _shares(self, kinds: list[PathKind]) -> tuple[tuple[PoolShare, ...], int, Filters]:
