@@ -17,7 +17,9 @@ from onehop.model.route import (
     PoolShare,
     RateLimit,
     Redirect,
+    RedirectShare,
     Retry,
+    Rewrite,
     Route,
 )
 from tests.contract.scene import Scene, entrance, give_back, proves
@@ -328,6 +330,27 @@ async def headers_differ_by_backend(scene: Scene) -> None:
     got = [await scene.ask() for _ in range(40)]
     ways = {(each.by, each.seen.get("x-way"), each.headers.get("x-way")) for each in got}
     assert ways == {("one", "one", "one"), ("two", None, None)}
+
+
+@proves(Capability.BACKEND_FILTERS)
+async def each_backend_has_ways_of_its_own(scene: Scene) -> None:
+    shares = (
+        PoolShare(WEB.id, 2, rewrite=Rewrite(host="inner.example", prefix="/new")),
+        PoolShare(OTHER.id, 2),
+    )
+    moved = RedirectShare(Redirect(code=302, path="/moved"), 2)
+    split = Forward(pools=shares, redirects=(moved,))
+    await scene.serve(*served(scene, route(split, prefix("/old"))))
+    scene.traffic()
+    seen = {
+        (got.status, got.by, got.path, got.seen.get("host"))
+        for got in [await scene.ask(path="/old/x") for _ in range(80)]
+    }
+    assert seen == {
+        (200, "one", "/new/x", "inner.example"),
+        (200, "two", "/old/x", "a.example"),
+        (302, "", "", None),
+    }
 
 
 @proves(Capability.RETRY_ON_SILENCE)

@@ -47,8 +47,10 @@ from onehop.model.route import (
     PoolShare,
     RateLimit,
     Redirect,
+    RedirectShare,
     Respond,
     Retry,
+    Rewrite,
     Route,
 )
 from tests.driver_envoy.world import (
@@ -224,6 +226,7 @@ STRUCTS: dict[type, tuple[Any, Wrap, set[str], dict[str, Any]]] = {
         {"missing_status"},
         {
             "pools": (PoolShare(WEB.id), PoolShare(OTHER.id)),
+            "redirects": (RedirectShare(Redirect()),),
             "missing": 1,
             "rewrite_prefix": "/new",
             "rewrite_path": "/new",
@@ -238,7 +241,13 @@ STRUCTS: dict[type, tuple[Any, Wrap, set[str], dict[str, Any]]] = {
         PoolShare(WEB.id),
         lambda each: _of_route(action=Forward(pools=(PoolShare(OTHER.id, 1), each))),
         {"pool"},
-        {"weight": 0, "request_headers": EDIT, "response_headers": EDIT},
+        {
+            "weight": 0,
+            "request_headers": EDIT,
+            "response_headers": EDIT,
+            "rewrite": Rewrite(host="b.example"),
+            "mirrors": (Mirror(OTHER.id),),
+        },
     ),
     Retry: (
         Retry(),

@@ -194,6 +194,7 @@ def _forward(forward: Forward) -> Iterator[Capability]:
         (Capability.MIRRORS, bool(forward.mirrors)),
         (Capability.MISSING_BACKENDS, forward.missing > 0),
         (Capability.BACKEND_HEADERS, any(map(_edits, forward.pools))),
+        (Capability.BACKEND_FILTERS, forward.is_divided),
         (Capability.RETRY_ON_SILENCE, retry.on_silence),
         (Capability.RETRY_PAUSE, retry.backoff_s is not None),
         (Capability.REQUEST_TIMEOUT, forward.timeout_s is not None),

@@ -63,6 +63,7 @@ class Capability(StrEnum):
     MIRRORS = "mirrors"
     MISSING_BACKENDS = "missing-backends"
     BACKEND_HEADERS = "backend-headers"
+    BACKEND_FILTERS = "backend-filters"
     RETRY_ON_SILENCE = "retry-on-silence"
     RETRY_PAUSE = "retry-pause"
     # Endpoints
@@ -142,6 +143,7 @@ FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
         Capability.MIRRORS: "copies of requests",
         Capability.MISSING_BACKENDS: "500 for the share of a missing backend",
         Capability.BACKEND_HEADERS: "headers edited for one of several backends",
+        Capability.BACKEND_FILTERS: "rewrites, copies and redirects at one of several backends",
         Capability.RETRY_ON_SILENCE: "retries after a broken connection, or silence",
         Capability.RETRY_PAUSE: "a pause before a retry",
     },

@@ -78,19 +78,6 @@ class Retry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     backoff_s: float | None = None
 
 
-class PoolShare(msgspec.Struct, frozen=True, gc=False):
-    """One destination of a route and its share of the requests.
-
-    Attributes:
-        request_headers, response_headers: edits of what takes this way, besides the route's.
-    """
-
-    pool: PoolId
-    weight: int = 1
-    request_headers: HeaderEdit = HeaderEdit()
-    response_headers: HeaderEdit = HeaderEdit()
-
-
 class Mirror(msgspec.Struct, frozen=True, gc=False):
     """A pool that gets copies of requests; its answers go nowhere.
 
@@ -100,37 +87,6 @@ class Mirror(msgspec.Struct, frozen=True, gc=False):
 
     pool: PoolId
     per_million: int = 1_000_000
-
-
-class Forward(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="forward"):
-    """Send the request to one of the pools.
-
-    Attributes:
-        pools: at least one; a share of 0 gets nothing.
-        missing: the share of backends that are not there.
-        missing_status: what its requests are answered; gRPC makes UNAVAILABLE of 503.
-        rewrite_prefix: what the matched part of the path is replaced by; None leaves it.
-        rewrite_path: what the whole path is replaced by; None leaves it.
-        rewrite_host: the host that the endpoints see; None leaves the client's.
-        timeout_s: for the whole response; None waits for as long as bytes flow.
-        idle_timeout_s: longest silence on a stream.
-    """
-
-    pools: tuple[PoolShare, ...]
-    missing: int = 0
-    missing_status: int = 500
-    rewrite_prefix: str | None = None
-    rewrite_path: str | None = None
-    rewrite_host: str | None = None
-    timeout_s: float | None = None
-    idle_timeout_s: float = 300.0
-    retry: Retry = Retry()
-    mirrors: tuple[Mirror, ...] = ()
-
-    @property
-    def targets(self) -> tuple[PoolId, ...]:
-        """Every pool that requests are sent to, copies included."""
-        return (*(share.pool for share in self.pools), *(mirror.pool for mirror in self.mirrors))
 
 
 class Redirect(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="redirect"):
@@ -148,6 +104,83 @@ class Redirect(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="redirec
     port: int | None = None
     path: str | None = None
     prefix: str | None = None
+
+
+class RedirectShare(msgspec.Struct, frozen=True, gc=False):
+    """A share of the requests of a route that is redirected, where others are passed on."""
+
+    redirect: Redirect
+    weight: int = 1
+
+
+class Rewrite(msgspec.Struct, frozen=True, gc=False):
+    """What the endpoints see instead of what the client asked for; None is left alone.
+
+    Attributes:
+        path: instead of the whole path.
+        prefix: instead of the matched part of the path.
+    """
+
+    host: str | None = None
+    path: str | None = None
+    prefix: str | None = None
+
+
+class PoolShare(msgspec.Struct, frozen=True, gc=False):
+    """One destination of a route and its share of the requests.
+
+    Attributes:
+        request_headers, response_headers: edits of what takes this way, besides the route's.
+        rewrite: of what takes this way, where the route has none.
+        mirrors: of what takes this way, besides the route's.
+    """
+
+    pool: PoolId
+    weight: int = 1
+    request_headers: HeaderEdit = HeaderEdit()
+    response_headers: HeaderEdit = HeaderEdit()
+    rewrite: Rewrite | None = None
+    mirrors: tuple[Mirror, ...] = ()
+
+
+class Forward(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="forward"):
+    """Send the request to one of the pools.
+
+    Attributes:
+        pools: at least one, unless there are redirects; a share of 0 gets nothing.
+        redirects: further shares, which are redirected.
+        missing: the share of backends that are not there.
+        missing_status: what its requests are answered; gRPC makes UNAVAILABLE of 503.
+        rewrite_prefix: what the matched part of the path is replaced by; None leaves it.
+        rewrite_path: what the whole path is replaced by; None leaves it.
+        rewrite_host: the host that the endpoints see; None leaves the client's.
+        timeout_s: for the whole response; None waits for as long as bytes flow.
+        idle_timeout_s: longest silence on a stream.
+    """
+
+    pools: tuple[PoolShare, ...]
+    redirects: tuple[RedirectShare, ...] = ()
+    missing: int = 0
+    missing_status: int = 500
+    rewrite_prefix: str | None = None
+    rewrite_path: str | None = None
+    rewrite_host: str | None = None
+    timeout_s: float | None = None
+    idle_timeout_s: float = 300.0
+    retry: Retry = Retry()
+    mirrors: tuple[Mirror, ...] = ()
+
+    @property
+    def targets(self) -> tuple[PoolId, ...]:
+        """Every pool that requests are sent to, copies included."""
+        copies = (*self.mirrors, *(mirror for share in self.pools for mirror in share.mirrors))
+        return (*(share.pool for share in self.pools), *(mirror.pool for mirror in copies))
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether more than headers differs between the shares."""
+        kept = (share for share in self.pools if share.weight > 0)
+        return bool(self.redirects) or any(share.rewrite or share.mirrors for share in kept)
 
 
 class Respond(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="respond"):

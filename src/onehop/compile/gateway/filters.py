@@ -23,18 +23,10 @@ from onehop.compile.gateway.cors import read_cors
 from onehop.compile.gateway.unsupported import Unsupported
 from onehop.compile.ingress import is_hostname, is_path
 from onehop.model.problem import quoted
-from onehop.model.route import Cors, HeaderEdit, PathKind, Redirect
+from onehop.model.route import Cors, HeaderEdit, PathKind, Redirect, Rewrite
 
 _CODES: Final = (301, 302, 303, 307, 308)
 _PORTS: Final = {"http": 80, "https": 443}
-
-
-class Rewrite(msgspec.Struct, frozen=True):
-    """What the endpoints see instead of what the client asked for; None is left alone."""
-
-    host: str | None = None
-    path: str | None = None
-    prefix: str | None = None
 
 
 class Filters(msgspec.Struct, frozen=True):
@@ -75,41 +67,35 @@ def read_filters(filters: Sequence[HttpRouteFilter], kinds: Iterable[PathKind]) 
     return found
 
 
-_OF_EACH: Final = frozenset(("RequestHeaderModifier", "ResponseHeaderModifier"))
-_OF_ONE: Final = frozenset(("RequestRedirect", "URLRewrite", "RequestMirror"))
-"""What holds for all requests of a rule, and so for a backend that gets them all."""
+_OF_BACKENDS: Final = frozenset(
+    (
+        "RequestHeaderModifier",
+        "ResponseHeaderModifier",
+        "RequestRedirect",
+        "URLRewrite",
+        "RequestMirror",
+    )
+)
 _INCOMPATIBLE: Final = "IncompatibleFilters"
 
 
-def read_backend_filters(
-    filters: Sequence[HttpRouteFilter], kinds: Iterable[PathKind], *, has_others: bool
-) -> Filters:
+def read_backend_filters(filters: Sequence[HttpRouteFilter], kinds: Iterable[PathKind]) -> Filters:
     """Return what the filters of one backend come to; see `read_filters`.
 
-    Args:
-        filters: of the backend.
-        kinds: how the paths match that its rule takes.
-        has_others: whether others get requests of the rule as well: then, it edits headers only.
-
     Raises:
-        Unsupported: as well, one cannot be done for a single backend.
+        Unsupported: as well, one cannot be done at a backend.
     """
     for each in filters:
-        if each.type in _OF_ONE and has_others:
-            what = (
-                f"filter {quoted(each.type)} at one of several backends; give it a rule for itself"
-            )
-            raise Unsupported(what)
-        if each.type not in _OF_EACH | _OF_ONE:
+        if each.type not in _OF_BACKENDS:
             what = f"filter {quoted(each.type)} is not served at a backend; at its rule it may be"
             raise Unsupported(what)
     return read_filters(filters, kinds)
 
 
 def joined(rule: Filters, backend: Filters) -> Filters:
-    """Return the filters of a rule with those of the one backend that gets its requests.
+    """Return the filters of a rule with those of a backend of it.
 
-    Headers stay apart: a backend's are edited after the rule's.
+    Headers and copies stay apart: a backend's are edited after the rule's, and made besides them.
 
     Raises:
         Unsupported: both rewrite, or the backend's redirect leaves the rule's nothing to work on.

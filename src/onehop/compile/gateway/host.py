@@ -30,7 +30,15 @@ from onehop.compile.gateway.routepool import Shown, shown_at, with_shown
 from onehop.compile.router import HostKey
 from onehop.compile.sheet import Cell, Derived, Reader
 from onehop.model.ident import HostId, ObjectRef
-from onehop.model.route import Conditions, Forward, PathMatch, Redirect, Route, VirtualHost
+from onehop.model.route import (
+    Conditions,
+    Forward,
+    PathMatch,
+    Redirect,
+    RedirectShare,
+    Route,
+    VirtualHost,
+)
 
 _USUAL: Final = {False: 80, True: 443}
 
@@ -79,24 +87,36 @@ def _first_of_each(routes: Iterable[Route]) -> Iterable[Route]:
 
 
 def _at(route: Route, place: Place, shown: Shown) -> Route:
-    """Return a route as it is on a port of a Gateway.
+    """Return a route as it is on a port of a Gateway."""
+    match route.action:
+        case Forward(redirects=redirects) as forward if shown or redirects:
+            turned = tuple(
+                RedirectShare(_turn(each.redirect, place), each.weight) for each in redirects
+            )
+            action = msgspec.structs.replace(with_shown(forward, shown), redirects=turned)
+            return msgspec.structs.replace(route, action=action)
+        case Redirect() as redirect:
+            return msgspec.structs.replace(route, action=_turn(redirect, place))
+        case _:
+            return route
+
+
+def _turn(redirect: Redirect, place: Place) -> Redirect:
+    """Return a redirect as it is on a port of a Gateway.
 
     "If redirect scheme is empty, the redirect port MUST be the Gateway Listener port"; and "the
     port SHOULD NOT be added" where it is the usual one (HTTPRequestRedirectFilter.Port).
     """
-    action = route.action
-    if isinstance(action, Forward):
-        return msgspec.structs.replace(route, action=with_shown(action, shown)) if shown else route
-    if not isinstance(action, Redirect) or action.scheme is not None:
-        return route
+    if redirect.scheme is not None:
+        return redirect
     usual = _USUAL[place.is_tls]
-    if action.port is None:
+    if redirect.port is None:
         port = None if place.port == usual else place.port
-        return msgspec.structs.replace(route, action=msgspec.structs.replace(action, port=port))
-    if action.port != usual:
-        return route
+        return msgspec.structs.replace(redirect, port=port)
+    if redirect.port != usual:
+        return redirect
     scheme = "https" if place.is_tls else "http"  # as it is; with it, the port is left out
-    return msgspec.structs.replace(route, action=msgspec.structs.replace(action, scheme=scheme))
+    return msgspec.structs.replace(redirect, scheme=scheme)
 
 
 GATEWAY_HOSTS: Final = Derived[HostKey, VirtualHost](

@@ -17,7 +17,7 @@ from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.compile.wish import Wish, as_client
 from onehop.model.ident import CertificateId, ObjectRef, PoolId
 from onehop.model.listener import StreamShare
-from onehop.model.route import Forward
+from onehop.model.route import Forward, Mirror
 
 Shown = Mapping[PoolId, PoolId]
 """What stands for a pool whose endpoints are shown a certificate; others stand for themselves."""
@@ -43,14 +43,20 @@ def shown_at(reader: Reader, route: ObjectRef, gateway: ObjectRef) -> Shown:
 def with_shown(action: Forward, shown: Shown) -> Forward:
     """Return an action that sends to the pools which stand for those that it names."""
     pools = tuple(
-        msgspec.structs.replace(share, pool=shown.get(share.pool, share.pool))
+        msgspec.structs.replace(
+            share,
+            pool=shown.get(share.pool, share.pool),
+            mirrors=_mirrors_shown(share.mirrors, shown),
+        )
         for share in action.pools
     )
-    mirrors = tuple(
-        msgspec.structs.replace(mirror, pool=shown.get(mirror.pool, mirror.pool))
-        for mirror in action.mirrors
+    return msgspec.structs.replace(
+        action, pools=pools, mirrors=_mirrors_shown(action.mirrors, shown)
     )
-    return msgspec.structs.replace(action, pools=pools, mirrors=mirrors)
+
+
+def _mirrors_shown(mirrors: tuple[Mirror, ...], shown: Shown) -> tuple[Mirror, ...]:
+    return tuple(Mirror(shown.get(each.pool, each.pool), each.per_million) for each in mirrors)
 
 
 def shares_shown(shares: tuple[StreamShare, ...], shown: Shown) -> tuple[StreamShare, ...]:

@@ -17,13 +17,7 @@ from onehop.compile.gateway.backend import (
     resolve,
 )
 from onehop.compile.gateway.duration import seconds
-from onehop.compile.gateway.filters import (
-    Filters,
-    Rewrite,
-    joined,
-    read_backend_filters,
-    read_filters,
-)
+from onehop.compile.gateway.filters import Filters, joined, read_backend_filters, read_filters
 from onehop.compile.gateway.match import Match
 from onehop.compile.gateway.persistence import read_persistence
 from onehop.compile.gateway.unsupported import Unsupported
@@ -41,6 +35,7 @@ from onehop.model.route import (
     PathKind,
     PoolShare,
     Redirect,
+    RedirectShare,
     Respond,
     Retry,
 )
@@ -127,6 +122,25 @@ def _redirected(rule: HttpRouteRule, matches: Sequence[Match], filters: Filters)
     return Ruling(matches=tuple(matches), action=filters.redirect, response=filters.response)
 
 
+class _Shares(msgspec.Struct):
+    """The backends of a rule, as they are gone through.
+
+    Attributes:
+        missing: the weight of those that are not there.
+        alone: filters of one that gets all requests, and that so hold for the rule.
+    """
+
+    pools: list[PoolShare] = []
+    redirects: list[RedirectShare] = []
+    missing: int = 0
+    alone: Filters = Filters()
+
+    @property
+    def is_any(self) -> bool:
+        """Whether anybody is there for requests."""
+        return bool(self.redirects) or any(share.weight for share in self.pools)
+
+
 class _Walk:
     """Goes through the backends of a rule once, gathering pools and faults."""
 
@@ -152,7 +166,8 @@ class _Walk:
         filters specified in this route rule, all traffic which matches this rule MUST receive a 500
         status code."
         """
-        shares, missing, alone = self._shares([match.path.kind for match in matches])
+        shares = self._shares([match.path.kind for match in matches], filters)
+        alone = shares.alone
         mirrors = (
             *self._mirrors(filters.mirrors, f"{self._field}.filters"),
             *self._mirrors(alone.mirrors, f"{self._field}.backendRefs.filters"),
@@ -160,8 +175,8 @@ class _Walk:
         filters = joined(filters, alone)
         status = UNAVAILABLE if self._is_grpc else MISSING
         action: Action = msgspec.structs.replace(BROKEN, status=status)
-        if any(share.weight for share in shares):
-            action = filters.redirect or self._forward(shares, missing, filters.rewrite, mirrors)
+        if shares.is_any:
+            action = filters.redirect or self._forward(shares, filters, mirrors)
         return Ruling(
             matches=matches,
             action=action,
@@ -175,18 +190,13 @@ class _Walk:
             unresolved=tuple(self._unresolved),
         )
 
-    def _forward(
-        self,
-        shares: tuple[PoolShare, ...],
-        missing: int,
-        rewrite: Rewrite | None,
-        mirrors: tuple[Mirror, ...],
-    ) -> Forward:
-        status = UNAVAILABLE if self._is_grpc and missing else MISSING
-        return Forward(
-            pools=shares,
-            missing=missing,
-            missing_status=status,
+    def _forward(self, shares: _Shares, filters: Filters, mirrors: tuple[Mirror, ...]) -> Forward:
+        rewrite = filters.rewrite
+        forward = Forward(
+            pools=tuple(shares.pools),
+            redirects=tuple(shares.redirects),
+            missing=shares.missing,
+            missing_status=UNAVAILABLE if self._is_grpc and shares.missing else MISSING,
             rewrite_host=rewrite.host if rewrite else None,
             rewrite_path=rewrite.path if rewrite else None,
             rewrite_prefix=rewrite.prefix if rewrite else None,
@@ -195,29 +205,41 @@ class _Walk:
             retry=self._retry(self._rule.retry),
             mirrors=mirrors,
         )
+        kept = (self._wishes[share.pool].pool for share in shares.pools if share.weight)
+        if forward.is_divided and any(pool.persistence is not None for pool in kept):
+            what = "a rewrite, copy or redirect at one of several backends, and sessions to be kept"
+            raise Unsupported(f"{what}: each request would be another one's; remove one of the two")
+        return forward
 
-    def _shares(self, kinds: list[PathKind]) -> tuple[tuple[PoolShare, ...], int, Filters]:
-        """Return the pools with their weights, the weight of what is missing, and some filters.
-
-        These are of a backend that gets all requests, and so hold for the rule.
+    def _shares(self, kinds: list[PathKind], of_rule: Filters) -> _Shares:
+        """Return the backends with their weights.
 
         "If two backends are specified with equal weights, and one is invalid, 50 percent of traffic
         must receive a 500" (HTTPRouteRule.BackendRefs).
         """
-        shares: list[PoolShare] = []
-        missing, alone = 0, Filters()
+        shares = _Shares()
         has_others = sum(ref.weight > 0 for ref in self._rule.backend_refs) > 1
         for number, ref in enumerate(self._rule.backend_refs):
-            field = f"{self._field}.backendRefs[{number}]"
-            pool = self._pool(ref, field, until=NO_CALLS if self._is_grpc else NO_SHARE)
-            filters = read_backend_filters(ref.filters, kinds, has_others=has_others)
-            alone = filters if ref.weight > 0 and not has_others else alone
+            field, weight = f"{self._field}.backendRefs[{number}]", max(ref.weight, 0)
+            filters = read_backend_filters(ref.filters, kinds)
+            is_shared = has_others and weight > 0
+            if weight > 0:
+                joined(of_rule, filters)  # for what it refuses
+                shares.alone = Filters() if has_others else filters
+            is_asked = not (is_shared and filters.redirect)
+            until = NO_CALLS if self._is_grpc else NO_SHARE
+            pool = self._pool(ref, field, until=until, is_asked=is_asked)
             if pool is None:
-                missing += max(ref.weight, 0)
+                shares.missing += weight
+            elif is_shared and filters.redirect is not None:
+                shares.redirects.append(RedirectShare(filters.redirect, weight))
             else:
-                weight = max(ref.weight, 0)
-                shares.append(PoolShare(pool, weight, filters.request, filters.response))
-        return tuple(shares), missing, alone
+                share = PoolShare(pool, weight, filters.request, filters.response)
+                if is_shared:
+                    mirrors = tuple(self._mirrors(filters.mirrors, f"{field}.filters"))
+                    share = msgspec.structs.replace(share, rewrite=filters.rewrite, mirrors=mirrors)
+                shares.pools.append(share)
+        return shares
 
     def _mirrors(self, wanted: Sequence[MirrorFilter], at: str) -> Iterator[Mirror]:
         for number, each in enumerate(wanted):
@@ -226,7 +248,10 @@ class _Walk:
             if pool is not None:
                 yield Mirror(pool, _per_million(each))
 
-    def _pool(self, ref: BackendObjectRef, field: str, *, until: str) -> PoolId | None:
+    def _pool(
+        self, ref: BackendObjectRef, field: str, *, until: str, is_asked: bool = True
+    ) -> PoolId | None:
+        """Return the pool that is meant, and note it unless nobody asks it for anything."""
         found = resolve(self._reader, self._route, ref, self._policy, field, until=until)
         self._cas.extend(found.cas)
         self._policies.extend(found.policies)
@@ -235,7 +260,7 @@ class _Walk:
                 self._unresolved.append(found)
                 return None
             case Backend(wish=wish, told=told):
-                if wish.pool.id not in self._wishes:
+                if is_asked and wish.pool.id not in self._wishes:
                     self._wishes[wish.pool.id] = wish
                     self._told.extend(told)
                 return wish.pool.id

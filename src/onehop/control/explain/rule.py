@@ -238,7 +238,8 @@ def outcome_of(route: Route) -> Outcome:
 
 def _forwarded(forward: Forward) -> Outcome:
     """Return where requests go, each with its share; that of missing backends is answered here."""
-    total = forward.missing + sum(share.weight for share in forward.pools)
+    redirected = sum(share.weight for share in forward.redirects)
+    total = forward.missing + redirected + sum(share.weight for share in forward.pools)
     branches = tuple(
         Branch(share.pool, round(100 * share.weight / total, 1))
         for share in forward.pools
@@ -246,6 +247,8 @@ def _forwarded(forward: Forward) -> Outcome:
     )
     rewrite = forward.rewrite_prefix
     says = f"passed on, its path becoming {rewrite}" if rewrite is not None else "passed on"
+    if redirected:
+        says += f"; {round(100 * redirected / total, 1):g} % redirected"
     if forward.missing:
         share = round(100 * forward.missing / total, 1)
         says += f"; {share:g} % answered {forward.missing_status}, for a backend is missing"

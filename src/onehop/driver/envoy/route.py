@@ -1,16 +1,19 @@
 """A VirtualHost of ours as one of Envoy's (VHDS), and its routes.
 
 One Route of ours may become several of Envoy's, where Envoy has no single way to say it: a
-redirect to a default port, and a body limit.
+redirect to a default port, a body limit, and backends that want different things done (`divided`).
 """
 
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, TypeAlias, assert_never
 
+import msgspec
+
 from onehop.driver.envoy.cluster import CLIENT_ADDRESS
 from onehop.driver.envoy.conditions import header_matches, query_matches
 from onehop.driver.envoy.cors import preflight_matches, render_cors
+from onehop.driver.envoy.divided import WHOLE, parts_of
 from onehop.driver.envoy.guard import render_body_limit, render_guard
 from onehop.driver.envoy.misdirected import SERVER_NAME, misdirected_routes
 from onehop.driver.envoy.path import render_path, render_rewrite, render_whole
@@ -63,11 +66,15 @@ class Pools(NamedTuple):
 
 
 class _Variant(NamedTuple):
-    """One of the routes of Envoy's that a route of ours becomes."""
+    """One of the routes of Envoy's that a route of ours becomes.
+
+    It takes requests whose number is below `limit`; see `divided`.
+    """
 
     action: dict[str, Any]
     headers: list[dict[str, Any]]
     filters: dict[str, Any]
+    limit: int = WHOLE
 
 
 def host_resource(router: RouterId, hostname: str) -> str:
@@ -116,6 +123,7 @@ def _routes(route: Route, hostname: str, pools: Pools) -> Iterable[dict[str, Any
                     **match,
                     "headers": [*names, *headers, *variant.headers],
                     "query_parameters": query_matches(route.when),
+                    **_below(variant.limit),
                 },
                 "typed_per_filter_config": {**filters, **variant.filters},
                 **variant.action,
@@ -145,6 +153,10 @@ def _authority(regex: str, **fields: bool) -> dict[str, Any]:
 
 def _variants(route: Route, pools: Pools) -> Iterable[_Variant]:
     match route.action:
+        case Forward(is_divided=True) as forward:
+            for part in parts_of(forward):
+                for variant in _variants(msgspec.structs.replace(route, action=part.action), pools):
+                    yield variant._replace(limit=part.end)
         case Forward() as forward:
             action, filters = _forward(forward, route.match, pools)
             yield from _limited(route.guard.body_limit_bytes, action, filters)
@@ -155,6 +167,13 @@ def _variants(route: Route, pools: Pools) -> Iterable[_Variant]:
             yield _Variant({"direct_response": _respond(status, body)}, [], {})
         case _:
             assert_never(route.action)
+
+
+def _below(limit: int) -> dict[str, Any]:
+    if limit == WHOLE:
+        return {}
+    share = {"numerator": limit, "denominator": "MILLION"}
+    return {"runtime_fraction": {"default_value": share}}
 
 
 def _respond(status: int, body: str = "") -> dict[str, Any]:

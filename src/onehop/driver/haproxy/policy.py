@@ -149,6 +149,8 @@ def _forward_rules(
 ) -> Iterator[str]:
     if forward.mirrors:
         raise word.Unfit(SHORTCOMINGS[Capability.MIRRORS].words)
+    if forward.is_divided:
+        raise word.Unfit(SHORTCOMINGS[Capability.BACKEND_FILTERS].words)
     yield from share_rules(forward, when, persistence_of)
     if not shares_of(forward):
         return

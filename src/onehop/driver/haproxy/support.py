@@ -31,6 +31,9 @@ SHORTCOMINGS: Final[Shortcomings] = {
         "HAProxy sends no copies of requests: another program (an SPOE agent) would have to stand"
         " beside it and be shown every one"
     ),
+    Capability.BACKEND_FILTERS: no(
+        "for one of several backends, the driver of HAProxy edits headers alone"
+    ),
     Capability.RETRY_ON_SILENCE: partly(
         f"after silence only where there is a timeout for an attempt; {_SMALL}"
     ),

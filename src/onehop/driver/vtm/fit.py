@@ -33,7 +33,12 @@ _COOKIE_UNSAFE: Final = re.compile(r"[\x00-\x20\x7f;,]")
 
 _IDLE_S: Final = Forward(pools=()).idle_timeout_s
 
-_NEVER: Final = (Capability.MIRRORS, Capability.RETRY_ON_SILENCE, Capability.RETRY_PAUSE)
+_NEVER: Final = (
+    Capability.MIRRORS,
+    Capability.BACKEND_FILTERS,
+    Capability.RETRY_ON_SILENCE,
+    Capability.RETRY_PAUSE,
+)
 """A host with a route that asks for it is not served."""
 
 

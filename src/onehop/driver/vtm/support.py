@@ -69,6 +69,9 @@ SHORTCOMINGS: Final[Shortcomings] = {
         " twice, one is enough"
     ),
     Capability.MIRRORS: no("vTM sends no copies of requests"),
+    Capability.BACKEND_FILTERS: no(
+        "for one of several backends, the driver of vTM edits headers alone"
+    ),
     Capability.HASH: partly("by a persistence class, and not together with persistence"),
     Capability.COOKIE_NAME: no("vTM names its session cookie itself"),
     Capability.HTTP_PERSISTENCE_HEADER: no("vTM keeps no session by a response header"),
