@@ -88,6 +88,26 @@ async def connections_are_shared_out_by_weight(scene: Scene) -> None:
         assert taken["one"] > taken["two"] > taken[""] > 0
 
 
+@proves(Capability.WEIGHTED_FLOWS)
+async def flows_of_packets_are_shared_out_by_weight(scene: Scene) -> None:
+    async with udp_echo(b"one") as one, udp_echo(b"two") as two:
+        many = pool("many", protocol=BackendProtocol.UDP)
+        few = pool("few", protocol=BackendProtocol.UDP)
+        shares = (StreamShare(many.id, 4), StreamShare(few.id, 2))
+        await scene.serve(
+            *(many, members(many, endpoint(one)), few, members(few, endpoint(two))),
+            udp_listener(scene.port, ForwardUdp(pool=many.id, shares=shares)),
+        )
+        entered = scene.traffic()
+
+        async def is_answered() -> bool:
+            return await ask_udp(entered, "127.0.0.5", timeout_s=1.0) != b""
+
+        await until(is_answered, 20)
+        taken = Counter([await ask_udp(entered, "127.0.0.5") for _ in range(60)])
+        assert taken[b"onex"] > taken[b"twox"] > 0
+
+
 @proves(Capability.PROXY_PROTOCOL_IN)
 async def a_connection_begins_with_a_proxy_header(scene: Scene) -> None:
     fields = {"accepts_proxy_protocol": True, "sources": (Cidr("198.51.100.0/24"),)}

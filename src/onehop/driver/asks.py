@@ -109,7 +109,9 @@ def _listener(listener: Listener) -> Iterator[Ask]:
             if isinstance(stream, ForwardUdp):
                 yield Ask(Capability.UDP, listener.owner)
             if stream.shares:
-                yield Ask(Capability.WEIGHTED_STREAMS, listener.owner)
+                is_udp = isinstance(stream, ForwardUdp)
+                weighted = Capability.WEIGHTED_FLOWS if is_udp else Capability.WEIGHTED_STREAMS
+                yield Ask(weighted, listener.owner)
             if stream.idle_timeout_s != _IDLE_S[type(stream)]:
                 yield Ask(Capability.STREAM_IDLE_TIMEOUT, listener.owner)
         case _:

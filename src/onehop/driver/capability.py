@@ -11,85 +11,19 @@ from typing import Final
 
 import msgspec
 
+from onehop.model.capability import Capability
 
-class Capability(StrEnum):
-    """A feature, by a greppable name; `FEATURES` has the words for users."""
-
-    # Connections
-    UDP = "udp"
-    SOURCE_RANGES = "source-ranges"
-    CONNECTION_LIMIT = "connection-limit"
-    STREAM_IDLE_TIMEOUT = "stream-idle-timeout"
-    WEIGHTED_STREAMS = "weighted-streams"
-    PROXY_PROTOCOL_IN = "proxy-protocol-in"
-    PROXY_PROTOCOL_OUT = "proxy-protocol-out"
-    TRANSPARENT = "transparent"
-    # TLS
-    TLS = "tls"
-    TLS_MODERN = "tls-modern"
-    CLIENT_CERTIFICATES = "client-certificates"
-    OPTIONAL_CLIENT_CERTIFICATES = "optional-client-certificates"
-    PORT_CLIENT_CERTIFICATES = "port-client-certificates"
-    TLS_PASSTHROUGH = "tls-passthrough"
-    TLS_STREAMS = "tls-streams"
-    TLS_ALPN_CHALLENGE = "tls-alpn-challenge"
-    OCSP_STAPLE = "ocsp-staple"
-    HTTP3 = "http3"
-    # Requests
-    HTTP = "http"
-    WEBSOCKET = "websocket"
-    WILDCARD_HOSTS = "wildcard-hosts"
-    TRUSTED_PROXIES = "trusted-proxies"
-    REDIRECT = "redirect"
-    REWRITE_PREFIX = "rewrite-prefix"
-    REQUEST_HEADERS = "request-headers"
-    RESPONSE_HEADERS = "response-headers"
-    WEIGHTED_POOLS = "weighted-pools"
-    CLIENT_NETWORKS = "client-networks"
-    RATE_LIMIT = "rate-limit"
-    RATE_LIMIT_BURST = "rate-limit-burst"
-    BODY_LIMIT = "body-limit"
-    REQUEST_TIMEOUT = "request-timeout"
-    IDLE_TIMEOUT = "idle-timeout"
-    RETRIES = "retries"
-    RETRY_CODES = "retry-codes"
-    RETRY_TIMEOUT = "retry-timeout"
-    MATCHES = "matches"
-    CORS = "cors"
-    MISDIRECTED = "misdirected"
-    REDIRECT_ELSEWHERE = "redirect-elsewhere"
-    REWRITE_PATH = "rewrite-path"
-    REWRITE_HOST = "rewrite-host"
-    MIRRORS = "mirrors"
-    MISSING_BACKENDS = "missing-backends"
-    BACKEND_HEADERS = "backend-headers"
-    BACKEND_FILTERS = "backend-filters"
-    RETRY_ON_SILENCE = "retry-on-silence"
-    RETRY_PAUSE = "retry-pause"
-    # Endpoints
-    WEIGHTED_ENDPOINTS = "weighted-endpoints"
-    DRAINING = "draining"
-    ROUND_ROBIN = "round-robin"
-    HASH = "hash"
-    COOKIE_PERSISTENCE = "persistence-cookie"
-    COOKIE_NAME = "persistence-cookie-name"
-    HTTP_PERSISTENCE_HEADER = "persistence-header"
-    SOURCE_PERSISTENCE = "persistence-source"
-    SOURCE_PERSISTENCE_TIMEOUT = "persistence-source-timeout"
-    HEALTH_CHECK_TCP = "health-check-tcp"
-    HEALTH_CHECK_HTTP = "health-check-http"
-    HEALTH_CHECK_PORT = "health-check-port"
-    HEALTH_CHECK_UDP = "health-check-udp"
-    HEALTH_CHECK_RECOVERY = "health-check-recovery"
-    CONNECT_TIMEOUT = "connect-timeout"
-    POOL_CONNECTION_LIMIT = "pool-connection-limit"
-    HTTP2_BACKENDS = "http2-backends"
-    BACKEND_TLS = "backend-tls"
-    BACKEND_TLS_CA = "backend-tls-ca"
-    BACKEND_TLS_SYSTEM = "backend-tls-system"
-    BACKEND_TLS_NAME = "backend-tls-name"
-    BACKEND_TLS_IDENTITY = "backend-tls-identity"
-    BACKEND_CLIENT_CERTIFICATE = "backend-client-certificate"
+__all__ = (
+    "FEATURES",
+    "UDP_UNKNOWN",
+    "Capability",
+    "Extent",
+    "Shortcomings",
+    "Support",
+    "capabilities_of",
+    "no",
+    "partly",
+)
 
 
 FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
@@ -99,6 +33,7 @@ FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
         Capability.CONNECTION_LIMIT: "a limit of connections to a Service's port",
         Capability.STREAM_IDLE_TIMEOUT: "idle timeout of TCP connections and UDP flows",
         Capability.WEIGHTED_STREAMS: "several backends by weight for TCP and passthrough",
+        Capability.WEIGHTED_FLOWS: "several backends by weight for UDP",
         Capability.PROXY_PROTOCOL_IN: "PROXY header from clients, v1 and v2",
         Capability.PROXY_PROTOCOL_OUT: "PROXY header to endpoints, v1 and v2",
         Capability.TRANSPARENT: "endpoints see the client's own address",
@@ -190,10 +125,13 @@ class Support(msgspec.Struct, frozen=True):
 
     Attributes:
         words: one sentence for users, without a full stop: what is missing or different.
+        suffices: of what works in part, why that is all that the features of Gateway API ask for
+            which need it: they are claimed then (`compile.gateway.feature`). Empty if it is not.
     """
 
     extent: Extent
     words: str
+    suffices: str = ""
 
 
 Shortcomings = Mapping[Capability, Support]
@@ -207,9 +145,9 @@ UDP_UNKNOWN: Final = (
 """Why no data plane checks it; the same words for all."""
 
 
-def partly(words: str) -> Support:
-    """Return that something works, but for what the words say."""
-    return Support(Extent.PARTLY, words)
+def partly(words: str, *, suffices: str = "") -> Support:
+    """Return that something works, but for what the words say; `suffices` as in `Support`."""
+    return Support(Extent.PARTLY, words, suffices)
 
 
 def no(words: str) -> Support:

@@ -16,14 +16,29 @@ _SILENCE: Final = (
 
 _SMALL: Final = "a request of more than 16 KiB is sent once"
 
+_BEGINS: Final = (
+    "who hears nothing in time gets 504; an answer that has begun can no longer become one"
+    " (HTTPRouteTimeouts)"
+)
+
+_NO_UDP: Final = "HAProxy does not pass on UDP"
+
 SHORTCOMINGS: Final[Shortcomings] = {
-    Capability.UDP: no("HAProxy does not pass on UDP"),
+    Capability.UDP: no(_NO_UDP),
+    Capability.WEIGHTED_FLOWS: no(_NO_UDP),
     Capability.HTTP3: no("HAProxy serves no HTTP/3 here"),
-    Capability.WILDCARD_HOSTS: partly("up to ten labels behind the `*`"),
+    Capability.WILDCARD_HOSTS: partly(
+        "up to ten labels behind the `*`",
+        suffices="no host of the conformance tests is as deep",
+    ),
     Capability.BODY_LIMIT: partly("a body whose length is not said is answered 411"),
-    Capability.REQUEST_TIMEOUT: partly(_SILENCE),
-    Capability.RETRY_TIMEOUT: partly(_SILENCE),
-    Capability.RETRY_CODES: partly(f"401, 403, 404, 408, 425 and 500 to 504; {_SMALL}"),
+    Capability.REQUEST_TIMEOUT: partly(_SILENCE, suffices=_BEGINS),
+    Capability.RETRY_TIMEOUT: partly(_SILENCE, suffices=_BEGINS),
+    Capability.RETRY_CODES: partly(
+        f"401, 403, 404, 408, 425 and 500 to 504; {_SMALL}",
+        suffices="500, 502, 503 and 504 must be, others may (HTTPRouteRetryStatusCode), and no"
+        " request of the conformance tests is as large",
+    ),
     Capability.BACKEND_TLS_IDENTITY: no(
         "HAProxy demands of endpoints the name that it sends to them (SNI), and no other one"
     ),
@@ -35,12 +50,17 @@ SHORTCOMINGS: Final[Shortcomings] = {
         "for one of several backends, the driver of HAProxy edits headers alone"
     ),
     Capability.RETRY_ON_SILENCE: partly(
-        f"after silence only where there is a timeout for an attempt; {_SMALL}"
+        f"after silence only where there is a timeout for an attempt; {_SMALL}",
+        suffices="it is `backendRequest` that says what silence is (HTTPRouteRetryBackendTimeout),"
+        " and no request of the conformance tests is as large",
     ),
     Capability.RETRY_PAUSE: no("HAProxy tries again at once: it makes no pause that one could set"),
     Capability.MATCHES: partly(
         "a header that comes in several lines fits no value; of a parameter that comes twice, one"
-        " is enough"
+        " is enough",
+        suffices="what becomes of a repeated header is specific to implementations"
+        " (HTTPHeaderMatch), and of a repeated parameter it is left undefined"
+        " (HTTPQueryParamMatch)",
     ),
     Capability.HEALTH_CHECK_UDP: no(UDP_UNKNOWN),
     Capability.HEALTH_CHECK_TCP: partly("a new endpoint gets requests until its first check"),

@@ -8,6 +8,7 @@ _LAYER_7: Final = no("the kernel knows no HTTP and no TLS")
 _STREAM: Final[Shortcomings] = {
     Capability.CONNECTION_LIMIT: no("the kernel limits no connections of a listener"),
     Capability.WEIGHTED_STREAMS: no("the kernel sends a listener to one pool"),
+    Capability.WEIGHTED_FLOWS: no("the kernel sends a listener to one pool"),
     Capability.STREAM_IDLE_TIMEOUT: no("the kernel has one idle timeout for all, conntrack's"),
     Capability.PROXY_PROTOCOL_IN: no("the kernel reads no PROXY header"),
     Capability.PROXY_PROTOCOL_OUT: no("the kernel writes no PROXY header"),

@@ -21,13 +21,15 @@ ONE_POOL: Final = "this driver sends the connections of a virtual server to one 
 
 SHORTCOMINGS: Final[Shortcomings] = {
     Capability.WEIGHTED_STREAMS: no(ONE_POOL),
+    Capability.WEIGHTED_FLOWS: no(ONE_POOL),
     Capability.PROXY_PROTOCOL_IN: partly("PROXY headers of version 1 alone"),
     Capability.PROXY_PROTOCOL_OUT: no("vTM sends no PROXY header to nodes"),
     Capability.TRANSPARENT: no("transparent pools are not made by this driver"),
     Capability.STREAM_IDLE_TIMEOUT: partly(_SECONDS),
     Capability.TLS: partly(
         "clients that ask for no known name are shown the first certificate, where no default is"
-        " named; cipher suites are the unit's"
+        " named; cipher suites are the unit's",
+        suffices="neither is asked for by Gateway API",
     ),
     Capability.TLS_MODERN: partly("refused where the unit speaks no TLS 1.3"),
     Capability.CLIENT_CERTIFICATES: no(
