@@ -1,16 +1,18 @@
-"""What a GatewayClass says that we can do."""
+"""What a GatewayClass says that we can do, and what objects are told that ask for more."""
 
 from pathlib import Path
 
-import msgspec
+import pytest
 
 from onehop.cluster.gateway_verdict import GatewayClassVerdict, GatewayVerdict, ParentsVerdict
 from onehop.compile.compiler import Compiler
-from onehop.compile.gateway.gatewayclass import FEATURES, MODEST_FEATURES
+from onehop.compile.gateway.feature import NEEDS
+from onehop.control.abilities import DATA_PLANES, lacks_of, shortcomings_of
+from onehop.driver.capability import Extent
+from onehop.model.capability import Capability, Lack
 from onehop.model.ident import ObjectRef
 from tests.compile_gateway.shown import SHOWN
 from tests.compile_gateway.world import (
-    OPTIONS,
     compiled,
     gateway,
     route,
@@ -31,24 +33,35 @@ def claimed(compiler: Compiler) -> tuple[str, ...]:
     return verdict.features
 
 
-def test_features_are_claimed_by_what_the_data_plane_can() -> None:
-    """A feature that is claimed is one that works: HAProxy and vTM have no header matches."""
-    modest = msgspec.structs.replace(OPTIONS, serves_all_of_routes=False)
+@pytest.mark.parametrize("driver", [*DATA_PLANES, "haproxy+nftables"])
+def test_a_feature_is_claimed_where_nothing_is_lacking_that_it_needs(driver: str) -> None:
+    """Done in full, or in a part of which the driver says why it suffices."""
+    lacks = {each for each, support in shortcomings_of(driver).items() if not support.suffices}
+    expected = tuple(name for name, needs in NEEDS.items() if not lacks & set(needs))
 
-    assert claimed(compiled()) == FEATURES
-    assert claimed(compiled(options=modest)) == MODEST_FEATURES
+    assert claimed(compiled(driver=driver)) == expected
+
+
+def test_envoy_has_all_features() -> None:
+    """And a data plane of which nothing is said: tests have those."""
+    assert claimed(compiled(driver="envoy")) == claimed(compiled()) == tuple(NEEDS)
+
+
+def test_only_what_is_done_in_part_can_suffice() -> None:
+    """Who does nothing of it has no reason to give."""
+    for lacks in DATA_PLANES.values():
+        for capability, support in lacks.items():
+            assert not support.suffices or support.extent is Extent.PARTLY, capability
 
 
 def test_features_stand_in_order_and_once() -> None:
     """GatewayClassStatus.SupportedFeatures: "in ascending alphabetical order"."""
-    assert list(FEATURES) == sorted(set(FEATURES))
-    assert list(MODEST_FEATURES) == sorted(set(MODEST_FEATURES))
-    assert set(MODEST_FEATURES) < set(FEATURES)
+    assert list(NEEDS) == sorted(set(NEEDS))
 
 
 def test_every_feature_that_is_claimed_is_shown_to_work() -> None:
     """GEP-2162: what is listed passes, and so each name has a story or a test of its own."""
-    assert set(SHOWN) == set(FEATURES)
+    assert set(SHOWN) == set(NEEDS)
     for feature, shown in SHOWN.items():
         assert shown, feature
         for each in shown:
@@ -60,35 +73,109 @@ def test_every_feature_that_is_claimed_is_shown_to_work() -> None:
                 assert f"def {name}(" in text, each
 
 
-def test_a_modest_data_plane_is_asked_for_nothing_that_it_would_do_by_halves() -> None:
-    """No TLS that goes on as a stream, no connections by weight, no look at handshakes."""
-    modest = msgspec.structs.replace(OPTIONS, serves_all_of_routes=False)
-    shown = "tls: {certificateRefs: [{name: own}]}"
-    listeners = (
-        f"name: a, port: 443, protocol: HTTPS, hostname: a.example, {shown}",
-        f"name: b, port: 443, protocol: HTTPS, hostname: b.example, {shown}",
-        f"name: ends, port: 8443, protocol: TLS, {shown}",
-        "name: tcp, port: 5432, protocol: TCP",
-    )
-    two = "backendRefs: [{name: web, port: 80}, {name: web, port: 80}]"
-    shared = stream_route("TCPRoute", "web", listener="tcp").replace(
-        "backendRefs: [{name: web, port: 80}]", two
-    )
+def test_the_class_says_what_the_data_plane_can_do_that_serves_now() -> None:
+    """After `onehop switch` nothing is read anew: the compiler is told, and settles."""
+    compiler = compiled(driver="envoy")
+    before = claimed(compiler)
+    compiler.set_lacks(lacks_of("vtm"))
+    outcome = compiler.settle()
+    after = claimed(compiler)
+    compiler.set_lacks({})
+    compiler.settle()
+
+    assert CLASS in outcome.subjects
+    assert set(after) < set(before)
+    assert claimed(compiler) == before
+
+
+def test_the_kernel_adds_udp_to_a_proxy_without_it() -> None:
+    """But no weights, which the core of UDPRoutes has: it is served, and not claimed."""
+    alone, beside = lacks_of("haproxy"), lacks_of("haproxy+nftables")
+
+    assert alone.keys() - beside.keys() == {Capability.UDP}
+    assert beside[Capability.WEIGHTED_FLOWS].words.startswith("the kernel")
+
+
+_SHOWN = "tls: {certificateRefs: [{name: own}]}"
+_LISTENERS = (
+    f"name: a, port: 443, protocol: HTTPS, hostname: a.example, {_SHOWN}",
+    f"name: b, port: 443, protocol: HTTPS, hostname: b.example, {_SHOWN}",
+    f"name: ends, port: 8443, protocol: TLS, {_SHOWN}",
+    "name: passes, port: 9443, protocol: TLS, tls: {mode: Passthrough}",
+    "name: tcp, port: 5432, protocol: TCP",
+    "name: udp, port: 53, protocol: UDP",
+)
+_REFUSED = {
+    Capability.TLS_STREAMS: ("ends", "UnsupportedValue", "tls.mode Terminate: it cannot"),
+    Capability.TLS_PASSTHROUGH: ("passes", "UnsupportedValue", "tls.mode Passthrough: it cannot"),
+    Capability.UDP: ("udp", "UnsupportedProtocol", "protocol UDP: it cannot"),
+}
+
+
+@pytest.mark.parametrize("capability", [*_REFUSED, Capability.MISDIRECTED])
+def test_a_listener_is_refused_for_what_it_asks_and_nothing_else(capability: Capability) -> None:
+    """One shortcoming, one listener; where handshakes cannot be looked at, hosts are served."""
     own = secret("own", "a.example", "b.example")
     site = route("site", "- backendRefs: [{name: web, port: 80}]")
-    compiler = compiled(gateway(*listeners), own, site, shared, service("web", 80), options=modest)
+    compiler = compiled(gateway(*_LISTENERS), own, site, service("web", 80))
+    compiler.set_lacks({capability: Lack("it cannot")})
+    compiler.settle()
+    verdict = compiler.verdict(ObjectRef("Gateway", "shop", "public"))
 
-    of_gateway = compiler.verdict(ObjectRef("Gateway", "shop", "public"))
-    of_route = compiler.verdict(ObjectRef("TCPRoute", "shop", "web"))
+    assert isinstance(verdict, GatewayVerdict)
+    refused = [
+        (each.name, each.sayings[0].reason, each.sayings[0].message)
+        for each in verdict.listeners
+        if each.sayings[0].reason != "Accepted"
+    ]
+    expected = _REFUSED.get(capability)
+    assert refused == ([expected] if expected else [])
+    is_looked_at = any(host.made_for for host in compiler.model().hosts)
+    assert is_looked_at is (capability is not Capability.MISDIRECTED)
 
-    assert isinstance(of_gateway, GatewayVerdict)
-    assert {each.name: each.sayings[0].reason for each in of_gateway.listeners} == {
-        "a": "Accepted",
-        "b": "Accepted",
-        "ends": "UnsupportedValue",
-        "tcp": "Accepted",
-    }
-    assert isinstance(of_route, ParentsVerdict)
-    assert of_route.parents[0].sayings[0].reason == "UnsupportedValue"
-    assert [listener.port for listener in compiler.model().listeners] == [443]
-    assert not any(host.made_for for host in compiler.model().hosts)
+
+@pytest.mark.parametrize(
+    ("kind", "protocol", "capability"),
+    [
+        ("TCPRoute", "TCP", Capability.WEIGHTED_STREAMS),
+        ("UDPRoute", "UDP", Capability.WEIGHTED_FLOWS),
+    ],
+)
+def test_a_route_with_several_backends_is_refused_where_they_get_no_shares(
+    kind: str, protocol: str, capability: Capability
+) -> None:
+    """With the driver's own words; a share of a missing capability of the other kind is none."""
+    two = "backendRefs: [{name: web, port: 80}, {name: web, port: 80}]"
+    shared = stream_route(kind, "web", listener="any").replace(
+        "backendRefs: [{name: web, port: 80}]", two
+    )
+    listener = f"name: any, port: 5432, protocol: {protocol}"
+    compiler = compiled(gateway(listener), shared, service("web", 80, protocol=protocol))
+    subject = ObjectRef(kind, "shop", "web")
+    others = {Capability.WEIGHTED_STREAMS, Capability.WEIGHTED_FLOWS} - {capability}
+    compiler.set_lacks(dict.fromkeys(others, Lack("it cannot")))
+    compiler.settle()
+    good = compiler.verdict(subject)
+    compiler.set_lacks({capability: Lack("it cannot; leave it out")})
+    compiler.settle()
+    bad = compiler.verdict(subject)
+
+    assert isinstance(good, ParentsVerdict)
+    assert isinstance(bad, ParentsVerdict)
+    assert good.parents[0].sayings[0].reason == "Accepted"
+    assert bad.parents[0].sayings[0].reason == "UnsupportedValue"
+    assert bad.parents[0].sayings[0].message == "several backendRefs: it cannot; leave it out"
+    assert not compiler.model().listeners
+
+
+def test_what_is_done_in_part_is_not_claimed_and_not_refused() -> None:
+    """A `Lack` that is not whole is for the class alone."""
+    passes = "name: passes, port: 443, protocol: TLS, tls: {mode: Passthrough}"
+    compiler = compiled(gateway(passes))
+    compiler.set_lacks({Capability.TLS_PASSTHROUGH: Lack("not all", is_whole=False)})
+    compiler.settle()
+    verdict = compiler.verdict(ObjectRef("Gateway", "shop", "public"))
+
+    assert isinstance(verdict, GatewayVerdict)
+    assert verdict.listeners[0].sayings[0].reason == "Accepted"
+    assert not {"TLSRoute", "TLSRouteModeMixed"} & set(claimed(compiler))

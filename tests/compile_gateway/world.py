@@ -10,6 +10,7 @@ import msgspec
 from onehop.cluster import ClusterObject
 from onehop.compile.compiler import Compiler
 from onehop.compile.options import AddressPool, Options
+from onehop.control.abilities import lacks_of
 from onehop.model.address import IpAddr
 from onehop.model.listener import Listener, Vip
 from onehop.source.manifests_decode import Fault, decode_document
@@ -136,9 +137,10 @@ endpoints: [{{addresses: ['{ADDRESS}']}}]
 """
 
 
-def compiled(*texts: str, options: Options = OPTIONS) -> Compiler:
-    """Return a compiler that has settled a class of ours and these objects."""
+def compiled(*texts: str, options: Options = OPTIONS, driver: str = "") -> Compiler:
+    """Return a compiler that has settled a class of ours and these objects, for a data plane."""
     compiler = Compiler(options)
+    compiler.set_lacks(lacks_of(driver))
     for item in objects("\n---\n".join((CLASS, *texts))):
         compiler.put(item)
     compiler.settle()

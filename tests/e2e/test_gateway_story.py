@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import yaml
 
+from onehop.compile.gateway.feature import NEEDS
+from onehop.control.abilities import lacks_of
 from onehop.control.sources import GATEWAY_API
 from onehop.lab.api.kind.gateway_crd import RELEASE_1_3
 from onehop.lab.pod import serve_tcp
@@ -302,6 +305,33 @@ async def test_a_grant_is_revoked_under_load(cluster: Cluster) -> None:
 
 async def _is_answered(host: str, at: str) -> bool:
     return (await ask(host, at=at)).status == 200
+
+
+@pytest.mark.haproxy
+async def test_the_class_claims_what_the_data_plane_can_do_that_serves(
+    cluster: Cluster, config: Json, gateways: Onehop
+) -> None:
+    """After `onehop switch` it is the other one's; nobody restarts or touches the class."""
+    assert config["cluster"]
+
+    def features() -> set[str]:
+        status = cluster.read(CLASSES, "onehop", "").get("status", {})
+        return {each["name"] for each in status.get("supportedFeatures", ())}
+
+    await until(lambda: features() == expected("envoy"), "the class says what Envoy can")
+    file = yaml.safe_load(gateways.config_file.read_text())
+    planes = file.get("dataPlane", {}) | {"driver": "haproxy"}
+    gateways.config_file.write_text(yaml.safe_dump(file | {"dataPlane": planes}))
+    told = await command("switch", "--config", str(gateways.config_file))
+    assert told.code == 0, told
+    await until(lambda: features() == expected("haproxy"), "it says what HAProxy can")
+    assert expected("haproxy") < expected("envoy")
+
+
+def expected(driver: str) -> set[str]:
+    """Return the features of which nothing is lacking with a data plane."""
+    lacks = lacks_of(driver).keys()
+    return {feature for feature, needs in NEEDS.items() if lacks.isdisjoint(needs)}
 
 
 async def test_check_says_which_release_a_cluster_has(

@@ -11,6 +11,7 @@ from rich.markup import escape
 from onehop.base.errors import ConfigError, OnehopError, TransientError
 from onehop.cli.status import ask
 from onehop.compile.compiler import Compiled
+from onehop.control.abilities import name_of
 from onehop.control.config import Config
 from onehop.control.configfile import check_config, state_directory
 from onehop.control.memory import Memory
@@ -70,8 +71,8 @@ async def plan(config: Config, driver: str | None, *, as_json: bool) -> bool:
         config.data_plane, driver=driver or config.data_plane.driver
     )
     other = msgspec.structs.replace(config, data_plane=data_plane)
-    have, switch = runs or _name(config), None
-    if driver is not None or have != _name(config):
+    have, switch = runs or name_of(config.data_plane), None
+    if driver is not None or have != name_of(config.data_plane):
         switch = await _plan_switch(other, compiled, have=have)
     planned = Planned(
         steps=() if driver is not None else tuple(_steps(config, compiled)),
@@ -93,17 +94,10 @@ async def _running(config: Config) -> str | None:
         return None
 
 
-def _name(config: Config) -> str:
-    """Return what the data plane of a configuration is called."""
-    data_plane = config.data_plane
-    has_kernel = data_plane.layer4 == "kernel" and data_plane.driver != "vtm"
-    return data_plane.driver + ("+nftables" if has_kernel else "")
-
-
 async def _plan_switch(config: Config, compiled: Compiled, *, have: str) -> SwitchPlan:
     """Return what a switch to the data plane of a configuration would mean."""
     obstacles: list[str] = []
-    program, want = "", _name(config)
+    program, want = "", name_of(config.data_plane)
     proxies = {have.partition("+")[0], config.data_plane.driver}
     if config.data_plane.haproxy.master is not None and len(proxies) > 1 and "haproxy" in proxies:
         obstacles.append(ATTACHED_STAYS)

@@ -29,6 +29,7 @@ from onehop.compile.inputs import (
     HELD_ADDRESSES,
     HOUR,
     KEPT,
+    LACKS,
     ONLY,
     OPTIONS,
     RETURN_PATHS,
@@ -51,6 +52,7 @@ from onehop.compile.tables import (
 from onehop.compile.verdict import SERVICE_VERDICTS, Verdict
 from onehop.compile.way import areas_of_pods, pods_in
 from onehop.model.address import Cidr, IpAddr
+from onehop.model.capability import Capability, Lack
 from onehop.model.certificate import Certificate, CertificateDemand
 from onehop.model.endpoint import Endpoint, each_once
 from onehop.model.ident import ObjectRef
@@ -115,6 +117,11 @@ class Compiler:
     def set_options(self, options: Options) -> None:
         """Replace the operator's options."""
         self._sheet.put(OPTIONS, ONLY, options)
+
+    def set_lacks(self, lacks: Mapping[Capability, Lack]) -> None:
+        """Take in what the data plane lacks that serves from now on; before, it lacks nothing."""
+        for capability in Capability:
+            self._sheet.put(LACKS, capability, lacks.get(capability))
 
     def set_hour(self, seconds: int) -> None:
         """Tell the time, in seconds since the epoch; only its hour matters."""

@@ -32,6 +32,7 @@ from onehop.cluster import (
 from onehop.compile.options import Options
 from onehop.compile.sheet import Demanded, Index, Table
 from onehop.model.address import Cidr, IpAddr
+from onehop.model.capability import Capability, Lack
 from onehop.model.certificate import Certificate
 from onehop.model.ident import ObjectRef
 from onehop.model.reach import Area
@@ -53,6 +54,8 @@ ONLY: Final = ()
 """The key of a table that has one row."""
 
 OPTIONS = Table[tuple[()], Options]("options")
+LACKS = Table[Capability, Lack]("lacks")
+"""What the data plane in use lacks; another one may serve from one moment to the next."""
 HOUR = Table[tuple[()], int]("hour")
 """The present time in seconds since the epoch, rounded down to the hour: certificates expire."""
 

@@ -126,8 +126,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         staples: whether CAs are asked about the certificates that are shown (OCSP).
         issuers: whom objects may ask for certificates; the first is the default.
         answers: the Secret where the answers to CAs that look just now stand; None without issuers.
-        serves_all_of_routes: whether the data plane does all that an HTTPRoute may ask for; if not,
-            it refuses hosts that ask for more than paths, and no such feature is claimed.
         shared_accepts_proxy_protocol: connections to the shared VIP begin with a PROXY header.
     """
 
@@ -155,7 +153,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     issuers: tuple[IssuerOption, ...] = ()
     answers: ObjectRef | None = None
     shared_accepts_proxy_protocol: bool = False
-    serves_all_of_routes: bool = True
     transparent_clients: tuple[Cidr, ...] = ()
 
 

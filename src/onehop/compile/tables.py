@@ -111,6 +111,7 @@ from onehop.compile.inputs import (
     INGRESSES,
     IP_POOLS,
     KEPT,
+    LACKS,
     LISTENER_SETS,
     NAMESPACES,
     NODES,
@@ -171,6 +172,7 @@ INPUT_OF_KIND: Final = {kind.__name__: table for kind, table in INPUT_OF.items()
 
 _INPUTS: Final[tuple[Table[Any, Any], ...]] = (
     OPTIONS,
+    LACKS,
     HOUR,
     AREAS,
     RETURN_PATHS,

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
+from onehop.control.config import DataPlaneConfig
 from onehop.driver import Capability
 from onehop.driver.capability import Extent, Shortcomings
 from onehop.driver.envoy.support import SHORTCOMINGS as ENVOY
 from onehop.driver.haproxy.support import SHORTCOMINGS as HAPROXY
 from onehop.driver.nftables.support import SHORTCOMINGS as KERNEL
 from onehop.driver.vtm.support import SHORTCOMINGS as VTM
+from onehop.model.capability import Lack
 from onehop.model.ident import ObjectRef
 
 DATA_PLANES: Final[Mapping[str, Shortcomings]] = {"envoy": ENVOY, "haproxy": HAPROXY, "vtm": VTM}
@@ -71,15 +73,37 @@ _BY_ANNOTATION_ALONE: Final = frozenset(
 """What routes of Gateway API have no field for."""
 
 
+_OF_UDP: Final = frozenset((Capability.UDP, Capability.WEIGHTED_FLOWS))
+"""What listeners of UDP alone can ask for: the kernel's, where the proxy has no UDP."""
+
+
+def name_of(data_plane: DataPlaneConfig) -> str:
+    """Return what a data plane is called that is made of a configuration, as by its driver."""
+    has_kernel = data_plane.layer4 == "kernel" and data_plane.driver != "vtm"
+    return data_plane.driver + ("+nftables" if has_kernel else "")
+
+
 def shortcomings_of(driver: str) -> Shortcomings:
     """Return what a data plane cannot do, by the name of its driver.
 
-    Of two that share the work (`envoy+nftables`), the proxy's but for UDP: what the kernel lacks
-    is no shortcoming where a proxy stands beside it.
+    Of two that share the work (`envoy+nftables`), the proxy's: what the kernel lacks is no
+    shortcoming where a proxy stands beside it. With a proxy that has no UDP, of that the kernel's.
     """
     proxy, _, kernel = driver.partition("+")
     lacks = DATA_PLANES.get(proxy, {})
-    return {each: lacks[each] for each in lacks if not (kernel and each is Capability.UDP)}
+    if not kernel or _can(lacks, Capability.UDP):
+        return lacks
+    of_kernel = {each: IN_KERNEL[each] for each in _OF_UDP & IN_KERNEL.keys()}
+    return {each: lacks[each] for each in lacks if each not in _OF_UDP} | of_kernel
+
+
+def lacks_of(driver: str) -> Mapping[Capability, Lack]:
+    """Return what a data plane lacks of what Gateway API may ask for, by the name of its driver."""
+    return {
+        each: Lack(f"{support.words}; {advice_on(each)}", is_whole=support.extent is Extent.NO)
+        for each, support in shortcomings_of(driver).items()
+        if not support.suffices
+    }
 
 
 def field_of(capability: Capability, subject: ObjectRef) -> str:

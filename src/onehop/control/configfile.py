@@ -152,7 +152,6 @@ def compile_options(config: Config, *, name: str = "config") -> Options:
     return Options(
         ingress_controller=config.classes.ingress,
         gateway_controller=config.classes.gateway,
-        serves_all_of_routes=config.data_plane.driver == "envoy",
         service_class=config.classes.service,
         is_default_service_class=config.classes.default_service,
         address_pools=tuple(

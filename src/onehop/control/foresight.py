@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from onehop.control.abilities import shortcomings_of
+from onehop.control.abilities import name_of, shortcomings_of
 from onehop.control.config import Config
 from onehop.control.planes import proxy_part, would_refuse
 from onehop.control.refusals import Refusals
@@ -22,11 +22,9 @@ def foreseen(model: Model, config: Config) -> tuple[Problem, ...]:
     """
     driver = config.data_plane.driver
     refused = [*(refused_by_vtm(model.rows()) if driver == "vtm" else _by_proxy(model, config))]
-    name = driver
     if config.data_plane.layer4 == "kernel":
         refused += refused_by_kernel(model)
-        name += "+nftables"
-    refusals = Refusals(lambda: name)
+    refusals = Refusals(lambda: name_of(config.data_plane))
     refusals.note(Change(tuple(model.rows())), Receipt(refused=tuple(refused)))
     return refusals.problems()
 

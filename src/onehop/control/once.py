@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from onehop.base.errors import TransientError
 from onehop.compile.compiler import Compiled, Compiler
+from onehop.control.abilities import lacks_of, name_of
 from onehop.control.config import Config
 from onehop.control.configfile import compile_options, state_directory
 from onehop.control.foresight import foreseen
@@ -47,6 +48,7 @@ async def compile_once(config: Config, *, timeout_s: float = 30.0) -> Compiled:
         TransientError: the source was not read in time.
     """
     compiler = Compiler(compile_options(config))
+    compiler.set_lacks(lacks_of(name_of(config.data_plane)))
     problems = await read_once(config, compiler, timeout_s=timeout_s)
     model = compiler.model()
     told = (*problems, *compiler.problems(), *foreseen(model, config))

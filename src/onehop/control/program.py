@@ -20,6 +20,7 @@ import structlog
 import onehop
 from onehop.base.errors import ConfigError, TransientError
 from onehop.compile.compiler import Compiler
+from onehop.control.abilities import lacks_of
 from onehop.control.binding import Binding
 from onehop.control.certificates.live import LiveCertificates
 from onehop.control.certificates.report import CertificateList, HostStory, Renewal
@@ -84,6 +85,7 @@ class Program:
         self._binding = Binding(make_binder(config))
         options = msgspec.structs.replace(compile_options(config), proves_reach=True)
         self._compiler = Compiler(options)
+        self._compiler.set_lacks(lacks_of(driver.name))
         self._networking = make_networking(config, self._compiler)
         responders = config.tls.ocsp_responders
         self._stapling = Stapling(
@@ -318,7 +320,9 @@ class Program:
 
     def _moved(self, moved: Moved) -> None:
         self._metrics.runs(onehop.__version__, self._driver.name)
+        self._compiler.set_lacks(lacks_of(self._driver.name))
         self._pipeline.moved(moved)
+        self._pipeline.look_again()
 
     def confirm(self) -> int:
         """Let go what the deletion gate and the data plane keep back; return how many that are."""

@@ -6,76 +6,11 @@ from onehop.cluster import GatewayClass
 from onehop.cluster.gateway_verdict import GatewayClassVerdict, Saying, Truth
 from onehop.compile.backend import options_of
 from onehop.compile.gateway.bundle import supported_version
+from onehop.compile.gateway.feature import claimed
 from onehop.compile.inputs import GATEWAY_CLASSES
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Problem, Reason
-
-FEATURES: Final = (
-    "BackendTLSPolicy",
-    "BackendTLSPolicySANValidation",
-    "GRPCRoute",
-    "GRPCRouteNamedRouteRule",
-    "Gateway",
-    "GatewayAddressEmpty",
-    "GatewayBackendClientCertificate",
-    "GatewayFrontendClientCertificateValidation",
-    "GatewayFrontendClientCertificateValidationInsecureFallback",
-    "GatewayHTTPListenerIsolation",
-    "GatewayHTTPSListenerDetectMisdirectedRequests",
-    "GatewayPort8080",
-    "GatewayStaticAddresses",
-    "HTTPRoute",
-    "HTTPRoute303RedirectStatusCode",
-    "HTTPRoute307RedirectStatusCode",
-    "HTTPRoute308RedirectStatusCode",
-    "HTTPRouteBackendProtocolH2C",
-    "HTTPRouteBackendProtocolWebSocket",
-    "HTTPRouteBackendRequestHeaderModification",
-    "HTTPRouteBackendTimeout",
-    "HTTPRouteCORS",
-    "HTTPRouteDestinationPortMatching",
-    "HTTPRouteHostRewrite",
-    "HTTPRouteMethodMatching",
-    "HTTPRouteNamedRouteRule",
-    "HTTPRouteParentRefPort",
-    "HTTPRoutePathRedirect",
-    "HTTPRoutePathRewrite",
-    "HTTPRoutePortRedirect",
-    "HTTPRouteQueryParamMatching",
-    "HTTPRouteRequestMirror",
-    "HTTPRouteRequestMultipleMirrors",
-    "HTTPRouteRequestPercentageMirror",
-    "HTTPRouteRequestTimeout",
-    "HTTPRouteResponseHeaderModification",
-    "HTTPRouteRetry",
-    "HTTPRouteRetryBackendTimeout",
-    "HTTPRouteRetryConnectionError",
-    "HTTPRouteSchemeRedirect",
-    "ListenerSet",
-    "ReferenceGrant",
-    "TCPRoute",
-    "TLSRoute",
-    "TLSRouteModeMixed",
-    "TLSRouteModeTerminate",
-    "UDPRoute",
-)
-"""What a scenario or a test with Envoy shows to work, by the names of `pkg/features` (GEP-2162).
-
-Not `GatewayInfrastructurePropagation`: nothing is made in the cluster that labels could be put on.
-"""
-
-MODEST_FEATURES: Final = (
-    "Gateway",
-    "GatewayAddressEmpty",
-    "GatewayHTTPListenerIsolation",
-    "GatewayPort8080",
-    "GatewayStaticAddresses",
-    "ListenerSet",
-    "ReferenceGrant",
-    "TCPRoute",
-)
-"""What is left with a data plane that has no matches but paths: HTTPRoute's core has headers."""
 
 
 def is_served(reader: Reader, name: str) -> bool:
@@ -106,7 +41,7 @@ def _verdict(reader: Reader, ref: ObjectRef) -> Cell[GatewayClassVerdict]:
         saying = Saying("Accepted", Truth.FALSE, "InvalidParameters", message)
         return Cell(GatewayClassVerdict(ref=ref, sayings=(saying, *version)), (problem,))
     saying = Saying("Accepted", Truth.TRUE, "Accepted", "Gateways of this class are served")
-    features = FEATURES if options_of(reader).serves_all_of_routes else MODEST_FEATURES
+    features = claimed(reader)
     return Cell(GatewayClassVerdict(ref=ref, sayings=(saying, *version), features=features))
 
 

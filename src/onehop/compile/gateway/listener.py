@@ -16,7 +16,7 @@ from onehop.cluster.gateway_ref import GROUP
 from onehop.cluster.gateway_selector import LabelSelector
 from onehop.cluster.gateway_status import RouteKind
 from onehop.cluster.gateway_verdict import Saying, Truth
-from onehop.compile.backend import options_of
+from onehop.compile.gateway.feature import why_not
 from onehop.compile.gateway.frontend import UNASKED, Frontend, read_frontend
 from onehop.compile.gateway.grant import is_granted, secret_of
 from onehop.compile.gateway.hostname import ANY
@@ -25,6 +25,7 @@ from onehop.compile.ingress import is_hostname
 from onehop.compile.policy import Policy
 from onehop.compile.sheet import Reader
 from onehop.compile.value import is_port
+from onehop.model.capability import Capability
 from onehop.model.ident import ObjectRef
 from onehop.model.listener import PortCheck, Transport
 from onehop.model.problem import Problem, Reason, Severity, quoted
@@ -184,7 +185,7 @@ def asked_in_vain(
 def _read(
     reader: Reader, owner: ObjectRef, listener: GatewayListener, frontend: Frontend
 ) -> ListenerIntent:
-    flaw = _fault(listener, can_end=options_of(reader).serves_all_of_routes)
+    flaw = _fault(listener) or _shortcoming(reader, listener)
     fault = flaw or frontend.fault
     kinds, are_kinds_good = _kinds(listener)
     certificates, refused = _certificates(reader, owner, listener)
@@ -228,10 +229,8 @@ def _hostname(listener: GatewayListener) -> str:
     return listener.hostname or ANY if protocol is None or protocol.is_named else ANY
 
 
-def _fault(listener: GatewayListener, *, can_end: bool) -> Saying | None:
-    """Return why a listener by itself is not served, or None.
-
-    `can_end` tells whether the data plane can end TLS and go on with something else than HTTP.
+def _fault(listener: GatewayListener) -> Saying | None:
+    """Return why a listener by itself is served by no data plane, or None.
 
     "If an implementation does not support a specified protocol, it MUST set the Accepted condition
     to False for the affected Listener with a reason of UnsupportedProtocol" (ProtocolType).
@@ -257,10 +256,24 @@ def _fault(listener: GatewayListener, *, can_end: bool) -> Saying | None:
     mode = listener.tls.mode if listener.tls is not None else "Terminate"
     if _protocol(listener) is Protocol.TLS and mode not in _MODES:
         return refuse("UnsupportedValue", f"tls.mode {quoted(mode)}: it is {' or '.join(_MODES)}")
-    if _protocol(listener) is Protocol.TLS and mode == "Terminate" and not can_end:
-        what = "with this data plane TLS is passed through: tls.mode is Passthrough"
-        return refuse("UnsupportedValue", what)
     return None
+
+
+def _shortcoming(reader: Reader, listener: GatewayListener) -> Saying | None:
+    """Return why the data plane in use cannot serve a listener that others can, or None."""
+    match _protocol(listener):
+        case Protocol.UDP:
+            why = why_not(reader, Capability.UDP)
+            reason, what = "UnsupportedProtocol", "protocol UDP"
+        case Protocol.TLS if _ends_tls(listener):
+            why = why_not(reader, Capability.TLS_STREAMS)
+            reason, what = "UnsupportedValue", "tls.mode Terminate"
+        case Protocol.TLS:
+            why = why_not(reader, Capability.TLS_PASSTHROUGH)
+            reason, what = "UnsupportedValue", "tls.mode Passthrough"
+        case _:
+            return None
+    return Saying("Accepted", Truth.FALSE, reason, f"{what}: {why}") if why else None
 
 
 def _ends_tls(listener: GatewayListener) -> bool:

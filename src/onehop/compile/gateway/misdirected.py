@@ -9,12 +9,13 @@ port has is answered 404 as ever.
 
 from typing import Final
 
-from onehop.compile.backend import options_of
+from onehop.compile.gateway.feature import why_not
 from onehop.compile.gateway.gateway import GATEWAY_INTENTS, GatewayIntent
 from onehop.compile.gateway.hostname import covers
 from onehop.compile.gateway.parent import NAMES
 from onehop.compile.router import HostKey
 from onehop.compile.sheet import Cell, Derived, Index, Reader
+from onehop.model.capability import Capability
 from onehop.model.ident import ObjectRef, RouterId
 from onehop.model.route import MadeFor
 
@@ -23,7 +24,7 @@ def splits_names(reader: Reader, router: RouterId) -> bool:
     """Tell whether connections to a port can be for several listeners."""
     names = reader.get(NAMES, router)
     is_split = names is not None and len(names) > 1
-    return is_split and options_of(reader).serves_all_of_routes
+    return is_split and not why_not(reader, Capability.MISDIRECTED)
 
 
 def _compute(reader: Reader, key: HostKey) -> Cell[MadeFor]:

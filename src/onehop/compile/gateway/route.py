@@ -12,10 +12,10 @@ import msgspec
 from onehop.cluster import GRPCRoute, HTTPRoute, TCPRoute, TLSRoute, UDPRoute
 from onehop.cluster.gateway_http import HttpRouteRule
 from onehop.cluster.gateway_verdict import Saying, Truth
-from onehop.compile.backend import options_of
 from onehop.compile.gateway.attachment import ATTACHED_REFS
 from onehop.compile.gateway.backend import NO_CONNECTIONS, Backend, Unresolved, resolve
 from onehop.compile.gateway.call import as_http, read_calls
+from onehop.compile.gateway.feature import why_not
 from onehop.compile.gateway.kinds import route_of
 from onehop.compile.gateway.match import Match, Rank, read_match
 from onehop.compile.gateway.rule import Ruling, read_rule
@@ -23,6 +23,7 @@ from onehop.compile.policy import Policy, parse_policy
 from onehop.compile.rule import guard_of
 from onehop.compile.sheet import Cell, Derived, Index, Reader
 from onehop.compile.wish import Wish
+from onehop.model.capability import Capability
 from onehop.model.ident import ObjectRef, PoolId
 from onehop.model.listener import StreamShare
 from onehop.model.problem import Problem, Reason, Severity
@@ -121,7 +122,7 @@ def _of_streams(
     if len(route.spec.rules) > 1:
         wrong = f"{len(route.spec.rules)} rules: nothing in a stream tells one from the other"
     elif sum(each.weight > 0 for each in refs) > 1:
-        wrong = _undividable(reader)
+        wrong = _undividable(reader, route)
     if wrong:
         fault = Saying("Accepted", Truth.FALSE, "UnsupportedValue", wrong)
         problem = Problem(subject=ref, field="spec.rules", reason=Reason.UNSUPPORTED, message=wrong)
@@ -168,11 +169,11 @@ def _unkept(ref: ObjectRef, policy: Policy) -> Iterator[Problem]:
         )
 
 
-def _undividable(reader: Reader) -> str:
+def _undividable(reader: Reader, route: TLSRoute | TCPRoute | UDPRoute) -> str:
     """Return why a route cannot have several backends; empty if it can."""
-    if options_of(reader).serves_all_of_routes:
-        return ""
-    return "several backendRefs: a listener goes to one backend with this data plane"
+    is_udp = isinstance(route, UDPRoute)
+    why = why_not(reader, Capability.WEIGHTED_FLOWS if is_udp else Capability.WEIGHTED_STREAMS)
+    return f"several backendRefs: {why}" if why else ""
 
 
 def _backend_field(number: int) -> str:

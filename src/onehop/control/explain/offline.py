@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 import msgspec
 
 from onehop.compile.compiler import Compiler
+from onehop.control.abilities import lacks_of, name_of
 from onehop.control.config import Config
 from onehop.control.configfile import compile_options
 from onehop.control.explain.facts import Facts
@@ -30,6 +31,7 @@ async def offline_facts(config: Config) -> Facts:
     """
     options = msgspec.structs.replace(compile_options(config), proves_reach=True)
     compiler = Compiler(options)
+    compiler.set_lacks(lacks_of(name_of(config.data_plane)))
     async with Fib(stable_s=config.reach.stable_s, trust=options.trusted) as fib:
         settle = partial(Reach(compiler, fib).settled, compiler.settle)
         problems = await read_once(config, compiler, settle=settle)
