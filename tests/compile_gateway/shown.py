@@ -1,4 +1,7 @@
-"""By what each feature that we claim is shown to work: stories, and tests with a data plane."""
+"""By what each feature that we claim is shown to work: stories, and tests with data planes.
+
+Tests of traffic run on every data plane that claims it; a story has what each is told.
+"""
 
 from typing import Final
 
@@ -17,6 +20,7 @@ SHOWN: Final = {
     "BackendTLSPolicySANValidation": (
         "gateway-backend-tls",
         f"{_CLAIMS}endpoints_may_show_a_certificate_of_another_name",
+        f"{_TLS}test_backends_may_have_other_names_than_the_one_sent",
     ),
     "GRPCRoute": (
         "gateway-grpc",
@@ -69,7 +73,7 @@ SHOWN: Final = {
     ),
     "HTTPRouteBackendProtocolWebSocket": (
         "gateway-backend-protocols",
-        "tests/driver_envoy/test_envoy_http.py::test_a_websocket_is_upgraded",
+        "tests/contract/claims_requests.py::a_connection_is_upgraded_and_carries_bytes",
     ),
     "HTTPRouteBackendRequestHeaderModification": (
         "gateway-header-filters",
@@ -133,7 +137,8 @@ SHOWN: Final = {
     ),
     "TCPRoute": (
         "gateway-streams",
-        f"{_TRAFFIC}test_streams_and_packets_go_to_their_routes_backends",
+        f"{_TRAFFIC}test_streams_go_to_their_routes_backend",
+        f"{_STREAMS}test_connections_are_shared_out_and_a_missing_backends_share_is_closed",
     ),
     "TLSRoute": (
         "gateway-tls-passthrough",

@@ -1,5 +1,6 @@
 """What a GatewayClass says that we can do, and what objects are told that ask for more."""
 
+import importlib
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from onehop.control.abilities import DATA_PLANES, lacks_of, shortcomings_of
 from onehop.driver.capability import Extent
 from onehop.model.capability import Capability, Lack
 from onehop.model.ident import ObjectRef
+from tests.compile_gateway.planes import SHOWN_BY
 from tests.compile_gateway.shown import SHOWN
 from tests.compile_gateway.world import (
     compiled,
@@ -20,6 +22,7 @@ from tests.compile_gateway.world import (
     service,
     stream_route,
 )
+from tests.contract.scene import CASES
 
 CLASS = ObjectRef("GatewayClass", "", "onehop")
 
@@ -71,6 +74,25 @@ def test_every_feature_that_is_claimed_is_shown_to_work() -> None:
             else:
                 text = (_ROOT / file).read_text(encoding="utf-8")
                 assert f"def {name}(" in text, each
+
+
+def test_tests_of_traffic_run_on_every_data_plane_that_claims_what_they_show() -> None:
+    """Each is bound to features (`shows`), and to those at least that name it here."""
+    for feature, shown in SHOWN.items():
+        for each in shown:
+            file, _, name = each.partition("::")
+            module = file.removesuffix(".py").replace("/", ".")
+            if module.endswith(("_traffic", "_tls")):
+                importlib.import_module(module)
+                assert feature in SHOWN_BY[f"{module}::{name}"], (feature, each)
+
+
+def test_what_is_lacking_is_refused_in_words() -> None:
+    """By the contract of drivers: each capability that a feature needs has a case there."""
+    importlib.import_module("tests.contract.test_driver_capabilities")
+    needed = {capability for needs in NEEDS.values() for capability in needs}
+
+    assert needed <= CASES.keys()
 
 
 def test_the_class_says_what_the_data_plane_can_do_that_serves_now() -> None:

@@ -1,4 +1,4 @@
-"""Requests through a real Envoy, by Gateways and HTTPRoutes as people write them."""
+"""Requests through real data planes, by Gateways and HTTPRoutes as people write them."""
 
 import asyncio
 import ssl
@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from tests.compile_gateway.world import gateway, route, service, serving, stream_route
+from tests.compile_gateway.planes import Stand, shows
+from tests.compile_gateway.world import gateway, route, service, stream_route
 from tests.driver_envoy.http2 import H2Client, H2Reply, h2_backend
 from tests.driver_envoy.test_envoy_layer4 import ask_udp, echo, udp_echo
 from tests.driver_envoy.test_envoy_passthrough import POD, pod
@@ -24,7 +25,7 @@ from tests.driver_envoy.world import (
     until,
 )
 
-pytestmark = pytest.mark.envoy
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 _HOST = "a.example"
 
@@ -47,7 +48,8 @@ async def _backends(*names: str) -> AsyncGenerator[tuple[str, ...]]:
         yield tuple(service(each.name, each) for each in found)
 
 
-async def test_the_most_special_match_takes_the_request() -> None:
+@shows("HTTPRoute", "HTTPRouteMethodMatching", "HTTPRouteQueryParamMatching")
+async def test_the_most_special_match_takes_the_request(plane: Stand) -> None:
     """Exact, longer prefix, method, more headers, query: and what no rule takes gets 404."""
     port = free_port()
     names = ("exact", "long", "post", "headers", "header", "query")
@@ -67,7 +69,7 @@ async def test_the_most_special_match_takes_the_request() -> None:
 """
     async with (
         _backends(*names) as services,
-        serving(gateway(http(port)), route("web", rules), *services),
+        plane.serving(gateway(http(port)), route("web", rules), *services),
     ):
         assert (await ask(port, "/long")).body == "exact"
         assert (await ask(port, "/long/er")).body == "long"
@@ -79,7 +81,8 @@ async def test_the_most_special_match_takes_the_request() -> None:
         assert (await get(port, "a.example", "/x", X_A="2")).status == 404
 
 
-async def test_a_request_belongs_to_the_closest_listener() -> None:
+@shows("GatewayHTTPListenerIsolation", "HTTPRoute")
+async def test_a_request_belongs_to_the_closest_listener(plane: Stand) -> None:
     """A listener for every host has no say in the names of another one of its port."""
     port = free_port()
     listeners = (
@@ -94,14 +97,15 @@ async def test_a_request_belongs_to_the_closest_listener() -> None:
     ]
     async with (
         _backends("any", "wild") as services,
-        serving(gateway(*listeners), *routes, *services),
+        plane.serving(gateway(*listeners), *routes, *services),
     ):
         assert (await get(port, "other.test")).body == "any"
         assert (await get(port, "a.b.example")).body == "wild"
         assert (await get(port, "empty.example")).status == 404
 
 
-async def test_headers_are_edited_for_a_rule_and_for_a_backend() -> None:
+@shows("HTTPRouteBackendRequestHeaderModification", "HTTPRouteResponseHeaderModification")
+async def test_headers_are_edited_for_a_rule_and_for_a_backend(plane: Stand) -> None:
     """The request's on the way there, the answer's on the way back, a percent sign included."""
     port = free_port()
     rules = """
@@ -120,7 +124,7 @@ async def test_headers_are_edited_for_a_rule_and_for_a_backend() -> None:
       responseHeaderModifier: {set: [{name: X-Back, value: 'yes'}]}
 """
     async with backend("web") as web:
-        async with serving(gateway(http(port)), route("web", rules), service("web", web)):
+        async with plane.serving(gateway(http(port)), route("web", rules), service("web", web)):
             reply = await get(port, "a.example", "/", X_One="client", X_Gone="here")
 
         told = headers_of(web.requests[0])
@@ -129,7 +133,8 @@ async def test_headers_are_edited_for_a_rule_and_for_a_backend() -> None:
         assert (reply.headers["x-answer"], reply.headers["x-back"]) == ("100%", "yes")
 
 
-async def test_annotations_of_a_route_say_who_may_come_and_how_often() -> None:
+@shows("HTTPRoute")
+async def test_annotations_of_a_route_say_who_may_come_and_how_often(plane: Stand) -> None:
     """What Gateway API has no field for: client networks, and requests of one client."""
     port = free_port()
     rules = "- backendRefs: [{name: web, port: 80}]"
@@ -142,7 +147,7 @@ async def test_annotations_of_a_route_say_who_may_come_and_how_often() -> None:
     )
     async with (
         _backends("web") as services,
-        serving(gateway(http(port)), *routes, *services),
+        plane.serving(gateway(http(port)), *routes, *services),
     ):
         assert (await get(port, "b.example")).status == 403
         assert (await get(port, "c.example")).body == "web"
@@ -178,14 +183,24 @@ async def test_annotations_of_a_route_say_who_may_come_and_how_often() -> None:
         ),
     ],
 )
-async def test_redirects_say_where(filters: str, path: str, status: int, location: str) -> None:
+@shows(
+    "HTTPRoute303RedirectStatusCode",
+    "HTTPRoute307RedirectStatusCode",
+    "HTTPRoute308RedirectStatusCode",
+    "HTTPRoutePathRedirect",
+    "HTTPRoutePortRedirect",
+    "HTTPRouteSchemeRedirect",
+)
+async def test_redirects_say_where(
+    plane: Stand, filters: str, path: str, status: int, location: str
+) -> None:
     """Without a port, the scheme's own counts, else the listener's; usual ports are not said."""
     port = free_port()
     rules = f"""
 - matches: [{{path: {{value: /x}}}}]
   filters: [{{type: RequestRedirect, requestRedirect: {{{filters}}}}}]
 """
-    async with serving(gateway(http(port)), route("go", rules)):
+    async with plane.serving(gateway(http(port)), route("go", rules)):
         asked = f"a.example:{port}" if "PORT" in location else "a.example"
         reply = await get(port, asked, path)
 
@@ -208,8 +223,9 @@ async def test_redirects_say_where(filters: str, path: str, status: int, locatio
         ("path: {type: ReplacePrefixMatch, replacePrefixMatch: ''}", "/x", (_HOST, "/")),
     ],
 )
+@shows("HTTPRouteHostRewrite", "HTTPRoutePathRewrite")
 async def test_backends_see_what_was_rewritten(
-    rewrite: str, path: str, seen: tuple[str, str]
+    plane: Stand, rewrite: str, path: str, seen: tuple[str, str]
 ) -> None:
     """Another host, another path, another prefix; the query stays."""
     port = free_port()
@@ -219,14 +235,17 @@ async def test_backends_see_what_was_rewritten(
   backendRefs: [{{name: web, port: 80}}]
 """
     async with backend("web") as web:
-        async with serving(gateway(http(port)), route("web", rules), service("web", web)):
+        async with plane.serving(gateway(http(port)), route("web", rules), service("web", web)):
             assert (await ask(port, path)).status == 200
 
         head = web.requests[0]
         assert (headers_of(head)["host"], head.split(" ", 2)[1]) == seen
 
 
-async def test_copies_go_to_every_mirror_and_answers_to_nobody() -> None:
+@shows(
+    "HTTPRouteRequestMirror", "HTTPRouteRequestMultipleMirrors", "HTTPRouteRequestPercentageMirror"
+)
+async def test_copies_go_to_every_mirror_and_answers_to_nobody(plane: Stand) -> None:
     """The client hears the backend alone."""
     port = free_port()
     rules = """
@@ -243,7 +262,7 @@ async def test_copies_go_to_every_mirror_and_answers_to_nobody() -> None:
         backend("none") as none,
     ):
         services = (service(each.name, each) for each in (web, one, two, none))
-        async with serving(gateway(http(port)), route("web", rules), *services):
+        async with plane.serving(gateway(http(port)), route("web", rules), *services):
             assert (await ask(port, "/x")).body == "web"
 
             async def copied() -> bool:
@@ -253,7 +272,8 @@ async def test_copies_go_to_every_mirror_and_answers_to_nobody() -> None:
             assert none.requests == []
 
 
-async def test_the_share_of_a_missing_backend_is_answered_500() -> None:
+@shows("HTTPRoute")
+async def test_the_share_of_a_missing_backend_is_answered_500(plane: Stand) -> None:
     """And all of it where nothing else is left, or no weight."""
     port = free_port()
     rules = """
@@ -268,7 +288,7 @@ async def test_the_share_of_a_missing_backend_is_answered_500() -> None:
 """
     async with (
         backend("web") as web,
-        serving(gateway(http(port)), route("web", rules), service("web", web)),
+        plane.serving(gateway(http(port)), route("web", rules), service("web", web)),
     ):
         statuses = {(await ask(port, "/half")).status for _ in range(60)}
         assert statuses == {200, 500}
@@ -276,17 +296,19 @@ async def test_the_share_of_a_missing_backend_is_answered_500() -> None:
             assert (await ask(port, path)).status == 500
 
 
-async def test_a_service_without_endpoints_is_answered_503() -> None:
+@shows("HTTPRoute")
+async def test_a_service_without_endpoints_is_answered_503(plane: Stand) -> None:
     """It is there, and nobody is ready: HTTPRouteRule.BackendRefs tells the two apart."""
     port = free_port()
     lonely = service("web", 1).partition("---")[0]
-    async with serving(
+    async with plane.serving(
         gateway(http(port)), route("web", "- backendRefs: [{name: web, port: 80}]"), lonely
     ):
         assert (await ask(port, "/")).status == 503
 
 
-async def test_timeouts_end_a_request_and_an_attempt() -> None:
+@shows("HTTPRouteBackendTimeout", "HTTPRouteRequestTimeout")
+async def test_timeouts_end_a_request_and_an_attempt(plane: Stand) -> None:
     """504, from whichever ends first."""
     port = free_port()
     rules = """
@@ -295,7 +317,6 @@ async def test_timeouts_end_a_request_and_an_attempt() -> None:
   backendRefs: [{name: web, port: 80}]
 - matches: [{path: {value: /attempt}}]
   timeouts: {backendRequest: 200ms}
-  retry: {attempts: 0}
   backendRefs: [{name: web, port: 80}]
 - matches: [{path: {value: /patient}}]
   timeouts: {request: 0s}
@@ -303,7 +324,7 @@ async def test_timeouts_end_a_request_and_an_attempt() -> None:
 """
     async with (
         backend("web", delay_s=1.0) as web,
-        serving(gateway(http(port)), route("web", rules), service("web", web)),
+        plane.serving(gateway(http(port)), route("web", rules), service("web", web)),
     ):
         assert (await ask(port, "/request")).status == 504
         assert (await ask(port, "/attempt")).status == 504
@@ -311,12 +332,13 @@ async def test_timeouts_end_a_request_and_an_attempt() -> None:
 
 
 @pytest.mark.parametrize("fault", ["code", "silence", "broken"])
-async def test_a_request_is_tried_again(fault: str) -> None:
+@shows("HTTPRouteRetry", "HTTPRouteRetryBackendTimeout", "HTTPRouteRetryConnectionError")
+async def test_a_request_is_tried_again(plane: Stand, fault: str) -> None:
     """After a code that is named, an attempt that takes too long, a connection that breaks off."""
     port, asked = free_port(), 0
     rules = """
 - timeouts: {backendRequest: 500ms}
-  retry: {codes: [503], attempts: 3, backoff: 10ms}
+  retry: {codes: [503], attempts: 3}
   backendRefs: [{name: web, port: 80}]
 """
 
@@ -335,24 +357,26 @@ async def test_a_request_is_tried_again(fault: str) -> None:
 
     async with (
         tcp_server(moody) as moody_port,
-        serving(gateway(http(port)), route("web", rules), service("web", moody_port)),
+        plane.serving(gateway(http(port)), route("web", rules), service("web", moody_port)),
     ):
         assert (await ask(port, "/")).status == 200
     assert asked == 3
 
 
-async def test_h2c_is_spoken_to_a_service_that_says_so() -> None:
+@shows("HTTPRouteBackendProtocolH2C")
+async def test_h2c_is_spoken_to_a_service_that_says_so(plane: Stand) -> None:
     """AppProtocol kubernetes.io/h2c (KEP-3726)."""
     port = free_port()
     async with h2_backend() as (backend_port, seen):
         said = service("web", backend_port, app_protocol="kubernetes.io/h2c")
         rules = "- backendRefs: [{name: web, port: 80}]"
-        async with serving(gateway(http(port)), route("web", rules), said):
+        async with plane.serving(gateway(http(port)), route("web", rules), said):
             assert (await ask(port, "/x")).status == 200
     assert [request[":path"] for request in seen] == ["/x"]
 
 
-async def test_pages_of_other_origins_are_told_what_they_may_do() -> None:
+@shows("HTTPRouteCORS")
+async def test_pages_of_other_origins_are_told_what_they_may_do(plane: Stand) -> None:
     """A preflight is answered here, a method that is asked for included; strangers hear nothing."""
     port = free_port()
     rules = """
@@ -379,7 +403,7 @@ async def test_pages_of_other_origins_are_told_what_they_may_do() -> None:
 
     async with (
         backend("web") as web,
-        serving(gateway(http(port)), route("web", rules), service("web", web)),
+        plane.serving(gateway(http(port)), route("web", rules), service("web", web)),
     ):
         friend = await preflight("/x", "https://a.b.friend.example")
         assert friend.status == 200
@@ -401,8 +425,12 @@ async def test_pages_of_other_origins_are_told_what_they_may_do() -> None:
         assert reply.headers["access-control-expose-headers"] == "X-B"
 
 
-async def test_calls_go_by_service_and_method() -> None:
-    """By HTTP/2 without TLS on either side; what nobody takes is UNIMPLEMENTED (gRPC status 12)."""
+@shows("GRPCRoute")
+async def test_calls_go_by_service_and_method(plane: Stand) -> None:
+    """By HTTP/2 without TLS on either side; what nobody takes is UNIMPLEMENTED (gRPC status 12).
+
+    As clients of gRPC see it: some data planes say it by HTTP.
+    """
     port = free_port()
     rules = """
 - matches: [{method: {service: shop.Basket, method: Add}}]
@@ -421,7 +449,7 @@ async def test_calls_go_by_service_and_method() -> None:
 
     async with (
         h2_backend() as (backend_port, seen),
-        serving(
+        plane.serving(
             gateway(http(port)),
             route("calls", rules, kind="GRPCRoute"),
             service("web", backend_port),
@@ -429,23 +457,50 @@ async def test_calls_go_by_service_and_method() -> None:
     ):
         assert (await call("/shop.Basket/Add")).trailers == {"grpc-status": "0"}
         assert (await call("/any.Service/Login")).trailers == {"grpc-status": "0"}
-        assert (await call("/shop.Basket/Drop")).headers["grpc-status"] == "12"
-        assert (await call("/shop.Order/Get")).headers["grpc-status"] == "14"  # UNAVAILABLE
+        assert _grpc_status(await call("/shop.Basket/Drop")) == "12"
+        assert _grpc_status(await call("/shop.Order/Get")) == "14"  # UNAVAILABLE
     assert [request[":path"] for request in seen] == ["/shop.Basket/Add", "/any.Service/Login"]
 
 
-async def test_streams_and_packets_go_to_their_routes_backends() -> None:
-    """TCP and UDP on one port; a listener that no route has refuses connections."""
+def _grpc_status(reply: H2Reply) -> str:
+    """Return the status of a call without an answer (gRPC, HTTP to gRPC Status Code Mapping)."""
+    by_http = {404: "12", 429: "14", 502: "14", 503: "14", 504: "14"}
+    return reply.headers.get("grpc-status") or by_http[reply.status]
+
+
+@shows("TCPRoute")
+async def test_streams_go_to_their_routes_backend(plane: Stand) -> None:
+    """A listener that no route has refuses connections."""
     port, idle = free_port(), free_port()
     listeners = (
         f"name: tcp, port: {port}, protocol: TCP",
-        f"name: udp, port: {port}, protocol: UDP",
         f"name: idle, port: {idle}, protocol: TCP",
     )
     async with (
         tcp_server(echo) as stream_port,
+        plane.serving(
+            gateway(*listeners),
+            stream_route("TCPRoute", "stream", listener="tcp"),
+            service("stream", stream_port),
+        ),
+    ):
+        assert await _echoed(port) == b"hello"
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(ADDRESS, idle)
+
+
+@shows("TCPRoute", "UDPRoute")
+async def test_streams_and_packets_go_to_their_routes_backends(plane: Stand) -> None:
+    """TCP and UDP on one port."""
+    port = free_port()
+    listeners = (
+        f"name: tcp, port: {port}, protocol: TCP",
+        f"name: udp, port: {port}, protocol: UDP",
+    )
+    async with (
+        tcp_server(echo) as stream_port,
         udp_echo() as packet_port,
-        serving(
+        plane.serving(
             gateway(*listeners),
             stream_route("TCPRoute", "stream", listener="tcp"),
             stream_route("UDPRoute", "packet", listener="udp"),
@@ -453,14 +508,17 @@ async def test_streams_and_packets_go_to_their_routes_backends() -> None:
             service("packet", packet_port, protocol="UDP"),
         ),
     ):
-        async with connected(port, preface=b"hello") as client, asyncio.timeout(30):
-            assert await client.reader.readexactly(5) == b"hello"
+        assert await _echoed(port) == b"hello"
         assert await ask_udp(port, "127.0.0.1", b"hello") == b"hello"
-        with pytest.raises(ConnectionRefusedError):
-            await asyncio.open_connection(ADDRESS, idle)
 
 
-async def test_tls_goes_past_us_by_the_name_that_is_asked_for() -> None:
+async def _echoed(port: int) -> bytes:
+    async with connected(port, preface=b"hello") as client, asyncio.timeout(30):
+        return await client.reader.readexactly(5)
+
+
+@shows("TLSRoute")
+async def test_tls_goes_past_us_by_the_name_that_is_asked_for(plane: Stand) -> None:
     """Wildcards take names of any depth; a name without a route is closed, as is a stranger."""
     port = free_port()
     tls = f"port: {port}, protocol: TLS, tls: {{mode: Passthrough}}"
@@ -482,7 +540,7 @@ async def test_tls_goes_past_us_by_the_name_that_is_asked_for() -> None:
         except ConnectionRefusedError:
             return False
 
-    async with pod() as behind, serving(gateway(*listeners), routes, service("pod", behind)):
+    async with pod() as behind, plane.serving(gateway(*listeners), routes, service("pod", behind)):
         await until(is_open, 30)  # nothing is asked for after the listener that would tell
         for name in ("passed.example", "a.wild.example", "a.b.wild.example"):
             assert await said(name) == "pod"

@@ -1,18 +1,19 @@
-"""TLSRoutes and TCPRoutes through a real Envoy: TLS that ends here, and weights."""
+"""TLSRoutes and TCPRoutes through real data planes: TLS that ends here, and weights."""
 
 import asyncio
 from collections import Counter
 
 import pytest
 
-from tests.compile_gateway.world import gateway, secret, service, serving, stream_route
+from tests.compile_gateway.planes import Stand, shows
+from tests.compile_gateway.world import gateway, secret, service, stream_route
 from tests.contract.scene import dial, named
 from tests.contract.test_driver_tls import unchecking
 from tests.driver_envoy.test_envoy_layer4 import ask_udp, udp_echo
 from tests.driver_envoy.test_envoy_passthrough import POD, pod
 from tests.driver_envoy.world import ADDRESS, connected, free_port, trusting, until
 
-pytestmark = pytest.mark.envoy
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def _is_open(port: int) -> bool:
@@ -23,7 +24,8 @@ async def _is_open(port: int) -> bool:
         return False
 
 
-async def test_tls_ends_or_passes_on_one_port_by_the_name_that_is_asked_for() -> None:
+@shows("TLSRouteModeMixed", "TLSRouteModeTerminate")
+async def test_tls_ends_or_passes_on_one_port_by_the_name_that_is_asked_for(plane: Stand) -> None:
     """What is in the TLS of one host goes on as it is, and the TLS of the other whole."""
     port = free_port()
     ends = "tls: {mode: Terminate, certificateRefs: [{name: own}]}"
@@ -40,7 +42,7 @@ async def test_tls_ends_or_passes_on_one_port_by_the_name_that_is_asked_for() ->
     async with (
         named("inside") as inside,
         pod() as behind,
-        serving(
+        plane.serving(
             gateway(*listeners),
             secret("own", "*.ended.example"),
             ended,
@@ -56,7 +58,10 @@ async def test_tls_ends_or_passes_on_one_port_by_the_name_that_is_asked_for() ->
             assert (await client.ask("passed.example")).body == "pod"
 
 
-async def test_connections_are_shared_out_and_a_missing_backends_share_is_closed() -> None:
+@shows("TCPRoute")
+async def test_connections_are_shared_out_and_a_missing_backends_share_is_closed(
+    plane: Stand,
+) -> None:
     """Four parts, two parts, and one part for a Service that is not there."""
     port = free_port()
     refs = ", ".join(
@@ -67,7 +72,7 @@ async def test_connections_are_shared_out_and_a_missing_backends_share_is_closed
     async with (
         named("one") as one,
         named("two") as two,
-        serving(
+        plane.serving(
             gateway(f"name: tcp, port: {port}, protocol: TCP"),
             shared,
             service("one", one),
@@ -79,7 +84,10 @@ async def test_connections_are_shared_out_and_a_missing_backends_share_is_closed
     assert taken["one"] > taken["two"] > taken[""] > 0
 
 
-async def test_flows_of_packets_are_shared_out_and_a_missing_backends_share_is_dropped() -> None:
+@shows("UDPRoute")
+async def test_flows_of_packets_are_shared_out_and_a_missing_backends_share_is_dropped(
+    plane: Stand,
+) -> None:
     """A flow is a port of a client: each of these asks from one of its own."""
     port = free_port()
     refs = ", ".join(
@@ -90,7 +98,7 @@ async def test_flows_of_packets_are_shared_out_and_a_missing_backends_share_is_d
     async with (
         udp_echo(b"one") as one,
         udp_echo(b"two") as two,
-        serving(
+        plane.serving(
             gateway(f"name: udp, port: {port}, protocol: UDP"),
             shared,
             service("one", one, protocol="UDP"),

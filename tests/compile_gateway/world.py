@@ -1,21 +1,17 @@
-"""What the tests of Gateway API share: objects from short YAML, and an Envoy that serves them."""
+"""What the tests of Gateway API share: objects from short YAML, and what they are compiled to."""
 
 import json
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import Final
-
-import msgspec
 
 from onehop.cluster import ClusterObject
 from onehop.compile.compiler import Compiler
 from onehop.compile.options import AddressPool, Options
 from onehop.control.abilities import lacks_of
 from onehop.model.address import IpAddr
-from onehop.model.listener import Listener, Vip
 from onehop.source.manifests_decode import Fault, decode_document
 from onehop.source.manifests_text import parse_text
-from tests.driver_envoy.world import ADDRESS, Backend, World, envoy, identity
+from tests.driver_envoy.world import ADDRESS, Backend, identity
 
 VIP: Final = IpAddr("127.0.0.3")
 OPTIONS: Final = Options(
@@ -145,18 +141,3 @@ def compiled(*texts: str, options: Options = OPTIONS, driver: str = "") -> Compi
         compiler.put(item)
     compiler.settle()
     return compiler
-
-
-@asynccontextmanager
-async def serving(*texts: str) -> AsyncGenerator[World]:
-    """Run an Envoy that serves what these objects ask for, on the address of this test run.
-
-    There the backends are as well, and a VIP of ours cannot be a backend.
-    """
-    rows = [
-        msgspec.structs.replace(row, address=ADDRESS) if isinstance(row, Vip | Listener) else row
-        for row in compiled(*texts).model().rows()
-    ]
-    async with envoy() as world:
-        await world.serve(*rows)
-        yield world
