@@ -18,7 +18,6 @@ from tests.driver_envoy.world import (
     backend,
     connected,
     free_port,
-    get,
     headers_of,
     tcp_server,
     trusting,
@@ -28,11 +27,6 @@ from tests.driver_envoy.world import (
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 _HOST = "a.example"
-
-
-async def ask(port: int, path: str, *, name: str = "a.example", method: str = "GET") -> Reply:
-    async with connected(port) as client:
-        return await client.ask(name, path, method=method)
 
 
 def http(port: int, *, name: str = "http", hostname: str = "") -> str:
@@ -48,7 +42,7 @@ async def _backends(*names: str) -> AsyncGenerator[tuple[str, ...]]:
         yield tuple(service(each.name, each) for each in found)
 
 
-@shows("HTTPRoute", "HTTPRouteMethodMatching", "HTTPRouteQueryParamMatching")
+@shows("HTTPRoute", "HTTPRouteMethodMatching", "HTTPRouteQueryParamMatching", by_rules=True)
 async def test_the_most_special_match_takes_the_request(plane: Stand) -> None:
     """Exact, longer prefix, method, more headers, query: and what no rule takes gets 404."""
     port = free_port()
@@ -71,17 +65,17 @@ async def test_the_most_special_match_takes_the_request(plane: Stand) -> None:
         _backends(*names) as services,
         plane.serving(gateway(http(port)), route("web", rules), *services),
     ):
-        assert (await ask(port, "/long")).body == "exact"
-        assert (await ask(port, "/long/er")).body == "long"
-        assert (await ask(port, "/x", method="POST")).body == "post"
-        assert (await get(port, "a.example", "/x", X_A="1", X_B="1")).body == "headers"
-        assert (await get(port, "a.example", "/x?q=1", X_A="1")).body == "header"
-        assert (await get(port, "a.example", "/x?z=2&q=1")).body == "query"
-        assert (await ask(port, "/longer")).status == 404
-        assert (await get(port, "a.example", "/x", X_A="2")).status == 404
+        assert (await plane.ask(port, "/long")).body == "exact"
+        assert (await plane.ask(port, "/long/er")).body == "long"
+        assert (await plane.ask(port, "/x", method="POST")).body == "post"
+        assert (await plane.ask(port, "/x", X_A="1", X_B="1")).body == "headers"
+        assert (await plane.ask(port, "/x?q=1", X_A="1")).body == "header"
+        assert (await plane.ask(port, "/x?z=2&q=1")).body == "query"
+        assert (await plane.ask(port, "/longer")).status == 404
+        assert (await plane.ask(port, "/x", X_A="2")).status == 404
 
 
-@shows("GatewayHTTPListenerIsolation", "HTTPRoute")
+@shows("GatewayHTTPListenerIsolation", by_rules=True)
 async def test_a_request_belongs_to_the_closest_listener(plane: Stand) -> None:
     """A listener for every host has no say in the names of another one of its port."""
     port = free_port()
@@ -99,9 +93,9 @@ async def test_a_request_belongs_to_the_closest_listener(plane: Stand) -> None:
         _backends("any", "wild") as services,
         plane.serving(gateway(*listeners), *routes, *services),
     ):
-        assert (await get(port, "other.test")).body == "any"
-        assert (await get(port, "a.b.example")).body == "wild"
-        assert (await get(port, "empty.example")).status == 404
+        assert (await plane.ask(port, host="other.test")).body == "any"
+        assert (await plane.ask(port, host="a.b.example")).body == "wild"
+        assert (await plane.ask(port, host="empty.example")).status == 404
 
 
 @shows("HTTPRouteBackendRequestHeaderModification", "HTTPRouteResponseHeaderModification")
@@ -125,7 +119,7 @@ async def test_headers_are_edited_for_a_rule_and_for_a_backend(plane: Stand) -> 
 """
     async with backend("web") as web:
         async with plane.serving(gateway(http(port)), route("web", rules), service("web", web)):
-            reply = await get(port, "a.example", "/", X_One="client", X_Gone="here")
+            reply = await plane.ask(port, "/", X_One="client", X_Gone="here")
 
         told = headers_of(web.requests[0])
         assert (told["x-one"], told["x-two"]) == ("rule", "backend")
@@ -149,10 +143,10 @@ async def test_annotations_of_a_route_say_who_may_come_and_how_often(plane: Stan
         _backends("web") as services,
         plane.serving(gateway(http(port)), *routes, *services),
     ):
-        assert (await get(port, "b.example")).status == 403
-        assert (await get(port, "c.example")).body == "web"
-        assert (await get(port, "c.example")).status == 429
-        assert (await get(port, "a.example")).body == "web"
+        assert (await plane.ask(port, host="b.example")).status == 403
+        assert (await plane.ask(port, host="c.example")).body == "web"
+        assert (await plane.ask(port, host="c.example")).status == 429
+        assert (await plane.ask(port)).body == "web"
 
 
 @pytest.mark.parametrize(
@@ -190,6 +184,7 @@ async def test_annotations_of_a_route_say_who_may_come_and_how_often(plane: Stan
     "HTTPRoutePathRedirect",
     "HTTPRoutePortRedirect",
     "HTTPRouteSchemeRedirect",
+    by_rules=True,
 )
 async def test_redirects_say_where(
     plane: Stand, filters: str, path: str, status: int, location: str
@@ -202,7 +197,7 @@ async def test_redirects_say_where(
 """
     async with plane.serving(gateway(http(port)), route("go", rules)):
         asked = f"a.example:{port}" if "PORT" in location else "a.example"
-        reply = await get(port, asked, path)
+        reply = await plane.ask(port, path, host=asked)
 
     assert (reply.status, reply.headers["location"]) == (
         status,
@@ -236,7 +231,7 @@ async def test_backends_see_what_was_rewritten(
 """
     async with backend("web") as web:
         async with plane.serving(gateway(http(port)), route("web", rules), service("web", web)):
-            assert (await ask(port, path)).status == 200
+            assert (await plane.ask(port, path)).status == 200
 
         head = web.requests[0]
         assert (headers_of(head)["host"], head.split(" ", 2)[1]) == seen
@@ -263,7 +258,7 @@ async def test_copies_go_to_every_mirror_and_answers_to_nobody(plane: Stand) -> 
     ):
         services = (service(each.name, each) for each in (web, one, two, none))
         async with plane.serving(gateway(http(port)), route("web", rules), *services):
-            assert (await ask(port, "/x")).body == "web"
+            assert (await plane.ask(port, "/x")).body == "web"
 
             async def copied() -> bool:
                 return bool(one.requests and two.requests)
@@ -272,7 +267,7 @@ async def test_copies_go_to_every_mirror_and_answers_to_nobody(plane: Stand) -> 
             assert none.requests == []
 
 
-@shows("HTTPRoute")
+@shows("HTTPRoute", by_rules=True)
 async def test_the_share_of_a_missing_backend_is_answered_500(plane: Stand) -> None:
     """And all of it where nothing else is left, or no weight."""
     port = free_port()
@@ -290,10 +285,10 @@ async def test_the_share_of_a_missing_backend_is_answered_500(plane: Stand) -> N
         backend("web") as web,
         plane.serving(gateway(http(port)), route("web", rules), service("web", web)),
     ):
-        statuses = {(await ask(port, "/half")).status for _ in range(60)}
+        statuses = {(await plane.ask(port, "/half")).status for _ in range(60)}
         assert statuses == {200, 500}
         for path in ("/all", "/zero", "/foreign"):
-            assert (await ask(port, path)).status == 500
+            assert (await plane.ask(port, path)).status == 500
 
 
 @shows("HTTPRoute")
@@ -304,7 +299,7 @@ async def test_a_service_without_endpoints_is_answered_503(plane: Stand) -> None
     async with plane.serving(
         gateway(http(port)), route("web", "- backendRefs: [{name: web, port: 80}]"), lonely
     ):
-        assert (await ask(port, "/")).status == 503
+        assert (await plane.ask(port, "/")).status == 503
 
 
 @shows("HTTPRouteBackendTimeout", "HTTPRouteRequestTimeout")
@@ -326,9 +321,9 @@ async def test_timeouts_end_a_request_and_an_attempt(plane: Stand) -> None:
         backend("web", delay_s=1.0) as web,
         plane.serving(gateway(http(port)), route("web", rules), service("web", web)),
     ):
-        assert (await ask(port, "/request")).status == 504
-        assert (await ask(port, "/attempt")).status == 504
-        assert (await ask(port, "/patient")).status == 200
+        assert (await plane.ask(port, "/request")).status == 504
+        assert (await plane.ask(port, "/attempt")).status == 504
+        assert (await plane.ask(port, "/patient")).status == 200
 
 
 @pytest.mark.parametrize("fault", ["code", "silence", "broken"])
@@ -359,7 +354,7 @@ async def test_a_request_is_tried_again(plane: Stand, fault: str) -> None:
         tcp_server(moody) as moody_port,
         plane.serving(gateway(http(port)), route("web", rules), service("web", moody_port)),
     ):
-        assert (await ask(port, "/")).status == 200
+        assert (await plane.ask(port, "/")).status == 200
     assert asked == 3
 
 
@@ -371,11 +366,11 @@ async def test_h2c_is_spoken_to_a_service_that_says_so(plane: Stand) -> None:
         said = service("web", backend_port, app_protocol="kubernetes.io/h2c")
         rules = "- backendRefs: [{name: web, port: 80}]"
         async with plane.serving(gateway(http(port)), route("web", rules), said):
-            assert (await ask(port, "/x")).status == 200
+            assert (await plane.ask(port, "/x")).status == 200
     assert [request[":path"] for request in seen] == ["/x"]
 
 
-@shows("HTTPRouteCORS")
+@shows("HTTPRouteCORS", by_rules=True)
 async def test_pages_of_other_origins_are_told_what_they_may_do(plane: Stand) -> None:
     """A preflight is answered here, a method that is asked for included; strangers hear nothing."""
     port = free_port()
@@ -398,8 +393,7 @@ async def test_pages_of_other_origins_are_told_what_they_may_do(plane: Stand) ->
 
     async def preflight(path: str, origin: str, method: str = "PUT") -> Reply:
         asked = {"origin": origin, "access-control-request-method": method}
-        async with connected(port) as client:
-            return await client.ask("a.example", path, method="OPTIONS", headers=asked)
+        return await plane.ask(port, path, method="OPTIONS", **asked)
 
     async with (
         backend("web") as web,
@@ -418,9 +412,7 @@ async def test_pages_of_other_origins_are_told_what_they_may_do(plane: Stand) ->
         anyone = await preflight("/open", "https://evil.example", "PATCH")
         assert anyone.headers["access-control-allow-methods"] == "PATCH"
 
-        async with connected(port) as client:
-            told = {"origin": "https://a.friend.example"}
-            reply = await client.ask("a.example", "/x", method="PUT", headers=told)
+        reply = await plane.ask(port, "/x", method="PUT", origin="https://a.friend.example")
         assert reply.body == "web"
         assert reply.headers["access-control-expose-headers"] == "X-B"
 

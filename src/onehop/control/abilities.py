@@ -127,7 +127,7 @@ def advice_on(capability: Capability) -> str:
     able = [name for name, lacks in DATA_PLANES.items() if _can(lacks, capability)]
     ways = [f"dataPlane.driver {' or '.join(able)}"] if able else []
     if _can(IN_KERNEL, capability):
-        ways.append("for a Service's own ports dataPlane.layer4 kernel")
+        ways.append("for TCP and UDP dataPlane.layer4 kernel")
     return f"leave it out, or use {', or '.join(ways)}" if ways else "leave it out"
 
 
