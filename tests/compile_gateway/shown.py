@@ -10,6 +10,7 @@ _TLS = "tests/compile_gateway/test_gateway_tls.py::"
 _NAMES = "tests/compile_gateway/test_misdirected_traffic.py::"
 _CHANGES = "tests/compile_gateway/test_gateway_changes.py::"
 _STREAMS = "tests/compile_gateway/test_stream_traffic.py::"
+_PROTOCOLS = "tests/compile_gateway/test_protocol_traffic.py::"
 _CLAIMS = "tests/contract/claims_endpoints.py::"
 SHOWN: Final = {
     "BackendTLSPolicy": (
@@ -25,7 +26,7 @@ SHOWN: Final = {
     "GRPCRoute": (
         "gateway-grpc",
         "gateway-http-and-grpc-on-one-host",
-        f"{_TRAFFIC}test_calls_go_by_service_and_method",
+        f"{_PROTOCOLS}test_calls_go_by_service_and_method",
     ),
     "GRPCRouteNamedRouteRule": ("gateway-grpc",),
     "Gateway": (
@@ -69,7 +70,7 @@ SHOWN: Final = {
     "HTTPRoute308RedirectStatusCode": (f"{_TRAFFIC}test_redirects_say_where",),
     "HTTPRouteBackendProtocolH2C": (
         "gateway-backend-protocols",
-        f"{_TRAFFIC}test_h2c_is_spoken_to_a_service_that_says_so",
+        f"{_PROTOCOLS}test_h2c_is_spoken_to_a_service_that_says_so",
     ),
     "HTTPRouteBackendProtocolWebSocket": (
         "gateway-backend-protocols",
@@ -137,12 +138,12 @@ SHOWN: Final = {
     ),
     "TCPRoute": (
         "gateway-streams",
-        f"{_TRAFFIC}test_streams_go_to_their_routes_backend",
+        f"{_STREAMS}test_streams_go_to_their_routes_backend",
         f"{_STREAMS}test_connections_are_shared_out_and_a_missing_backends_share_is_closed",
     ),
     "TLSRoute": (
         "gateway-tls-passthrough",
-        f"{_TRAFFIC}test_tls_goes_past_us_by_the_name_that_is_asked_for",
+        f"{_STREAMS}test_tls_goes_past_us_by_the_name_that_is_asked_for",
     ),
     "TLSRouteModeMixed": (
         f"{_STREAMS}test_tls_ends_or_passes_on_one_port_by_the_name_that_is_asked_for",
@@ -155,6 +156,6 @@ SHOWN: Final = {
         "gateway-streams",
         "gateway-stream-weights",
         f"{_STREAMS}test_flows_of_packets_are_shared_out_and_a_missing_backends_share_is_dropped",
-        f"{_TRAFFIC}test_streams_and_packets_go_to_their_routes_backends",
+        f"{_STREAMS}test_streams_and_packets_go_to_their_routes_backends",
     ),
 }

@@ -1,37 +1,25 @@
 """Requests through real data planes, by Gateways and HTTPRoutes as people write them."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
 from tests.compile_gateway.planes import Stand, shows
-from tests.compile_gateway.world import gateway, route, service, stream_route
-from tests.driver_envoy.http2 import H2Client, H2Reply, h2_backend
-from tests.driver_envoy.test_envoy_layer4 import ask_udp, echo, udp_echo
-from tests.driver_envoy.test_envoy_passthrough import POD, pod
+from tests.compile_gateway.world import gateway, http, route, service
 from tests.driver_envoy.world import (
-    ADDRESS,
     Reply,
     backend,
-    connected,
     free_port,
     headers_of,
     tcp_server,
-    trusting,
     until,
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 _HOST = "a.example"
-
-
-def http(port: int, *, name: str = "http", hostname: str = "") -> str:
-    host = f", hostname: '{hostname}'" if hostname else ""
-    return f"name: {name}, port: {port}, protocol: HTTP{host}"
 
 
 @asynccontextmanager
@@ -358,18 +346,6 @@ async def test_a_request_is_tried_again(plane: Stand, fault: str) -> None:
     assert asked == 3
 
 
-@shows("HTTPRouteBackendProtocolH2C")
-async def test_h2c_is_spoken_to_a_service_that_says_so(plane: Stand) -> None:
-    """AppProtocol kubernetes.io/h2c (KEP-3726)."""
-    port = free_port()
-    async with h2_backend() as (backend_port, seen):
-        said = service("web", backend_port, app_protocol="kubernetes.io/h2c")
-        rules = "- backendRefs: [{name: web, port: 80}]"
-        async with plane.serving(gateway(http(port)), route("web", rules), said):
-            assert (await plane.ask(port, "/x")).status == 200
-    assert [request[":path"] for request in seen] == ["/x"]
-
-
 @shows("HTTPRouteCORS", by_rules=True)
 async def test_pages_of_other_origins_are_told_what_they_may_do(plane: Stand) -> None:
     """A preflight is answered here, a method that is asked for included; strangers hear nothing."""
@@ -415,127 +391,3 @@ async def test_pages_of_other_origins_are_told_what_they_may_do(plane: Stand) ->
         reply = await plane.ask(port, "/x", method="PUT", origin="https://a.friend.example")
         assert reply.body == "web"
         assert reply.headers["access-control-expose-headers"] == "X-B"
-
-
-@shows("GRPCRoute")
-async def test_calls_go_by_service_and_method(plane: Stand) -> None:
-    """By HTTP/2 without TLS on either side; what nobody takes is UNIMPLEMENTED (gRPC status 12).
-
-    As clients of gRPC see it: some data planes say it by HTTP.
-    """
-    port = free_port()
-    rules = """
-- matches: [{method: {service: shop.Basket, method: Add}}]
-  backendRefs: [{name: web, port: 80}]
-- matches: [{method: {method: Login}}]
-  backendRefs: [{name: web, port: 80}]
-- matches: [{method: {service: shop.Order}}]
-  backendRefs: [{name: absent, port: 80}]
-"""
-
-    async def call(path: str) -> H2Reply:
-        headers = {"content-type": "application/grpc", "te": "trailers"}
-        async with connected(port) as connection:
-            client = H2Client(connection.reader, connection.writer)
-            return await client.post("a.example", path, b"\0\0\0\0\0", headers)
-
-    async with (
-        h2_backend() as (backend_port, seen),
-        plane.serving(
-            gateway(http(port)),
-            route("calls", rules, kind="GRPCRoute"),
-            service("web", backend_port),
-        ),
-    ):
-        assert (await call("/shop.Basket/Add")).trailers == {"grpc-status": "0"}
-        assert (await call("/any.Service/Login")).trailers == {"grpc-status": "0"}
-        assert _grpc_status(await call("/shop.Basket/Drop")) == "12"
-        assert _grpc_status(await call("/shop.Order/Get")) == "14"  # UNAVAILABLE
-    assert [request[":path"] for request in seen] == ["/shop.Basket/Add", "/any.Service/Login"]
-
-
-def _grpc_status(reply: H2Reply) -> str:
-    """Return the status of a call without an answer (gRPC, HTTP to gRPC Status Code Mapping)."""
-    by_http = {404: "12", 429: "14", 502: "14", 503: "14", 504: "14"}
-    return reply.headers.get("grpc-status") or by_http[reply.status]
-
-
-@shows("TCPRoute")
-async def test_streams_go_to_their_routes_backend(plane: Stand) -> None:
-    """A listener that no route has refuses connections."""
-    port, idle = free_port(), free_port()
-    listeners = (
-        f"name: tcp, port: {port}, protocol: TCP",
-        f"name: idle, port: {idle}, protocol: TCP",
-    )
-    async with (
-        tcp_server(echo) as stream_port,
-        plane.serving(
-            gateway(*listeners),
-            stream_route("TCPRoute", "stream", listener="tcp"),
-            service("stream", stream_port),
-        ),
-    ):
-        assert await _echoed(port) == b"hello"
-        with pytest.raises(ConnectionRefusedError):
-            await asyncio.open_connection(ADDRESS, idle)
-
-
-@shows("TCPRoute", "UDPRoute")
-async def test_streams_and_packets_go_to_their_routes_backends(plane: Stand) -> None:
-    """TCP and UDP on one port."""
-    port = free_port()
-    listeners = (
-        f"name: tcp, port: {port}, protocol: TCP",
-        f"name: udp, port: {port}, protocol: UDP",
-    )
-    async with (
-        tcp_server(echo) as stream_port,
-        udp_echo() as packet_port,
-        plane.serving(
-            gateway(*listeners),
-            stream_route("TCPRoute", "stream", listener="tcp"),
-            stream_route("UDPRoute", "packet", listener="udp"),
-            service("stream", stream_port),
-            service("packet", packet_port, protocol="UDP"),
-        ),
-    ):
-        assert await _echoed(port) == b"hello"
-        assert await ask_udp(port, "127.0.0.1", b"hello") == b"hello"
-
-
-async def _echoed(port: int) -> bytes:
-    async with connected(port, preface=b"hello") as client, asyncio.timeout(30):
-        return await client.reader.readexactly(5)
-
-
-@shows("TLSRoute")
-async def test_tls_goes_past_us_by_the_name_that_is_asked_for(plane: Stand) -> None:
-    """Wildcards take names of any depth; a name without a route is closed, as is a stranger."""
-    port = free_port()
-    tls = f"port: {port}, protocol: TLS, tls: {{mode: Passthrough}}"
-    listeners = (f"name: tls, {tls}", f"name: own, hostname: own.wild.example, {tls}")
-    routes = stream_route("TLSRoute", "pod", listener="tls").replace(
-        "  rules:", "  hostnames: [passed.example, '*.wild.example']\n  rules:"
-    )
-
-    async def said(name: str) -> str:
-        trusted = trusting(POD.chain_pem)
-        trusted.check_hostname = False  # a certificate's wildcard is one label deep
-        async with connected(port, tls=trusted, sni=name) as client:
-            return (await client.ask(name)).body
-
-    async def is_open() -> bool:
-        try:
-            async with connected(port):
-                return True
-        except ConnectionRefusedError:
-            return False
-
-    async with pod() as behind, plane.serving(gateway(*listeners), routes, service("pod", behind)):
-        await until(is_open, 30)  # nothing is asked for after the listener that would tell
-        for name in ("passed.example", "a.wild.example", "a.b.wild.example"):
-            assert await said(name) == "pod"
-        for name in ("own.wild.example", "stranger.example"):
-            with pytest.raises((ConnectionError, ssl.SSLError)):
-                await said(name)

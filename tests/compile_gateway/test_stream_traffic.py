@@ -1,6 +1,7 @@
-"""TLSRoutes and TCPRoutes through real data planes: TLS that ends here, and weights."""
+"""TLSRoutes, TCPRoutes and UDPRoutes through real data planes: by listener, name and weight."""
 
 import asyncio
+import ssl
 from collections import Counter
 
 import pytest
@@ -9,9 +10,16 @@ from tests.compile_gateway.planes import Stand, shows
 from tests.compile_gateway.world import gateway, secret, service, stream_route
 from tests.contract.scene import dial, named
 from tests.contract.test_driver_tls import unchecking
-from tests.driver_envoy.test_envoy_layer4 import ask_udp, udp_echo
+from tests.driver_envoy.test_envoy_layer4 import ask_udp, echo, udp_echo
 from tests.driver_envoy.test_envoy_passthrough import POD, pod
-from tests.driver_envoy.world import ADDRESS, connected, free_port, trusting, until
+from tests.driver_envoy.world import (
+    ADDRESS,
+    connected,
+    free_port,
+    tcp_server,
+    trusting,
+    until,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -115,3 +123,79 @@ async def test_flows_of_packets_are_shared_out_and_a_missing_backends_share_is_d
     taken = Counter(each.result() for each in asked)
     assert taken[b"onex"] > taken[b"twox"] > 0
     assert taken[b""] > 0
+
+
+@shows("TCPRoute")
+async def test_streams_go_to_their_routes_backend(plane: Stand) -> None:
+    """A listener that no route has refuses connections."""
+    port, idle = free_port(), free_port()
+    listeners = (
+        f"name: tcp, port: {port}, protocol: TCP",
+        f"name: idle, port: {idle}, protocol: TCP",
+    )
+    async with (
+        tcp_server(echo) as stream_port,
+        plane.serving(
+            gateway(*listeners),
+            stream_route("TCPRoute", "stream", listener="tcp"),
+            service("stream", stream_port),
+        ),
+    ):
+        assert await _echoed(port) == b"hello"
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(ADDRESS, idle)
+
+
+@shows("TCPRoute", "UDPRoute")
+async def test_streams_and_packets_go_to_their_routes_backends(plane: Stand) -> None:
+    """TCP and UDP on one port."""
+    port = free_port()
+    listeners = (
+        f"name: tcp, port: {port}, protocol: TCP",
+        f"name: udp, port: {port}, protocol: UDP",
+    )
+    async with (
+        tcp_server(echo) as stream_port,
+        udp_echo() as packet_port,
+        plane.serving(
+            gateway(*listeners),
+            stream_route("TCPRoute", "stream", listener="tcp"),
+            stream_route("UDPRoute", "packet", listener="udp"),
+            service("stream", stream_port),
+            service("packet", packet_port, protocol="UDP"),
+        ),
+    ):
+        assert await _echoed(port) == b"hello"
+        assert await ask_udp(port, "127.0.0.1", b"hello") == b"hello"
+
+
+async def _echoed(port: int) -> bytes:
+    async with connected(port, preface=b"hello") as client, asyncio.timeout(30):
+        return await client.reader.readexactly(5)
+
+
+@shows("TLSRoute")
+async def test_tls_goes_past_us_by_the_name_that_is_asked_for(plane: Stand) -> None:
+    """Wildcards take names of any depth; a name without a route is closed, as is a stranger."""
+    port = free_port()
+    tls = f"port: {port}, protocol: TLS, tls: {{mode: Passthrough}}"
+    listeners = (f"name: tls, {tls}", f"name: own, hostname: own.wild.example, {tls}")
+    routes = stream_route("TLSRoute", "pod", listener="tls").replace(
+        "  rules:", "  hostnames: [passed.example, '*.wild.example']\n  rules:"
+    )
+
+    async def said(name: str) -> str:
+        trusted = trusting(POD.chain_pem)
+        trusted.check_hostname = False  # a certificate's wildcard is one label deep
+        async with connected(port, tls=trusted, sni=name) as client:
+            return (await client.ask(name)).body
+
+    async with pod() as behind, plane.serving(gateway(*listeners), routes, service("pod", behind)):
+        await until(
+            lambda: _is_open(port), 30
+        )  # nothing is asked for after the listener that would tell
+        for name in ("passed.example", "a.wild.example", "a.b.wild.example"):
+            assert await said(name) == "pod"
+        for name in ("own.wild.example", "stranger.example"):
+            with pytest.raises((ConnectionError, ssl.SSLError)):
+                await said(name)

@@ -50,6 +50,12 @@ spec:
 {lines}"""
 
 
+def http(port: int, *, name: str = "http", hostname: str = "") -> str:
+    """Return a listener for requests, as `gateway` takes it."""
+    host = f", hostname: '{hostname}'" if hostname else ""
+    return f"name: {name}, port: {port}, protocol: HTTP{host}"
+
+
 def listener_set(name: str, *listeners: str, created: str = "2026-01-01T00:00:00Z") -> str:
     """Return a ListenerSet of the Gateway with these listeners."""
     lines = "".join(f"  - {{{listener}}}\n" for listener in listeners)

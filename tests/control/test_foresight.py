@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 import pytest
 
+from onehop.cluster.gateway_verdict import GatewayClassVerdict
 from onehop.control.config import Config
 from onehop.control.configfile import parse_config
 from onehop.control.foresight import foreseen
@@ -55,6 +56,17 @@ spec:
   loadBalancerIP: 203.0.113.9
   ports: [{port: 53, protocol: UDP}]
 """
+GATEWAY: Final = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: onehop}
+spec: {controllerName: onehop.dev/gateway-controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: shop}
+spec: {gatewayClassName: onehop, listeners: [{name: dns, port: 53, protocol: UDP}]}
+"""
 CONFIG: Final = """
 cluster: {{manifests: {folder}/objects}}
 state: {folder}/state
@@ -101,6 +113,24 @@ async def test_problems_of_the_configured_data_plane_are_told_by_one_look(
     compiled = await compile_once(configured(tmp_path, driver, layer4))
 
     assert refused(compiled.problems) == expected
+
+
+@pytest.mark.parametrize(
+    ("driver", "layer4", "is_refused"),
+    [("envoy", "proxy", False), ("haproxy", "proxy", True), ("haproxy", "kernel", False)],
+)
+async def test_gateways_are_compiled_for_the_configured_data_plane(
+    tmp_path: Path, driver: str, layer4: str, *, is_refused: bool
+) -> None:
+    """As the running program would: claims and refusals are its own."""
+    config = configured(tmp_path, driver, layer4)
+    (tmp_path / "objects" / "gateway.yaml").write_text(GATEWAY)
+    compiled = await compile_once(config)
+
+    (features,) = (v.features for v in compiled.verdicts if isinstance(v, GatewayClassVerdict))
+    assert ("HTTPRouteRequestMirror" in features) is (driver == "envoy")
+    told = {each.subject.kind for each in compiled.problems if "protocol UDP" in each.message}
+    assert bool(told) is is_refused
 
 
 @pytest.mark.parametrize(
