@@ -15,6 +15,7 @@ from onehop.model.capability import Capability
 
 __all__ = (
     "FEATURES",
+    "REPEATED",
     "UDP_UNKNOWN",
     "Capability",
     "Extent",
@@ -137,6 +138,12 @@ class Support(msgspec.Struct, frozen=True):
 Shortcomings = Mapping[Capability, Support]
 """What a data plane cannot do, or not in full; whatever is not in it, it can."""
 
+
+REPEATED: Final = (
+    "what becomes of a repeated header is specific to implementations (HTTPHeaderMatch), and of a"
+    " repeated parameter it is left undefined (HTTPQueryParamMatch)"
+)
+"""Why it does not matter what a match makes of them."""
 
 UDP_UNKNOWN: Final = (
     "nobody can tell by asking whether a UDP port is served: have a TCP port checked"

@@ -3,6 +3,7 @@
 from typing import Final
 
 from onehop.driver.capability import (
+    REPEATED,
     UDP_UNKNOWN,
     Capability,
     Shortcomings,
@@ -58,9 +59,7 @@ SHORTCOMINGS: Final[Shortcomings] = {
     Capability.MATCHES: partly(
         "a header that comes in several lines fits no value; of a parameter that comes twice, one"
         " is enough",
-        suffices="what becomes of a repeated header is specific to implementations"
-        " (HTTPHeaderMatch), and of a repeated parameter it is left undefined"
-        " (HTTPQueryParamMatch)",
+        suffices=REPEATED,
     ),
     Capability.HEALTH_CHECK_UDP: no(UDP_UNKNOWN),
     Capability.HEALTH_CHECK_TCP: partly("a new endpoint gets requests until its first check"),

@@ -3,6 +3,7 @@
 from typing import Final
 
 from onehop.driver.capability import (
+    REPEATED,
     UDP_UNKNOWN,
     Capability,
     Shortcomings,
@@ -68,7 +69,8 @@ SHORTCOMINGS: Final[Shortcomings] = {
     Capability.RETRY_PAUSE: _RETRIES,
     Capability.MATCHES: partly(
         "what a unit makes of a header in several lines is not known; of a parameter that comes"
-        " twice, one is enough"
+        " twice, one is enough",
+        suffices=REPEATED,
     ),
     Capability.MIRRORS: no("vTM sends no copies of requests"),
     Capability.BACKEND_FILTERS: no(
