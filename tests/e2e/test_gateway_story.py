@@ -108,11 +108,11 @@ def conditions(told: Json) -> dict[str, tuple[str, str]]:
 
 
 @pytest.fixture
-async def gateways(cluster: Cluster, config: Json, tmp_path: Path) -> AsyncGenerator[Onehop]:
+async def gateways(cluster: Cluster, config: Json, temporary: Path) -> AsyncGenerator[Onehop]:
     """A running onehop before a cluster with Gateway API and our class."""
     define(cluster.server.store)
     cluster.put(gateway_class())
-    async with running(tmp_path / "a", config) as program:
+    async with running(temporary / "a", config) as program:
         yield program
 
 
@@ -184,7 +184,7 @@ async def test_a_missing_backend_is_said_at_the_route(cluster: Cluster) -> None:
 
 
 async def test_an_older_release_is_served_in_its_own_versions(
-    cluster: Cluster, config: Json, tmp_path: Path
+    cluster: Cluster, config: Json, temporary: Path
 ) -> None:
     """TCPRoutes of release 1.3 are v1alpha2: read so, written so, and connections arrive."""
     define(cluster.server.store, RELEASE_1_3)
@@ -203,7 +203,7 @@ async def test_an_older_release_is_served_in_its_own_versions(
         service("queue", ports=[{"name": "amqp", "port": 5672}]),
         endpoints("queue", "10.244.1.3", ports=({"name": "amqp", "port": 5672},)),
     )
-    async with serve_tcp("queue-1", "10.244.1.3", 5672), running(tmp_path / "a", config):
+    async with serve_tcp("queue-1", "10.244.1.3", 5672), running(temporary / "a", config):
 
         def addresses() -> list[Json]:
             status: Json = cluster.read(GATEWAYS, "edge").get("status", {})
