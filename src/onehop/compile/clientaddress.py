@@ -21,7 +21,7 @@ from onehop.compile.options import PathPolicy
 from onehop.compile.policy import Policy
 from onehop.compile.sheet import Reader
 from onehop.compile.wish import path_of
-from onehop.model.address import Cidr, is_ipv6
+from onehop.model.address import Cidr, is_ipv6, is_within
 from onehop.model.endpoint import Path
 from onehop.model.ident import ObjectRef
 from onehop.model.pool import ProxyProtocol
@@ -157,14 +157,8 @@ def _of_family(sources: Iterable[Cidr], *, ipv6: bool) -> Iterator[Cidr]:
 
 def _smallest_around(source: Cidr, networks: Iterable[Cidr]) -> Cidr | None:
     """Return the smallest of the networks that holds all of this one."""
-    inner = ip_network(source)
-    around = [
-        network
-        for network in map(ip_network, networks)
-        if network.version == inner.version and inner.subnet_of(network)  # type: ignore[arg-type]  # both are of one version
-    ]
-    smallest = max(around, key=lambda network: network.prefixlen, default=None)
-    return Cidr(str(smallest)) if smallest is not None else None
+    around = (network for network in networks if is_within(source, network))
+    return max(around, key=lambda network: ip_network(network).prefixlen, default=None)
 
 
 def _headless(service: Service, asked: str | None) -> tuple[Problem, ...]:

@@ -65,6 +65,14 @@ def is_ipv6(address: IpAddr | Cidr) -> bool:
     return ":" in address
 
 
+def is_within(inner: Cidr, outer: Cidr) -> bool:
+    """Tell whether a network holds all of another one, or is that one."""
+    network, other = ipaddress.ip_network(inner), ipaddress.ip_network(outer)
+    return (
+        network.version == other.version and network.subnet_of(other)  # type: ignore[arg-type]  # both are of one version
+    )
+
+
 def ip_number(address: IpAddr) -> int:
     """Return the address as a number, to be compared within its family."""
     if is_ipv6(address):

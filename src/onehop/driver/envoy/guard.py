@@ -15,7 +15,7 @@ from onehop.driver.envoy.proto import (
     duration,
     wrapped,
 )
-from onehop.model.address import Cidr
+from onehop.model.address import Cidr, is_within
 from onehop.model.listener import Passthrough
 from onehop.model.route import Guard, RateLimit
 
@@ -67,17 +67,10 @@ def clients_of(host: Passthrough) -> Clients:
     if not host.allow:
         return Clients((), host.deny)
     let_in = tuple(
-        cidr for cidr in host.allow if not any(_is_within(cidr, each) for each in host.deny)
+        cidr for cidr in host.allow if not any(is_within(cidr, each) for each in host.deny)
     )
     turned_away = (*host.deny, *(each for each in _EVERYBODY if each not in host.deny))
     return Clients(let_in or None, tuple(each for each in turned_away if each not in let_in))
-
-
-def _is_within(inner: Cidr, outer: Cidr) -> bool:
-    network, other = ipaddress.ip_network(inner), ipaddress.ip_network(outer)
-    return (
-        network.version == other.version and network.subnet_of(other)  # type: ignore[arg-type]  # both are of one version
-    )
 
 
 def connection_rules(host: Passthrough) -> Any | None:
