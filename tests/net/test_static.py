@@ -9,9 +9,9 @@ import pytest
 
 from onehop.model.address import Cidr, IpAddr
 from onehop.model.network import Block
-from onehop.net.rtnetlink.kernel import ROUTES, Events
 from onehop.net.static import RouteFault, RouteFaultReason, StaticRoutes
 from onehop.net.table import PROTOCOL, STATIC_METRIC, TABLE, RoutingTable
+from tests.net.heard import heard
 from tests.net.namespaces import Machine, machines, running, soon, source_seen, until
 
 pytestmark = pytest.mark.root
@@ -93,21 +93,16 @@ def test_a_restart_finds_its_routes_and_writes_nothing(world: World) -> None:
     """Not one message to the kernel, so not one moment without a route."""
     blocks = world.blocks(1, 2, 3)
     world.keep(*blocks)
-    heard: list[int] = []
 
-    async def main() -> None:
+    async def main() -> list[int]:
         static = StaticRoutes()
-        with Events(
-            ROUTES, hear=lambda m: heard.append(m.kind), lose=lambda: heard.append(0)
-        ) as events:
+        with heard() as said:
             async with running(static.run()):
                 static.want(blocks)
                 await soon(static.faults.newer(0))
-            events.drain()
+        return said
 
-    world.host.run(main)
-
-    assert heard == []
+    assert world.host.run(main) == []
 
 
 def test_one_changed_block_is_one_message(world: World) -> None:
@@ -116,24 +111,21 @@ def test_one_changed_block_is_one_message(world: World) -> None:
         Block(prefix=Cidr(f"10.{60 + n // 256}.{n % 256}.0/24"), node=f"n{n}", hops=world.hops(1))
         for n in range(MANY)
     )
-    heard: list[int] = []
 
-    async def main() -> None:
+    async def main() -> list[int]:
         static = StaticRoutes()
         static.want(others)
         async with running(static.run()):
             await soon(static.faults.newer(0))
             assert len(world.routes()) == MANY
-            with Events(ROUTES, hear=lambda m: heard.append(m.kind), lose=heard.clear) as events:
+            with heard() as said:
                 static.want((*world.blocks(1)[:1], *others))
                 await until(lambda: "10.244.1.0/24" in world.routes())
                 static.want(others)
                 await until(lambda: "10.244.1.0/24" not in world.routes())
-                events.drain()
+        return said
 
-    world.host.run(main)
-
-    assert heard == [24, 25]  # RTM_NEWROUTE, RTM_DELROUTE
+    assert world.host.run(main) == [24, 25]  # RTM_NEWROUTE, RTM_DELROUTE
 
 
 def spoil_by_removal(host: Machine) -> None:
@@ -283,21 +275,18 @@ def test_a_block_that_moves_never_loses_its_route(world: World) -> None:
     """The route is replaced, not removed and added: no event says that it was gone."""
     (block, _) = world.blocks(1)
     moved = Block(prefix=block.prefix, node="node2", hops=world.hops(2))
-    heard: list[int] = []
 
-    async def main() -> None:
+    async def main() -> list[int]:
         static = StaticRoutes()
         static.want([block])
         async with running(static.run()):
             await soon(static.faults.newer(0))
-            with Events(ROUTES, hear=lambda m: heard.append(m.kind), lose=heard.clear) as events:
+            with heard() as said:
                 static.want([moved])
                 await until(lambda: world.routes()[block.prefix]["gateway"] == "192.0.2.3")
-                events.drain()
+        return said
 
-    world.host.run(main)
-
-    assert heard == [24]
+    assert world.host.run(main) == [24]
 
 
 def test_before_anything_is_wanted_nothing_is_touched(world: World) -> None:

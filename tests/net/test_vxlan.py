@@ -12,13 +12,14 @@ import yaml
 from onehop.base.errors import ConfigError, TransientError
 from onehop.model.address import Cidr, IpAddr
 from onehop.model.network import Tunnel, vtep_mac
-from onehop.net.rtnetlink.kernel import LINKS, NEIGHBORS, ROUTES, Events
+from onehop.net.rtnetlink.kernel import LINKS, NEIGHBORS, ROUTES
 from onehop.net.table import TABLE, RoutingTable
 from onehop.net.vxlan.device import ensure_device, remove_devices
 from onehop.net.vxlan.entries import TunnelFaultReason
 from onehop.net.vxlan.manifest import OverlayKind, node_manifest
 from onehop.net.vxlan.overlay import Overlay
 from onehop.net.vxlan.vtep import Vtep, own_ends
+from tests.net.heard import heard
 from tests.net.namespaces import Machine, machines, running, soon, source_seen, until
 
 pytestmark = pytest.mark.root
@@ -192,23 +193,16 @@ def test_a_host_with_many_links_and_addresses_joins(world: World) -> None:
 def test_a_restart_finds_everything_and_writes_nothing(world: World) -> None:
     """The Pods are reached all the while: no link, entry or route changes."""
     world.join(2, 3)
-    heard: list[int] = []
 
-    async def main() -> None:
+    async def main() -> list[int]:
         overlay = Overlay(world.vtep)
         overlay.want([world.tunnel(2), world.tunnel(3)])
-        with Events(
-            LINKS | NEIGHBORS | ROUTES,
-            hear=lambda m: heard.append(m.kind),
-            lose=lambda: heard.append(0),
-        ) as events:
+        with heard(LINKS | NEIGHBORS | ROUTES) as said:
             async with running(overlay.run()):
                 await soon(overlay.faults.newer(0))
-            events.drain()
+        return said
 
-    world.host.run(main)
-
-    assert heard == []
+    assert world.host.run(main) == []
 
 
 def test_a_node_that_goes_takes_only_its_own_along(world: World) -> None:
@@ -234,24 +228,23 @@ def test_a_node_that_gets_another_mac_or_address_is_followed(world: World) -> No
     """A node that was set up anew keeps its podCIDR; its route is not even touched."""
     old = world.tunnel(2)
     new = msgspec.structs.replace(old, mac="02:00:00:00:00:99", outer=world.family.outer(99))
-    heard: list[int] = []
 
-    async def main() -> None:
+    async def main() -> list[int]:
         overlay = Overlay(world.vtep)
         overlay.want([old])
         async with running(overlay.run()):
             await soon(overlay.faults.newer(0))
-            with Events(ROUTES, hear=lambda m: heard.append(m.kind), lose=heard.clear) as events:
+            with heard() as said:
                 overlay.want([new])
                 await until(lambda: old.mac not in _entries(world))
-                events.drain()
+        return said
 
-    world.host.run(main)
+    said = world.host.run(main)
 
     assert f"{new.mac} dst {new.outer}" in _entries(world)
     (neighbour,) = world.host.show(world.family.ip, "neigh", "show", old.inner)
     assert (neighbour["lladdr"], neighbour["state"]) == (new.mac, ["PERMANENT"])
-    assert heard == []
+    assert said == []
 
 
 def remove_device(world: World) -> None:
