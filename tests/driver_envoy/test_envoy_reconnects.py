@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from onehop.base.errors import DriverUnavailable
-from onehop.driver.envoy import driver, server
+from onehop.driver.envoy import progress, server
 from onehop.driver.envoy.session import Session
 from onehop.model.model import change_between, model_of
 from onehop.plan import make_plan
@@ -84,7 +84,7 @@ async def test_what_envoy_did_not_acknowledge_is_waited_for_again(
         os.kill(pid, signal.SIGSTOP)
         try:
             with monkeypatch.context() as hasty:
-                hasty.setattr(driver, "ACK_TIMEOUT_S", 0.3)
+                hasty.setattr(progress, "ACK_TIMEOUT_S", 0.3)
                 for _ in range(2):
                     with pytest.raises(DriverUnavailable):
                         await world.driver.apply(plan)

@@ -4,10 +4,9 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Final
 
 import structlog
 
@@ -23,6 +22,7 @@ from onehop.driver.envoy.discard import Discards
 from onehop.driver.envoy.links import routers_of
 from onehop.driver.envoy.options import EnvoyOptions
 from onehop.driver.envoy.process import EnvoyProcess
+from onehop.driver.envoy.progress import Progress
 from onehop.driver.envoy.proto import as_dict
 from onehop.driver.envoy.resource import ResourceKey, ResourceType
 from onehop.driver.envoy.server import XdsServer
@@ -31,16 +31,13 @@ from onehop.driver.envoy.support import SHORTCOMINGS
 from onehop.driver.envoy.translator import Translator
 from onehop.driver.shortfall import served_without
 from onehop.model.endpoint import PoolEndpoints
-from onehop.model.ident import PoolId, RouterId
+from onehop.model.ident import PoolId
 from onehop.model.listener import Listener
 from onehop.model.model import Model, Row, RowKey, Table, key_of, model_of
 from onehop.model.pool import Pool
 from onehop.plan import Plan, Stage, StageKind
 
 log = structlog.get_logger(__name__)
-
-ACK_TIMEOUT_S: Final = 30.0
-"""For one stage; 10,000 clusters take Envoy 3 s."""
 
 
 class EnvoyDriver:
@@ -54,17 +51,22 @@ class EnvoyDriver:
         self.is_beside = False  # Envoy shares its sockets with whoever lets it
         self._cache = ResourceCache()
         self._rows = Translator(self._cache, options.access_log)
-        self._server = XdsServer(self._new_session, self._on_progress)
-        self._progress = asyncio.Event()
         self._applying = asyncio.Lock()
         self._refused: dict[RowKey, Row] = {}
         self._owed: tuple[ResourceKey, ...] = ()
         """Sent, and not waited for to the end: who applies the same again waits for them anew."""
         self._discards = Discards(options.drain_grace_s, self._discard)
-        self._last_ack_at: float | None = None
         self.admin = EnvoyAdmin(options.admin_socket)
         """Statistics and what Envoy says it serves."""
         self._process = EnvoyProcess(options, find_envoy(), self.admin)
+        self._progress = Progress(
+            self._cache,
+            self._rows,
+            self.admin,
+            session=lambda: self._server.session,
+            last_words=lambda: self._process.last_words,
+        )
+        self._server = XdsServer(self._new_session, self._progress.note)
 
     # The Driver protocol
 
@@ -107,7 +109,7 @@ class EnvoyDriver:
             for stage in plan.stages:
                 changed += self._put_stage(stage, plan, before)
                 self._owed = tuple(changed)
-                await self._settle(stage, changed)
+                await self._progress.settled(stage, changed)
                 self._owed, changed = (), []
             refused = self._take_back(before)
         for refusal in refused:
@@ -141,7 +143,7 @@ class EnvoyDriver:
 
     def describe(self) -> dict[str, str]:
         """Return what an operator wants to know of this Envoy now."""
-        acked = self._last_ack_at
+        acked = self._progress.last_ack_at
         return {
             "connected": "yes" if self.is_connected else "no",
             "pid": str(self.pid or "-"),
@@ -155,8 +157,7 @@ class EnvoyDriver:
     @property
     def is_connected(self) -> bool:
         """Whether Envoy is there and listens to us."""
-        session = self._server.session
-        return session is not None and session.is_open(ResourceType.CLUSTER)
+        return self._progress.is_connected
 
     @property
     def restarts(self) -> int:
@@ -171,7 +172,7 @@ class EnvoyDriver:
     @property
     def last_ack_at(self) -> float | None:
         """When Envoy last answered, in seconds since the epoch."""
-        return self._last_ack_at
+        return self._progress.last_ack_at
 
     @property
     def resources(self) -> Mapping[ResourceType, int]:
@@ -294,7 +295,7 @@ class EnvoyDriver:
         for listener in listeners:
             self._cache.release(ResourceKey(ResourceType.LISTENER, listener.id))
         stage = Stage(kind=StageKind.LISTEN, put=tuple(listeners))
-        await self._settle(stage, self._put_rows(listeners, before))
+        await self._progress.settled(stage, self._put_rows(listeners, before))
         refused = {refusal.key for refusal in self._take_back(before)}
         for listener in listeners:
             if key_of(listener) not in refused:
@@ -310,13 +311,11 @@ class EnvoyDriver:
         self._send(self._rows.remove(key))
         return True
 
-    # Sending and waiting
+    # The stream
 
     async def _connect(self) -> DriverUnavailable | None:
         try:
-            await self._until(
-                lambda: self.is_connected, self.options.start_timeout_s, "Envoy to connect"
-            )
+            await self._progress.connected(self.options.start_timeout_s)
         except DriverUnavailable as err:
             return err
         return None
@@ -328,83 +327,12 @@ class EnvoyDriver:
     def _on_demand(self, key: ResourceKey, wanted: bool) -> None:  # noqa: FBT001  a callback
         self._send(self._rows.demand(key, wanted))
 
-    def _on_progress(self) -> None:
-        self._last_ack_at = time.time()
-        self._progress.set()
-        self._progress = asyncio.Event()
-
     def _send(self, changed: Iterable[ResourceKey]) -> None:
         session = self._server.session
         if session is not None:
             for key in changed:
                 session.touch(key)
             self._server.wake()
-
-    async def _settle(self, stage: Stage, changed: Iterable[ResourceKey]) -> None:
-        """Wait until Envoy has taken, or refused, everything that changed."""
-        entries = ((key, self._cache.offered(key)) for key in changed)
-        waiting = [(key, entry.version if entry else None) for key, entry in entries]
-
-        def is_done() -> bool:
-            # Whoever waits behind one that has not settled need not be looked at yet.
-            while waiting and self._is_settled(*waiting[-1]):
-                waiting.pop()
-            return not waiting
-
-        await self._until(is_done, ACK_TIMEOUT_S, f"Envoy to acknowledge stage {stage.kind}")
-        checked = [
-            row.health_check.timeout_s
-            for row in stage.put
-            if isinstance(row, Pool) and row.health_check is not None
-        ]
-        if checked:
-            await self._first_checks(max(checked))
-
-    def _is_settled(self, key: ResourceKey, version: int | None) -> bool:
-        session = self._server.session
-        if session is None:
-            return False
-        match key.type:
-            case ResourceType.CLUSTER | ResourceType.LISTENER:
-                return session.is_open(key.type) and session.settled(key, version)
-            case ResourceType.ENDPOINTS:
-                cluster = ResourceKey(ResourceType.CLUSTER, key.name)
-                is_due = self._cache.offered(cluster) is not None
-            case ResourceType.ROUTES:
-                is_due = self._is_listened_to(key.name)
-            case ResourceType.HOST:
-                is_due = self._is_listened_to(key.name.rpartition("/")[0])
-            case ResourceType.SECRET:
-                is_due = session.wants(key)
-        return not is_due or (session.wants(key) and session.settled(key, version))
-
-    def _is_listened_to(self, router: str) -> bool:
-        listeners = self._rows.listeners_of(RouterId(router))
-        return any(self._cache.offered(listener) is not None for listener in listeners)
-
-    async def _first_checks(self, longest_s: float) -> None:
-        """Wait until new pools have been checked once, or their checks timed out.
-
-        Envoy acknowledges a cluster while it still warms, and answers 503 for it until then.
-        """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + longest_s + 1
-        with contextlib.suppress(DriverUnavailable):
-            while loop.time() < deadline:
-                if not await self.admin.gauge("cluster_manager.warming_clusters"):
-                    return
-                await asyncio.sleep(0.02)
-
-    async def _until(self, is_done: Callable[[], bool], timeout_s: float, what: str) -> None:
-        try:
-            async with asyncio.timeout(timeout_s):
-                while not is_done():
-                    await self._progress.wait()
-        except TimeoutError as err:
-            words = self._process.last_words or "it said nothing"
-            raise DriverUnavailable(
-                f"waited {timeout_s:g} s for {what}; Envoy's last words: {words}"
-            ) from err
 
 
 def _utc(seconds: float) -> str:
