@@ -6,19 +6,16 @@ raises here is our own fault or the operator's, and ends the program with everyb
 
 import asyncio
 import contextlib
-import fcntl
-import os
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Generator
-from pathlib import Path
+from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
 import msgspec
 import structlog
 
 import onehop
-from onehop.base.errors import ConfigError, TransientError
+from onehop.base.errors import TransientError
 from onehop.compile.compiler import Compiler
 from onehop.control.abilities import lacks_of
 from onehop.control.binding import Binding
@@ -32,7 +29,9 @@ from onehop.control.fromunit import FromUnit
 from onehop.control.garbage import collect_after
 from onehop.control.gate import Budget, Gate
 from onehop.control.issuing.port import Issuing, NoIssuing
+from onehop.control.lag import Lag
 from onehop.control.layer4 import sweep_layer4
+from onehop.control.lock import hold
 from onehop.control.memory import Memory, Remembered
 from onehop.control.overview import Snapshot, Switched
 from onehop.control.parting import Parting
@@ -64,8 +63,6 @@ from onehop.telemetry.metrics import Metrics
 HOUR_S: Final = 3600.0
 SAVE_AFTER_S: Final = 1.0
 SAVE_AT_MOST_EVERY_S: Final = 10.0
-_LAG_TICK_S: Final = 0.05
-_LAG_WINDOW_S: Final = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -124,7 +121,7 @@ class Program:
             issuing=self._issuing,
             problems=self.problems,
         )
-        self._worst_lag_s = 0.0
+        self._lag = Lag()
         self._metrics.registry.register(
             Scrape(self._gauges, origin.reflectors, self._write_back.metrics)
         )
@@ -189,7 +186,7 @@ class Program:
             tasks.create_task(sweep_layer4(self._config, self._pipeline.is_served))
             tasks.create_task(vacate(self._config, self._pipeline.is_served))
             tasks.create_task(self._parting.run(self._config, self._pipeline.is_served))
-            tasks.create_task(self._watch_lag())
+            tasks.create_task(self._lag.run())
             tasks.create_task(self._switching.run())
 
     async def wait_ready(self) -> None:
@@ -274,7 +271,7 @@ class Program:
             withheld=_named(self._gate.withheld),
             refused=_named(Counter(key.table for key in self._refusals.rows())),
             problems=Counter(problem.reason for problem in self.problems()),
-            loop_lag_s=self._worst_lag_s,
+            loop_lag_s=self._lag.worst_s,
             network=self._networking.snapshot(self._served),
             staples=self._stapling.counts(),
             reloads=serving.reload_reasons if isinstance(serving, Reloads) else {},
@@ -360,20 +357,6 @@ class Program:
             self._compiler.set_hour(int(time.time()))
             self._pipeline.look_again()
 
-    async def _watch_lag(self) -> None:
-        """Measure how late the event loop is: what blocks it delays every change."""
-        loop = asyncio.get_running_loop()
-        window_ends = loop.time() + _LAG_WINDOW_S
-        worst = 0.0
-        while True:
-            asked = loop.time()
-            await asyncio.sleep(_LAG_TICK_S)
-            worst = max(worst, loop.time() - asked - _LAG_TICK_S)
-            self._worst_lag_s = max(worst, self._worst_lag_s)
-            if loop.time() >= window_ends:
-                self._worst_lag_s, worst = worst, 0.0
-                window_ends = loop.time() + _LAG_WINDOW_S
-
 
 @contextlib.asynccontextmanager
 async def open_program(
@@ -388,7 +371,7 @@ async def open_program(
     Raises:
         ConfigError: something in the configuration cannot work on this machine.
     """
-    with _only_one(state_directory(config)):
+    with hold(state_directory(config)):
         async with open_source(config) as origin:
             yield Program(config, origin, Switching(config, reread or (lambda: config)))
 
@@ -398,31 +381,6 @@ def _expected(remembered: Remembered) -> frozenset[ObjectRef]:
     certificates = (row.id for row in remembered.rows if isinstance(row, Certificate))
     secrets = (secret_of(name) for name in certificates if not is_challenge(name))
     return frozenset((*remembered.known, *secrets))
-
-
-@contextlib.contextmanager
-def _only_one(state: Path) -> Generator[None]:
-    """Hold the state directory: two programs on one would overwrite each other's memory.
-
-    Raises:
-        ConfigError: another one holds it, or it cannot be made.
-    """
-    try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as err:
-        raise ConfigError(
-            f"state: {state}: {err.strerror}; choose a directory this user may write to"
-        ) from err
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as err:
-        os.close(descriptor)
-        raise ConfigError(f"state: {state} is in use by another onehop") from err
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _named(counts: Counter[Table]) -> dict[str, int]:
