@@ -131,6 +131,14 @@ async def test_a_gateway_gets_an_address_and_its_route_answers(cluster: Cluster)
         status = programmed()
         return status if status and status["listeners"][0]["attachedRoutes"] == 1 else {}
 
+    def is_class_accepted() -> bool:
+        told = conditions(cluster.read(CLASSES, "onehop", "").get("status", {}))
+        return told.get("Accepted", ("", ""))[0] == "True"
+
+    def parents() -> list[Json]:
+        return list(cluster.read(ROUTES, "web").get("status", {}).get("parents", ()))
+
+    await until(is_class_accepted, "the class is accepted")
     (address,) = (await until(programmed, "the Gateway is programmed"))["addresses"]
 
     async def answers() -> bool:
@@ -138,13 +146,12 @@ async def test_a_gateway_gets_an_address_and_its_route_answers(cluster: Cluster)
 
     await until(answers, "the route answers")
     status = await until(counted, "the route is counted")
-    assert conditions(cluster.read(CLASSES, "onehop", "")["status"])["Accepted"][0] == "True"
     assert conditions(status) == {
         "Accepted": ("True", "Accepted"),
         "Programmed": ("True", "Programmed"),
     }
     assert conditions(status["listeners"][0])["Programmed"] == ("True", "Programmed")
-    (parent,) = cluster.read(ROUTES, "web")["status"]["parents"]
+    (parent,) = await until(parents, "the route has a status")
     assert parent["controllerName"] == CONTROLLER
     assert parent["parentRef"]["name"] == "edge"
     assert conditions(parent) == {
