@@ -6,26 +6,22 @@ it listens everywhere (`handover`). What is connected to the old one goes on the
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
-from enum import StrEnum
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import msgspec
 import structlog
 
-from onehop.base.errors import DriverUnavailable, OnehopError, RejectedError
-from onehop.driver.capability import Capability
-from onehop.driver.driver import Driver, EndpointCount, Receipt, Refusal, Reloads
+from onehop.base.errors import DriverUnavailable, OnehopError
+from onehop.driver.driver import Driver, Receipt, Reloads
 from onehop.driver.moving.handover import HANDSHAKE_S, Handover
 from onehop.driver.moving.movable import Movable
 from onehop.driver.moving.sockets import Place
 from onehop.driver.moving.stay import Stay
-from onehop.driver.overtaken import Overtaken
+from onehop.driver.moving.succession import Moved, Phase, Succession, come_up, demand_all
 from onehop.model.endpoint import PoolEndpoints
-from onehop.model.ident import PoolId
 from onehop.model.listener import Listener
-from onehop.model.model import Change, Model, Row, RowKey, Table, key_of
+from onehop.model.model import Change, Row, RowKey, Table, key_of
 from onehop.plan import Plan, make_plan
 
 DRAIN_S: Final = 60.0
@@ -38,36 +34,7 @@ _LOOK_EVERY_S: Final = 0.05
 log = structlog.get_logger(__name__)
 
 
-class Phase(StrEnum):
-    """How far a move has come."""
-
-    STARTING = "starting"
-    """The new data plane comes up."""
-    LOADING = "loading"
-    """It is given all rows."""
-    TURNING = "turning"
-    """It takes new connections; the old one those whose handshake it has begun."""
-
-
-class MoveRefused(RejectedError):  # noqa: N818  named like the condition an operator reads
-    """The new data plane would not serve all that the old one does, and was stopped again."""
-
-
-class Moved(msgspec.Struct, frozen=True):
-    """What came of a move.
-
-    Attributes:
-        rows: everything that the new data plane was given.
-        receipt: what it refused of them.
-        left: connections that waited at the old one when it had to close: they were lost.
-    """
-
-    rows: tuple[Row, ...]
-    receipt: Receipt
-    left: int = 0
-
-
-class MovingDriver:
+class MovingDriver(Succession[Movable]):
     """One data plane at a time, and two while one takes over from the other.
 
     Args:
@@ -85,7 +52,7 @@ class MovingDriver:
         handshake_s: float = HANDSHAKE_S,
         ended: Callable[[Movable], None] | None = None,
     ) -> None:
-        self._serving = Stay(first, is_needed=True)
+        super().__init__(first)
         self._drain_s = drain_s
         self._handshake_s = handshake_s
         self._ended = ended
@@ -93,82 +60,21 @@ class MovingDriver:
         """Those that come, and those that go."""
         self._unserved: dict[RowKey, Row] = {}
         """Rows that were refused whole, and endpoints of pools that were."""
-        self._refused: dict[RowKey, Refusal] = {}
-        self._overtaken = Overtaken()
         self._is_leaving = False
-        self._lock = asyncio.Lock()
         self._moving = asyncio.Lock()
-        self._group: asyncio.TaskGroup | None = None
         self._phase: Phase | None = None
         self._target = ""
 
-    # The Driver protocol
-
-    @property
-    def name(self) -> str:
-        """Of what serves now."""
-        return self._serving.driver.name
-
-    @property
-    def capabilities(self) -> frozenset[Capability]:
-        """Of what serves now."""
-        return self._serving.driver.capabilities
-
-    @asynccontextmanager
-    async def running(self) -> AsyncGenerator[None]:
-        """Start the first; leaving stops whatever runs then.
-
-        Raises:
-            DriverUnavailable: it does not come up.
-            ConfigError: it cannot.
-        """
-        failure: Exception | None
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            group.create_task(self._serving.run())
-            failure = await self._serving.wait_up()
-            try:
-                if failure is None:
-                    yield
-            finally:
-                for stay in self._stays():
-                    stay.leave()
-        if failure is not None:
-            raise failure  # out here, because a TaskGroup would wrap it
-
-    async def read_back(self) -> Model:
-        """Return what serves now has."""
-        return await self._serving.driver.read_back()
-
-    async def apply(self, plan: Plan) -> Receipt:
-        """Make the plan at what serves; one that comes while that changes waits for it."""
-        self._overtaken.begin()
-        async with self._lock:
-            plan = self._overtaken.renewed(plan)
-            receipt = await self._serving.driver.apply(plan)
-            self._note(plan, receipt)
-        return receipt
-
     def set_endpoints(self, members: PoolEndpoints) -> None:
         """Send a pool's endpoints to all that run."""
-        self._overtaken.note(members)
         if RowKey(Table.POOL, members.pool) in self._unserved:
             self._unserved[key_of(members)] = members
-        for stay in self._stays():
-            stay.driver.set_endpoints(members)
+        super().set_endpoints(members)
 
     async def send_away(self, *, is_leaving: bool) -> None:
         """Ask the clients of what serves; those of what goes have been asked."""
         self._is_leaving = is_leaving
-        await self._serving.driver.send_away(is_leaving=is_leaving)
-
-    async def count(self, pools: Iterable[PoolId]) -> Mapping[PoolId, tuple[EndpointCount, ...]]:
-        """Return what the one that serves has counted."""
-        return await self._serving.driver.count(pools)
-
-    def describe(self) -> dict[str, str]:
-        """Return what the one that serves says of itself."""
-        return self._serving.driver.describe()
+        await super().send_away(is_leaving=is_leaving)
 
     @property
     def others(self) -> tuple[Movable, ...]:
@@ -183,12 +89,12 @@ class MovingDriver:
     @property
     def parts(self) -> tuple[Driver, ...]:
         """The one that serves."""
-        return (self._serving.driver,)
+        return (self.serving,)
 
     @property
     def reload_reasons(self) -> Mapping[str, int]:
         """What the one that serves says."""
-        driver = self._serving.driver
+        driver = self.serving
         return driver.reload_reasons if isinstance(driver, Reloads) else {}
 
     # The move
@@ -209,7 +115,7 @@ class MovingDriver:
             ConfigError: it cannot work on this machine.
         """
         async with self._moving:
-            old, new = self._serving, Stay(to)
+            old, new = self._stay, Stay(to)
             self._target = to.name
             try:
                 with Handover(self._handshake_s) as handover:
@@ -223,17 +129,15 @@ class MovingDriver:
             return msgspec.structs.replace(outcome, left=left)
 
     async def _come_up(self, new: Stay[Movable]) -> None:
-        assert self._group is not None  # noqa: S101  who moves is running
         self._enter(Phase.STARTING)
         new.driver.is_beside = True
-        self._group.create_task(new.run())
+        self._begin(new)
         self._others.append(new)
-        if (failure := await new.wait_up()) is None:
-            return
-        await self._forget(new)
-        if isinstance(failure, OnehopError):
-            raise failure
-        raise DriverUnavailable(f"{new.driver.name} does not come up: {failure}") from failure
+        try:
+            await come_up(new)
+        except OnehopError:
+            await self._forget(new)
+            raise
 
     async def _take_over(
         self, old: Stay[Movable], new: Stay[Movable], handover: Handover, *, force: bool
@@ -259,7 +163,7 @@ class MovingDriver:
                 raise
             self._others.remove(new)
             self._others.append(old)
-            self._serving, new.is_needed, old.is_needed = new, True, False
+            self._stay, new.is_needed, old.is_needed = new, True, False
             self._refused, self._unserved = {}, {}
             self._note_refused(receipt, rows)
         return Moved(tuple(rows.values()), receipt)
@@ -288,7 +192,7 @@ class MovingDriver:
         with contextlib.suppress(DriverUnavailable):
             await old.driver.send_away(is_leaving=True)
         if self._is_leaving:
-            await self._serving.driver.send_away(is_leaving=True)
+            await self.serving.send_away(is_leaving=True)
         left = await handover.emptied()
         try:
             old_pid = _pid(old)
@@ -297,7 +201,7 @@ class MovingDriver:
         except DriverUnavailable as err:
             log.warning("data_plane_gone_before_its_time", driver=old.driver.name, error=str(err))
         handover.close()
-        self._serving.driver.is_beside = False
+        self.serving.is_beside = False
         return left
 
     async def _drain(self, old: Stay[Movable]) -> None:
@@ -315,7 +219,7 @@ class MovingDriver:
 
     async def _wanted(self) -> dict[RowKey, Row]:
         """Return everything that should be served, whether or not it is."""
-        served = (await self._serving.driver.read_back()).rows()
+        served = (await self.serving.read_back()).rows()
         return {key_of(row): row for row in served} | self._unserved
 
     def _note(self, plan: Plan, receipt: Receipt) -> None:
@@ -337,25 +241,8 @@ class MovingDriver:
                     self._unserved[members] = rows[members]
 
     def _stays(self) -> Iterator[Stay[Movable]]:
-        yield self._serving
+        yield self._stay
         yield from self._others
-
-
-def demand_all(receipt: Receipt, before: Mapping[RowKey, Refusal]) -> None:
-    """Look whether nothing is refused that was served.
-
-    Raises:
-        MoveRefused: something is; the message names it.
-    """
-    lost = [
-        refusal
-        for refusal in receipt.refused
-        if (known := before.get(refusal.key)) is None
-        or (known.is_partial and not refusal.is_partial)
-    ]
-    if lost:
-        said = "; ".join(f"{each.key.table} {each.key.id}: {each.reason}" for each in lost)
-        raise MoveRefused(said)
 
 
 def _place_of(row: Row) -> Place | None:

@@ -4,29 +4,23 @@ Sockets cannot be handed to another machine, but an address can: both serve ever
 address passes from one to the other (`turn`). Whoever is asked, answers.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 
-from onehop.base.errors import DriverUnavailable, OnehopError
-from onehop.driver.capability import Capability
-from onehop.driver.driver import Driver, EndpointCount, Receipt, Refusal, SharedDriver
-from onehop.driver.moving.driver import Moved, Phase, demand_all
+from onehop.base.errors import OnehopError
+from onehop.driver.driver import Driver, Receipt, Refusal, SharedDriver
 from onehop.driver.moving.stay import Stay
-from onehop.driver.overtaken import Overtaken
+from onehop.driver.moving.succession import Moved, Phase, Succession, come_up, demand_all
 from onehop.driver.remote import Advancing, Reporting
-from onehop.model.endpoint import PoolEndpoints
-from onehop.model.ident import PoolId
-from onehop.model.model import Change, Model, Row, RowKey, key_of
+from onehop.model.model import Change, Row, key_of
 from onehop.model.problem import Problem
 from onehop.plan import Plan, make_plan
 
 log = structlog.get_logger(__name__)
 
 
-class Exchange:
+class Exchange(Succession[Driver]):
     """One data plane, until it is exchanged for another one.
 
     Args:
@@ -34,23 +28,14 @@ class Exchange:
     """
 
     def __init__(self, first: Driver) -> None:
+        super().__init__(first)
         self.may_write: Callable[[], bool] = lambda: True
         """See `SharedDriver`."""
         self.on_news: Callable[[], None] = lambda: None
         """See `Reporting`."""
-        self._stay = Stay(first, is_needed=True)
         self._coming: Stay[Driver] | None = None
         self._phase: Phase | None = None
-        self._refused: dict[RowKey, Refusal] = {}
-        self._overtaken = Overtaken()
-        self._lock = asyncio.Lock()
-        self._group: asyncio.TaskGroup | None = None
         self._introduce(first)
-
-    @property
-    def serving(self) -> Driver:
-        """What serves now."""
-        return self._stay.driver
 
     @property
     def coming(self) -> Driver | None:
@@ -87,14 +72,13 @@ class Exchange:
             DriverUnavailable: it does not come up.
             OnehopError: what `turn` raises.
         """
-        assert self._group is not None  # noqa: S101  who is exchanged is running
         old, new = self._stay, Stay(to)
         self._introduce(to)
         self._coming = new
         self._enter(Phase.STARTING)
-        self._group.create_task(new.run())
+        self._begin(new)
         try:
-            await _come_up(new)
+            await come_up(new)
             async with self._lock:
                 self._enter(Phase.LOADING)
                 given = rows()
@@ -134,73 +118,6 @@ class Exchange:
         self._phase = phase
         log.info("data_plane_moves", to=self.coming and self.coming.name, phase=str(phase))
 
-    # The Driver protocol
-
-    @property
-    def name(self) -> str:
-        """Of what serves now."""
-        return self.serving.name
-
-    @property
-    def capabilities(self) -> frozenset[Capability]:
-        """Of what serves now."""
-        return self.serving.capabilities
-
-    @asynccontextmanager
-    async def running(self) -> AsyncGenerator[None]:
-        """Start the first; leaving stops whatever runs then.
-
-        Raises:
-            DriverUnavailable: it does not come up.
-            ConfigError: it cannot.
-        """
-        failure: Exception | None
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            group.create_task(self._stay.run())
-            failure = await self._stay.wait_up()
-            try:
-                if failure is None:
-                    yield
-            finally:
-                self._stay.leave()
-                if self._coming is not None:
-                    self._coming.leave()
-        if failure is not None:
-            raise failure  # out here, because a TaskGroup would wrap it
-
-    async def read_back(self) -> Model:
-        """Return what serves now has."""
-        return await self.serving.read_back()
-
-    async def apply(self, plan: Plan) -> Receipt:
-        """Make the plan at what serves; one that comes during an exchange waits for its end."""
-        self._overtaken.begin()
-        async with self._lock:
-            plan = self._overtaken.renewed(plan)
-            receipt = await self.serving.apply(plan)
-            self._note(plan, receipt)
-        return receipt
-
-    def set_endpoints(self, members: PoolEndpoints) -> None:
-        """Send a pool's endpoints to what serves, and to what comes."""
-        self._overtaken.note(members)
-        self.serving.set_endpoints(members)
-        if self.coming is not None:
-            self.coming.set_endpoints(members)
-
-    async def send_away(self, *, is_leaving: bool) -> None:
-        """Ask the clients of what serves."""
-        await self.serving.send_away(is_leaving=is_leaving)
-
-    async def count(self, pools: Iterable[PoolId]) -> Mapping[PoolId, tuple[EndpointCount, ...]]:
-        """Return what the one that serves has counted."""
-        return await self.serving.count(pools)
-
-    def describe(self) -> dict[str, str]:
-        """Return what the one that serves says of itself."""
-        return self.serving.describe()
-
     # What one that is another machine has besides; one of this host has nothing to say there
 
     @property
@@ -228,21 +145,13 @@ class Exchange:
         """See `Reporting`."""
         return self.serving.confirm() if isinstance(self.serving, Reporting) else 0
 
+    def _stays(self) -> Iterable[Stay[Driver]]:
+        yield self._stay
+        if self._coming is not None:
+            yield self._coming
+
     def _note(self, plan: Plan, receipt: Receipt) -> None:
         for stage in plan.stages:
             for key in (*map(key_of, stage.put), *stage.remove):
                 self._refused.pop(key, None)
         self._refused |= {each.key: each for each in receipt.refused}
-
-
-async def _come_up(stay: Stay[Driver]) -> None:
-    """Wait until one has come up.
-
-    Raises:
-        OnehopError: it has not.
-    """
-    failure = await stay.wait_up()
-    if isinstance(failure, OnehopError):
-        raise failure
-    if failure is not None:
-        raise DriverUnavailable(f"{stay.driver.name} does not come up: {failure}") from failure
