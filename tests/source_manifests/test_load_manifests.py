@@ -4,6 +4,7 @@ import base64
 import errno
 import os
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -146,6 +147,12 @@ def test_a_secret_takes_data_and_string_data(tmp_path: Path) -> None:
     assert item.data == {"long": b"k" * 100, "a": b"new"}
 
 
+LAUGHS: Final = (
+    "[&a0 [x, x]" + "".join(f", &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60)) + "]"
+)
+"""Unfolds to more values than any memory holds."""
+
+
 @pytest.mark.parametrize(
     ("text", "field", "message"),
     [
@@ -173,7 +180,12 @@ def test_a_secret_takes_data_and_string_data(tmp_path: Path) -> None:
         (
             "{apiVersion: v1, kind: Node, metadata: {name: a}, spec: &s [*s]}",
             "line 1, column 1",
-            "alias",
+            "aliases contain themselves",
+        ),
+        (
+            "{apiVersion: v1, kind: Node, metadata: {name: a}, spec: " + LAUGHS + "}",
+            "line 1, column 1",
+            "aliases contain themselves, or each other too often",
         ),
     ],
     ids=[
@@ -187,6 +199,7 @@ def test_a_secret_takes_data_and_string_data(tmp_path: Path) -> None:
         "name",
         "unnamed",
         "cycle",
+        "laughs",
     ],
 )
 def test_what_is_no_manifest_is_said_with_its_place(

@@ -5,7 +5,6 @@ the CA is down or refuses our account, that is found out once for all of them.
 """
 
 import asyncio
-import ssl
 from typing import Final
 
 import msgspec
@@ -22,6 +21,7 @@ from onehop.acme.saved import Account
 from onehop.acme.setting import Setting
 from onehop.acme.solver import Solver, make_solver
 from onehop.base.errors import AcmeUnavailable
+from onehop.base.trust import trusting
 
 _FRESH_S: Final = DAY_S
 """The directory is read again after so long: CAs move things, and publish new ones."""
@@ -110,7 +110,7 @@ class Session:
         """Read the directory, and make or find the account; its key is saved before it is used."""
         issuer = self.issuer
         if self._transport is None:
-            trust = await asyncio.to_thread(ssl.create_default_context, cadata=issuer.ca_pem)
+            trust = await asyncio.to_thread(trusting, ca_pem=issuer.ca_pem)
             self._transport = Transport(
                 self._setting.clock, trust, patience_s=self._setting.patience_s
             )

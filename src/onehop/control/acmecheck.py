@@ -10,6 +10,7 @@ from onehop.acme.issuer import Issuer
 from onehop.acme.protocol.client import read_directory
 from onehop.acme.protocol.transport import Transport
 from onehop.base.errors import OnehopError
+from onehop.base.trust import trusting
 from onehop.control.finding import Finding
 
 _TIMEOUT_S: Final = 10.0
@@ -25,7 +26,7 @@ async def _issuer(issuer: Issuer) -> Finding:
     check = f"issuer {issuer.name}"
     advice = "check acme.issuers, the way to the CA (DNS, firewall, proxy) and its caFile"
     try:
-        trust = await asyncio.to_thread(ssl.create_default_context, cadata=issuer.ca_pem)
+        trust = await asyncio.to_thread(trusting, ca_pem=issuer.ca_pem)
     except ssl.SSLError as err:
         return Finding(check=check, is_good=False, said=f"caFile: {err.reason}", advice=advice)
     transport = Transport(SystemClock(), trust, patience_s=_TIMEOUT_S)

@@ -9,7 +9,8 @@ import base64
 import hashlib
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
 from typing import Any, Final, TypeAlias, TypeGuard
 
 import msgspec
@@ -17,7 +18,7 @@ import msgspec
 from onehop.cluster.kind import KINDS, ClusterObject, Kind, Resource
 from onehop.model.ident import ObjectRef
 from onehop.model.problem import Severity
-from onehop.source.manifests_text import PathStep
+from onehop.source.manifests_text import MAX_DEPTH, PathStep
 from onehop.source.manifests_typo import closest, misspelt_keys
 
 Json: TypeAlias = dict[str, Any]
@@ -28,6 +29,9 @@ _UID_SPACE: Final = uuid.UUID("5b0c1f5e-8f0e-5d0b-9a51-6f6e65686f70")
 _TEXT_MAPS: Final = frozenset({"labels", "annotations", "data", "stringData"})
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 """An RFC 1123 subdomain, which the names of all our kinds are; ids are built from them."""
+
+_MOST_VALUES: Final = 1_000_000
+"""In one object; an API server takes no object of more than some 1.5 MB."""
 
 _VALIDATION: Final = re.compile(r"(?P<what>.*?)( - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`)?")
 _WANTS_QUOTES: Final = re.compile(r"expected `str( \| null)?`, got `(bool|int|float)`")
@@ -68,11 +72,10 @@ def decode_document(document: object) -> Iterator[ClusterObject | Fault]:
         return
     for path, raw in _unlisted(document):
         try:
+            _demand_bounded(path, raw)
             yield from _decode_object(path, raw)
         except _Rejected as rejected:
             yield rejected.fault
-        except RecursionError:
-            yield Fault(path=path, message="an alias of YAML that contains itself is no object")
 
 
 def render_path(path: tuple[PathStep, ...]) -> str:
@@ -101,6 +104,28 @@ def _unlisted(document: object) -> Iterator[tuple[tuple[PathStep, ...], object]]
     for index, item in enumerate(items or ()):
         is_bare = _is_mapping(item) and "kind" not in item and kind != "List"
         yield ("items", index), {**inherited, **item} if is_bare else item
+
+
+def _demand_bounded(path: tuple[PathStep, ...], raw: object) -> None:
+    """Refuse what has no end, or none in sight: an alias of YAML may stand within its own anchor.
+
+    Nor may aliases of aliases unfold to what no memory holds ("billion laughs").
+    """
+    level, left = [raw], _MOST_VALUES
+    for _ in range(MAX_DEPTH):
+        level = list(islice(chain.from_iterable(map(_children, level)), left))
+        left -= len(level)
+        if not level:
+            return
+    what = "its aliases contain themselves, or each other too often"
+    message = f"nested more than {MAX_DEPTH} levels deep" if left else what
+    raise _Rejected(Fault(path=path, message=message))
+
+
+def _children(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _decode_object(path: tuple[PathStep, ...], raw: object) -> Iterator[ClusterObject | Fault]:

@@ -5,7 +5,6 @@ https://go-acme.github.io/lego/dns/httpreq/.
 """
 
 import asyncio
-import ssl
 from typing import Final, Literal
 
 import aiohttp
@@ -14,6 +13,7 @@ from onehop.acme.issuer import Webhook
 from onehop.acme.refusal import printable
 from onehop.acme.solver.solver import txt_name, txt_value
 from onehop.base.errors import SolverRefused, SolverUnavailable
+from onehop.base.trust import trusting
 
 _TIMEOUT_S: Final = 150.0
 """The answer may come as late as the record is visible."""
@@ -49,7 +49,7 @@ class WebhookSolver:
         login = (
             aiohttp.BasicAuth(choice.username, choice.password.reveal) if choice.username else None
         )
-        trust = await asyncio.to_thread(ssl.create_default_context, cadata=choice.ca_pem)
+        trust = await asyncio.to_thread(trusting, ca_pem=choice.ca_pem)
         try:
             async with (
                 asyncio.timeout(_TIMEOUT_S),

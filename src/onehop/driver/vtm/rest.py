@@ -21,6 +21,7 @@ import yarl
 
 from onehop import __version__
 from onehop.base.errors import ConfigError, DriverUnavailable, OnehopError, RejectedError
+from onehop.base.trust import trusting
 from onehop.driver.vtm.calls import Calls, Outcome
 from onehop.driver.vtm.content import ObjectKey
 from onehop.driver.vtm.fault import fault_of
@@ -308,6 +309,6 @@ def _authority(ca_file: Path | None) -> bytes | None:
 
 def _trust(ca_file: Path | None) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        return trusting(ca_file=ca_file)
     except (OSError, ssl.SSLError) as err:
         raise ConfigError(f"{ca_file}: the unit's CA cannot be read: {err}") from err
