@@ -180,12 +180,12 @@ LAUGHS: Final = (
         (
             "{apiVersion: v1, kind: Node, metadata: {name: a}, spec: &s [*s]}",
             "line 1, column 1",
-            "aliases contain themselves",
+            "aliases that contain themselves",
         ),
         (
             "{apiVersion: v1, kind: Node, metadata: {name: a}, spec: " + LAUGHS + "}",
             "line 1, column 1",
-            "aliases contain themselves, or each other too often",
+            "aliases that contain themselves, or each other",
         ),
     ],
     ids=[

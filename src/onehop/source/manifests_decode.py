@@ -111,14 +111,19 @@ def _demand_bounded(path: tuple[PathStep, ...], raw: object) -> None:
 
     Nor may aliases of aliases unfold to what no memory holds ("billion laughs").
     """
-    level, left = [raw], _MOST_VALUES
+    level, count = [raw], 0
     for _ in range(MAX_DEPTH):
-        level = list(islice(chain.from_iterable(map(_children, level)), left))
-        left -= len(level)
+        below = chain.from_iterable(map(_children, level))
+        level = list(islice(below, _MOST_VALUES - count))
+        count += len(level)
         if not level:
             return
-    what = "its aliases contain themselves, or each other too often"
-    message = f"nested more than {MAX_DEPTH} levels deep" if left else what
+        if count == _MOST_VALUES:
+            break
+    message = (
+        f"nested more than {MAX_DEPTH} levels deep, or of more than {_MOST_VALUES:,} values: "
+        "look for aliases that contain themselves, or each other"
+    )
     raise _Rejected(Fault(path=path, message=message))
 
 
