@@ -7,8 +7,6 @@ from onehop.driver.capability import UDP_UNKNOWN, Capability, Shortcomings, Supp
 _LAYER_7: Final = no("the kernel knows no HTTP and no TLS")
 _STREAM: Final[Shortcomings] = {
     Capability.CONNECTION_LIMIT: no("the kernel limits no connections of a listener"),
-    Capability.WEIGHTED_STREAMS: no("the kernel sends a listener to one pool"),
-    Capability.WEIGHTED_FLOWS: no("the kernel sends a listener to one pool"),
     Capability.STREAM_IDLE_TIMEOUT: no("the kernel has one idle timeout for all, conntrack's"),
     Capability.PROXY_PROTOCOL_IN: no("the kernel reads no PROXY header"),
     Capability.PROXY_PROTOCOL_OUT: no("the kernel writes no PROXY header"),
@@ -34,6 +32,8 @@ _STREAMED: Final = frozenset(
     (
         Capability.UDP,
         Capability.SOURCE_RANGES,
+        Capability.WEIGHTED_STREAMS,
+        Capability.WEIGHTED_FLOWS,
         Capability.TRANSPARENT,
         Capability.WEIGHTED_ENDPOINTS,
         Capability.DRAINING,
