@@ -11,6 +11,7 @@ _NAMES = "tests/compile_gateway/test_misdirected_traffic.py::"
 _CHANGES = "tests/compile_gateway/test_gateway_changes.py::"
 _STREAMS = "tests/compile_gateway/test_stream_traffic.py::"
 _PROTOCOLS = "tests/compile_gateway/test_protocol_traffic.py::"
+_KERNEL = "tests/driver_nftables/test_nftables_shares.py::"
 _CLAIMS = "tests/contract/claims_endpoints.py::"
 SHOWN: Final = {
     "BackendTLSPolicy": (
@@ -156,6 +157,7 @@ SHOWN: Final = {
         "gateway-streams",
         "gateway-stream-weights",
         f"{_STREAMS}test_flows_of_packets_are_shared_out_and_a_missing_backends_share_is_dropped",
+        f"{_KERNEL}test_routes_of_several_backends_are_the_kernels",
         f"{_STREAMS}test_streams_and_packets_go_to_their_routes_backends",
     ),
 }

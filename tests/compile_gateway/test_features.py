@@ -111,11 +111,12 @@ def test_the_class_says_what_the_data_plane_can_do_that_serves_now() -> None:
 
 
 def test_the_kernel_adds_udp_to_a_proxy_without_it() -> None:
-    """But no weights, which the core of UDPRoutes has: it is served, and not claimed."""
+    """With its weights, which the core of UDPRoutes has; and so they are claimed."""
     alone, beside = lacks_of("haproxy"), lacks_of("haproxy+nftables")
 
-    assert alone.keys() - beside.keys() == {Capability.UDP}
-    assert beside[Capability.WEIGHTED_FLOWS].words.startswith("the kernel")
+    assert alone.keys() - beside.keys() == {Capability.UDP, Capability.WEIGHTED_FLOWS}
+    added = set(claimed(compiled(driver="haproxy+nftables")))
+    assert added - set(claimed(compiled(driver="haproxy"))) == {"UDPRoute"}
 
 
 _SHOWN = "tls: {certificateRefs: [{name: own}]}"

@@ -12,9 +12,9 @@ from onehop.control.configfile import parse_config
 from onehop.control.foresight import foreseen
 from onehop.control.once import compile_once
 from onehop.model.ident import ObjectRef
-from onehop.model.listener import ForwardUdp
+from onehop.model.listener import ForwardUdp, StreamShare
 from onehop.model.model import model_of
-from onehop.model.pool import BackendProtocol
+from onehop.model.pool import BackendProtocol, SourceIpPersistence
 from onehop.model.problem import Problem, Reason, Severity
 from tests.driver_envoy.world import SERVICE, pool, udp_listener
 
@@ -147,3 +147,23 @@ def test_the_kernel_serves_udp_without_what_it_cannot_do(
     told = foreseen(model_of((behind, entrance)), configured(tmp_path, "haproxy", layer4))
 
     assert {(each.subject, each.severity) for each in told} == {(SERVICE, severity)}
+
+
+def test_what_neither_the_proxy_nor_the_kernel_serves_is_told_why_by_both(tmp_path: Path) -> None:
+    """Backends of one port that ask for different things, of UDP beside HAProxy."""
+    one, two = (pool(name, protocol=BackendProtocol.UDP) for name in ("one", "two"))
+    two = msgspec.structs.replace(two, persistence=SourceIpPersistence())
+    handler = ForwardUdp(pool=one.id, shares=(StreamShare(one.id), StreamShare(two.id)))
+    entrance = msgspec.structs.replace(udp_listener(53, handler), owner=SERVICE)
+    model = model_of((one, two, entrance))
+
+    def told(layer4: str) -> list[str]:
+        every = foreseen(model, configured(tmp_path, "haproxy", layer4))
+        return [each.message for each in every if f"listener {entrance.id}" in each.message]
+
+    (message,) = told("kernel")
+    assert message.endswith(
+        "HAProxy does not pass on UDP; nor can the kernel serve it: the backends of a port differ"
+        " in persistence: the kernel has one for all"
+    )
+    assert not any("nor can the kernel" in each for each in told("proxy"))

@@ -17,6 +17,7 @@ from tests.driver_nftables.world import (
     DEADLINE_S,
     at,
     client,
+    known,
     listener,
     members,
     nftables,
@@ -171,13 +172,13 @@ def test_a_host_that_passes_nothing_on_says_so(roads: Crossroads) -> None:
     async def main() -> None:
         async with nftables() as driver:
             web = pool()
-            why = driver.misfit(listener(web, version=6), web)
+            why = driver.misfit(listener(web, version=6), known(web))
             assert why == "net.ipv6.conf.all.forwarding is 0"
-            assert driver.misfit(listener(web), web) is None
+            assert driver.misfit(listener(web), known(web)) is None
 
     roads.balancer.do(lambda: forward("0"))
     roads.balancer.run(main)
-    assert NftablesDriver().misfit(listener(pool(), version=6), pool()) is None
+    assert NftablesDriver().misfit(listener(pool(), version=6), known(pool())) is None
 
 
 def test_who_is_remembered_is_forgotten_with_the_listener(roads: Crossroads) -> None:

@@ -14,7 +14,7 @@ from onehop.driver.nftables.ruleset import Sticky
 from onehop.model.address import Cidr
 from onehop.model.endpoint import Endpoint
 from onehop.model.ident import RouterId
-from onehop.model.listener import ForwardHttp, Transport
+from onehop.model.listener import ForwardHttp, StreamShare, Transport
 from onehop.model.model import Model, model_of
 from onehop.model.pool import (
     BackendTls,
@@ -24,7 +24,7 @@ from onehop.model.pool import (
     SourceIpPersistence,
 )
 from tests.driver_nftables.namespace import own_namespace
-from tests.driver_nftables.world import at, listener, members, pool
+from tests.driver_nftables.world import at, known, listener, members, pool, shared
 from tests.golden import check_golden
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -43,6 +43,7 @@ def shop() -> Model:
             *(dns, members(dns, at(53, 6)), listener(dns, version=6, port=53, sources=sources)),
             *(sticky, members(sticky, at(8001), at(8002)), listener(sticky, port=82)),
             *(empty, members(empty), listener(empty, port=84, sources=sources)),
+            shared(listener(web, port=85), StreamShare(web.id, 3), StreamShare(None)),
         )
     )
 
@@ -67,7 +68,7 @@ async def test_nft_means_by_the_text_what_we_send() -> None:
                     found |= await netlink.elements(lookup, version)
 
     assert found == elements_of(model)[0]
-    assert {entrance_of(place).port for place in found} == {53, 80, 81, 82, 83, 84}
+    assert {entrance_of(place).port for place in found} == {53, 80, 81, 82, 83, 84, 85}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ async def test_nft_means_by_the_text_what_we_send() -> None:
 def test_listeners_that_need_a_proxy_say_why(changed: dict[str, object], why: str) -> None:
     """By the first reason found."""
     row = msgspec.structs.replace(listener(pool()), **changed)
-    assert why in (misfit(row, pool()) or "")
+    assert why in (misfit(row, known(pool())) or "")
 
 
 @pytest.mark.parametrize(
@@ -96,8 +97,8 @@ def test_listeners_that_need_a_proxy_say_why(changed: dict[str, object], why: st
 def test_pools_that_need_a_proxy_say_why(changed: dict[str, object], why: str) -> None:
     """By the first reason found."""
     changed_pool = msgspec.structs.replace(pool(), **changed)
-    assert why in (misfit(listener(pool()), changed_pool) or "")
-    assert misfit(listener(pool()), None) == "its pool is missing"
+    assert why in (misfit(listener(pool()), known(changed_pool)) or "")
+    assert misfit(listener(pool()), known()) == "its pool is missing"
 
 
 def test_endpoints_of_the_other_version_of_ip_are_passed_over() -> None:

@@ -15,9 +15,9 @@ from onehop.driver.split import SplitDriver, _pools_of, proxy_share
 from onehop.model.address import IpAddr
 from onehop.model.endpoint import Endpoint, PoolEndpoints
 from onehop.model.ident import ListenerId, ObjectRef, PoolId, RouterId
-from onehop.model.listener import ForwardHttp, ForwardTcp, Listener, Passthrough
+from onehop.model.listener import ForwardHttp, ForwardTcp, Listener, Passthrough, StreamShare
 from onehop.model.model import Model, Row, RowKey, Table, change_between, key_of, model_of
-from onehop.model.pool import BackendProtocol, Pool
+from onehop.model.pool import BackendProtocol, Pool, PoolOf, SourceIpPersistence
 from onehop.plan import Plan, make_plan
 
 SERVICE = ObjectRef("Service", "shop", "web")
@@ -44,8 +44,8 @@ class Kernel(Noted):
     connections: Mapping[str, int] = {"masqueraded": 2}
     obstacles: Mapping[int, str] = {}
 
-    def misfit(self, listener: Listener, pool: Pool | None) -> str | None:
-        return misfit(listener, pool) or self.obstacles.get(4)
+    def misfit(self, listener: Listener, pool_of: PoolOf) -> str | None:
+        return misfit(listener, pool_of) or self.obstacles.get(4)
 
 
 class Pair:
@@ -130,6 +130,37 @@ async def test_a_listener_that_the_proxy_refuses_stays_in_the_kernel() -> None:
     assert await pair.served_by(listener(web)) == ("Kernel",)
 
 
+async def test_what_both_refuse_is_told_why_by_both() -> None:
+    """Somebody may mend either; of what is served nothing is said."""
+    pair, web = Pair(), pool()
+    pair.proxy._refuses = lambda row: "no UDP" if isinstance(row, Listener) else None
+    receipt = await pair.serve((web, listener(web, max_connections=10)))
+
+    assert [each.reason for each in receipt.refused] == [
+        "no UDP; nor can the kernel serve it: the kernel limits no connections of a listener"
+    ]
+    assert not (await pair.serve((web, listener(web)))).refused
+
+
+async def test_a_listener_of_several_pools_is_served_where_it_fits_with_all_of_them() -> None:
+    """In the kernel if they are alike; else by the proxy, and all its pools with it."""
+    pair, web, new = Pair(), pool(), pool("new")
+    sticky = msgspec.structs.replace(pool("sticky"), persistence=SourceIpPersistence())
+
+    def divided(*pools: Pool) -> Listener:
+        row = listener(web)
+        shares = (*(StreamShare(each.id) for each in pools), StreamShare(None))
+        return msgspec.structs.replace(row, handler=ForwardTcp(pool=web.id, shares=shares))
+
+    await pair.serve((web, new, divided(web, new)))
+    assert await pair.served_by(divided(web, new)) == ("Kernel",)
+    assert (await pair.proxy.read_back()).pools == ()
+
+    await pair.serve((web, sticky, divided(web, sticky)))
+    assert await pair.served_by(divided(web, sticky)) == ("Noted",)
+    assert {each.id for each in (await pair.proxy.read_back()).pools} == {web.id, sticky.id}
+
+
 async def test_endpoints_reach_whoever_has_the_pool() -> None:
     """At once, without a plan; also while one is being made."""
     pair, web = Pair(), pool()
@@ -150,6 +181,11 @@ def models(draw: st.DrawFn) -> Model:
     for number in draw(st.sets(st.integers(1, 4))):
         to = draw(st.sampled_from(_pools))
         row = listener(to, number, draw(st.sampled_from([None, 10])))
+        if to.protocol is BackendProtocol.TCP and draw(st.booleans()):
+            shares = StreamShare(to.id), StreamShare(_pools[0].id), StreamShare(None)
+            handler = msgspec.structs.replace(row.handler, shares=shares)
+            row = msgspec.structs.replace(row, handler=handler)
+            rows += [_pools[0], members(_pools[0], 1)]
         if to.protocol is BackendProtocol.HTTP1 or draw(st.booleans()):
             host = Passthrough(hostname="a.example", owner=SERVICE, pool=to.id)
             http = ForwardHttp(router=RouterId("shared"), tls=True, passthroughs=(host,))

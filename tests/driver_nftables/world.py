@@ -10,14 +10,23 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+import msgspec
+
 from onehop.driver import Driver
 from onehop.driver.nftables import NftablesDriver
 from onehop.model.address import Cidr, IpAddr
 from onehop.model.endpoint import Endpoint, PoolEndpoints
 from onehop.model.ident import ListenerId, ObjectRef, PoolId
-from onehop.model.listener import ForwardTcp, ForwardUdp, Handler, Listener, Transport
+from onehop.model.listener import (
+    ForwardTcp,
+    ForwardUdp,
+    Handler,
+    Listener,
+    StreamShare,
+    Transport,
+)
 from onehop.model.model import Row, change_between, model_of
-from onehop.model.pool import BackendProtocol, Balancing, HealthCheck, Persistence, Pool
+from onehop.model.pool import BackendProtocol, Balancing, HealthCheck, Persistence, Pool, PoolOf
 from onehop.plan import make_plan
 from tests.net.crossroads import CLIENT, POD, VIP, Crossroads, crossroads
 
@@ -139,6 +148,11 @@ def pool(  # noqa: PLR0913  what tests differ in, by name
     )
 
 
+def known(*pools: Pool) -> PoolOf:
+    """Return what says which pool has an id."""
+    return {pool.id: pool for pool in pools}.get
+
+
 def members(of: Pool, *endpoints: Endpoint) -> PoolEndpoints:
     """Return the members of a pool."""
     return PoolEndpoints(of.id, endpoints)
@@ -170,6 +184,12 @@ def listener(
         handler=handler,
         sources=sources,
     )
+
+
+def shared(of: Listener, *shares: StreamShare) -> Listener:
+    """Return a listener whose connections are divided, or its datagrams."""
+    handler = msgspec.structs.replace(of.handler, shares=shares)
+    return msgspec.structs.replace(of, handler=handler)
 
 
 class Client:

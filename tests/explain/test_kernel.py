@@ -16,7 +16,7 @@ from onehop.driver.nftables import misfit
 from onehop.driver.split import SplitDriver
 from onehop.model.listener import Listener
 from onehop.model.model import Change, change_between, model_of
-from onehop.model.pool import Pool, SourceIpPersistence
+from onehop.model.pool import Pool, PoolOf, SourceIpPersistence
 from onehop.plan import make_plan
 from tests.explain.known import as_tree, facts_of_story
 
@@ -112,5 +112,5 @@ class Kernel(MemoryDriver):
     connections: Mapping[str, int] = {}
     obstacles: Mapping[int, str] = {}
 
-    def misfit(self, listener: Listener, pool: Pool | None) -> str | None:
-        return misfit(listener, pool)
+    def misfit(self, listener: Listener, pool_of: PoolOf) -> str | None:
+        return misfit(listener, pool_of)

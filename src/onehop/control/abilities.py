@@ -6,7 +6,7 @@ from typing import Final
 
 from onehop.control.config import DataPlaneConfig
 from onehop.driver import Capability
-from onehop.driver.capability import Extent, Shortcomings
+from onehop.driver.capability import OF_UDP, Extent, Shortcomings
 from onehop.driver.envoy.support import SHORTCOMINGS as ENVOY
 from onehop.driver.haproxy.support import SHORTCOMINGS as HAPROXY
 from onehop.driver.nftables.support import SHORTCOMINGS as KERNEL
@@ -73,10 +73,6 @@ _BY_ANNOTATION_ALONE: Final = frozenset(
 """What routes of Gateway API have no field for."""
 
 
-_OF_UDP: Final = frozenset((Capability.UDP, Capability.WEIGHTED_FLOWS))
-"""What listeners of UDP alone can ask for: the kernel's, where the proxy has no UDP."""
-
-
 def name_of(data_plane: DataPlaneConfig) -> str:
     """Return what a data plane is called that is made of a configuration, as by its driver."""
     has_kernel = data_plane.layer4 == "kernel" and data_plane.driver != "vtm"
@@ -93,8 +89,8 @@ def shortcomings_of(driver: str) -> Shortcomings:
     lacks = DATA_PLANES.get(proxy, {})
     if not kernel or _can(lacks, Capability.UDP):
         return lacks
-    of_kernel = {each: IN_KERNEL[each] for each in _OF_UDP & IN_KERNEL.keys()}
-    return {each: lacks[each] for each in lacks if each not in _OF_UDP} | of_kernel
+    of_kernel = {each: IN_KERNEL[each] for each in OF_UDP & IN_KERNEL.keys()}
+    return {each: lacks[each] for each in lacks if each not in OF_UDP} | of_kernel
 
 
 def lacks_of(driver: str) -> Mapping[Capability, Lack]:

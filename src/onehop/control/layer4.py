@@ -13,6 +13,7 @@ from onehop.driver import Driver
 from onehop.driver.nftables import NftablesDriver, misfit, sweep
 from onehop.driver.nftables.render import render_script
 from onehop.driver.split import SplitDriver, proxy_share
+from onehop.model.ident import PoolId
 from onehop.model.listener import ForwardHttp, Listener
 from onehop.model.model import Model, RowKey, Table
 from onehop.model.pool import Pool
@@ -39,8 +40,12 @@ def would_be_in_kernel(config: Config, served: Served, listener: Listener) -> bo
     """Tell whether a listener is the kernel's, on a host that lacks nothing."""
     if config.data_plane.layer4 != "kernel" or isinstance(listener.handler, ForwardHttp):
         return False
-    pool = served.row(RowKey(Table.POOL, listener.handler.pool))
-    return isinstance(pool, Pool) and misfit(listener, pool) is None
+
+    def pool_of(name: PoolId) -> Pool | None:
+        row = served.row(RowKey(Table.POOL, name))
+        return row if isinstance(row, Pool) else None
+
+    return misfit(listener, pool_of) is None
 
 
 async def sweep_layer4(config: Config, is_served: asyncio.Event) -> None:

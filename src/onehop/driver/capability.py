@@ -15,6 +15,7 @@ from onehop.model.capability import Capability
 
 __all__ = (
     "FEATURES",
+    "OF_UDP",
     "REPEATED",
     "UDP_UNKNOWN",
     "Capability",
@@ -110,6 +111,10 @@ FEATURES: Final[Mapping[str, Mapping[Capability, str]]] = {
     },
 }
 """In the words of the guide, by chapter; every capability once."""
+
+
+OF_UDP: Final = frozenset((Capability.UDP, Capability.WEIGHTED_FLOWS))
+"""What listeners of UDP alone can ask for: the kernel's, where the proxy has no UDP."""
 
 
 class Extent(StrEnum):

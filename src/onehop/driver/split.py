@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from onehop.base.errors import TransientError
-from onehop.driver.capability import Capability
+from onehop.driver.capability import OF_UDP, Capability
 from onehop.driver.driver import (
     Connections,
     Drifts,
@@ -30,7 +30,7 @@ from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import ListenerId, PoolId
 from onehop.model.listener import ForwardHttp, Listener
 from onehop.model.model import Change, Model, Row, RowKey, Table, key_of, model_of
-from onehop.model.pool import BackendProtocol, Pool
+from onehop.model.pool import BackendProtocol, Pool, PoolOf
 from onehop.plan import Plan, make_plan
 
 _HANDOVER_S: Final = 0.25
@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 class KernelPart(Driver, Drifts, Connections, Protocol):
     """A data plane that takes some listeners only."""
 
-    def misfit(self, listener: Listener, pool: Pool | None) -> str | None:
+    def misfit(self, listener: Listener, pool_of: PoolOf) -> str | None:
         """Return why it cannot serve a listener, or None if it can."""
         ...
 
@@ -54,14 +54,13 @@ class KernelPart(Driver, Drifts, Connections, Protocol):
         ...
 
 
-def proxy_share(model: Model, misfit: Callable[[Listener, Pool | None], str | None]) -> Model:
+def proxy_share(model: Model, misfit: Callable[[Listener, PoolOf], str | None]) -> Model:
     """Return what is left to the proxy of a Model, from nothing; pure."""
     pools = {pool.id: pool for pool in model.pools}
     listeners = [
         row
         for row in model.listeners
-        if isinstance(row.handler, ForwardHttp)
-        or misfit(row, pools.get(row.handler.pool)) is not None
+        if isinstance(row.handler, ForwardHttp) or misfit(row, pools.get) is not None
     ]
     used = {pool for row in listeners for pool in _pools_of(row)}
     unused = {pool.id for pool in model.pools if pool.protocol in _LAYER4} - used
@@ -71,6 +70,14 @@ def proxy_share(model: Model, misfit: Callable[[Listener, Pool | None], str | No
         pools=tuple(row for row in model.pools if row.id not in unused),
         endpoints=tuple(row for row in model.endpoints if row.pool not in unused),
     )
+
+
+def refused_by_both(refusal: Refusal, misfit: str | None) -> Refusal:
+    """Return a proxy's refusal of a listener with what keeps that out of the kernel; pure."""
+    if misfit is None or refusal.is_partial:
+        return refusal
+    reason = f"{refusal.reason}; nor can the kernel serve it: {misfit}"
+    return msgspec.structs.replace(refusal, reason=reason)
 
 
 class SplitDriver:
@@ -120,7 +127,7 @@ class SplitDriver:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What either can do."""
-        return self._proxy.capabilities | (self._kernel.capabilities & {Capability.UDP})
+        return self._proxy.capabilities | (self._kernel.capabilities & OF_UDP)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -191,8 +198,9 @@ class SplitDriver:
             if any(key.table is Table.LISTENER for key in last.removals):
                 await asyncio.sleep(handover_s)
             await self._proxy.apply(make_plan(last))
+        refused = (*map(self._with_misfit, by_proxy.refused), *by_kernel.refused)
         return Receipt(
-            refused=tuple(sorted((*by_proxy.refused, *by_kernel.refused), key=_by_key)),
+            refused=tuple(sorted(refused, key=_by_key)),
             duration_s=by_proxy.duration_s + by_kernel.duration_s,
         )
 
@@ -310,11 +318,19 @@ class SplitDriver:
         return Change((), tuple(sorted(removals)))
 
     def _fits_kernel(self, listener: Listener) -> bool:
-        handler = listener.handler
-        if isinstance(handler, ForwardHttp):
+        if isinstance(listener.handler, ForwardHttp):
             return False
-        pool = self._layer4.get(RowKey(Table.POOL, handler.pool))
-        return isinstance(pool, Pool) and self._kernel.misfit(listener, pool) is None
+        return self._kernel.misfit(listener, self._pool) is None
+
+    def _with_misfit(self, refusal: Refusal) -> Refusal:
+        listener = self._listeners.get(refusal.key)
+        if listener is None or not self._kernel.name:  # there is no kernel's part just now
+            return refusal
+        return refused_by_both(refusal, self._kernel.misfit(listener, self._pool))
+
+    def _pool(self, name: PoolId) -> Pool | None:
+        row = self._layer4.get(RowKey(Table.POOL, name))
+        return row if isinstance(row, Pool) else None
 
     def _use(self, listener: ListenerId, pools: tuple[PoolId, ...]) -> None:
         """Note which pools one of the proxy's listeners sends to; none if it is not there."""

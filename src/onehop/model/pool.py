@@ -1,5 +1,6 @@
 """A set of endpoints that can stand in for each other, and how the data plane treats them."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -161,3 +162,7 @@ class Pool(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag="pool"):
     proxy_protocol: ProxyProtocol | None = None
     max_connections: int | None = None
     is_transparent: bool = False
+
+
+PoolOf: TypeAlias = Callable[[PoolId], Pool | None]
+"""Says which pool has an id; None if there is none."""

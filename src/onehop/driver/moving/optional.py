@@ -13,7 +13,7 @@ from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import PoolId
 from onehop.model.listener import Listener
 from onehop.model.model import Model
-from onehop.model.pool import Pool
+from onehop.model.pool import PoolOf
 from onehop.plan import Plan
 
 
@@ -120,11 +120,11 @@ class OptionalKernel:
 
     # What else a KernelPart has
 
-    def misfit(self, listener: Listener, pool: Pool | None) -> str | None:
+    def misfit(self, listener: Listener, pool_of: PoolOf) -> str | None:
         """Return why it cannot serve a listener, or None if it can."""
         if self._stay is None or not self.takes:
             return "layer 4 is not served in the kernel"
-        return self._stay.driver.misfit(listener, pool)
+        return self._stay.driver.misfit(listener, pool_of)
 
     @property
     def obstacles(self) -> Mapping[int, str]:

@@ -16,7 +16,7 @@ from onehop.driver.driver import EndpointCount, Receipt, Refusal
 from onehop.driver.nftables.channel import Refused
 from onehop.driver.nftables.drift import Drift
 from onehop.driver.nftables.element import Elements, Entrance, version_of
-from onehop.driver.nftables.feature import Feature, feature_of, missing_features
+from onehop.driver.nftables.feature import Feature, features_of, missing_features
 from onehop.driver.nftables.fit import lacks, misfit
 from onehop.driver.nftables.flows import Flows
 from onehop.driver.nftables.forwarding import conntrack_share, hindrances
@@ -26,14 +26,14 @@ from onehop.driver.nftables.ruleset import Sticky
 from onehop.driver.nftables.support import SHORTCOMINGS
 from onehop.driver.nftables.table import KernelTable
 from onehop.driver.nftables.tally import count_members
-from onehop.driver.nftables.wanted import Served, entrance_at, may_serve, serve
+from onehop.driver.nftables.wanted import Part, Served, entrance_at, may_serve, parts_of, serve
 from onehop.model.address import IpAddr
 from onehop.model.certificate import Certificate, ServerName
 from onehop.model.endpoint import PoolEndpoints
 from onehop.model.ident import PoolId
 from onehop.model.listener import Listener, Transport, Vip
 from onehop.model.model import Model, key_of, model_of
-from onehop.model.pool import Pool
+from onehop.model.pool import Pool, PoolOf
 from onehop.model.route import VirtualHost
 from onehop.plan import Plan, Stage, StageKind
 
@@ -185,14 +185,12 @@ class NftablesDriver:
         """Wait until the kernel has all that was told; `set_endpoints` may leave a rest to do."""
         await self._settle()
 
-    def misfit(self, listener: Listener, pool: Pool | None) -> str | None:
+    def misfit(self, listener: Listener, pool_of: PoolOf) -> str | None:
         """Return why a listener cannot be served here, or None if it can."""
-        feature = None if pool is None else feature_of(pool)
-        return (
-            misfit(listener, pool)
-            or self._hindrances.get(version_of(listener.address))
-            or (None if feature is None else self._missing.get(feature))
-        )
+        why = misfit(listener, pool_of) or self._hindrances.get(version_of(listener.address))
+        pools = filter(None, map(pool_of, listener.handler.pools))
+        missing = (self._missing.get(need) for pool in pools for need in features_of(pool))
+        return why or next(filter(None, missing), None)
 
     # Rows
 
@@ -210,7 +208,7 @@ class NftablesDriver:
                 case Pool() | PoolEndpoints() | Vip():
                     pass  # they are in already
                 case Listener():
-                    why = self.misfit(row, self._rows.pool_of(row))
+                    why = self.misfit(row, self._rows.pool)
                     if why is None:
                         self._rows.put(row)
                         refused += self._in_part(row)
@@ -223,8 +221,7 @@ class NftablesDriver:
         return refused
 
     def _in_part(self, listener: Listener) -> Iterator[Refusal]:
-        pool = self._rows.pool_of(listener)
-        words = lacks(listener, pool) if pool is not None else ""
+        words = lacks(listener, self._rows.pool)
         if words:
             yield Refusal(key_of(listener), words, is_partial=True)
 
@@ -303,18 +300,15 @@ class NftablesDriver:
 
     def _wanted_at(self, entrance: Entrance) -> Served:
         listener = self._rows.listener_at(entrance)
-        pool = None if listener is None else self._rows.pool_of(listener)
-        if listener is None or pool is None:
+        pools = [] if listener is None else self._rows.pools_of(listener)
+        if listener is None or not pools:
             return Served({}, None, {})
-        endpoints = self._rows.endpoints(pool.id)
-        self._health.want(pool.id, check_of(pool), endpoints)
-        return serve(
-            listener,
-            pool,
-            endpoints,
-            failed=self._health.failed(pool.id),
-            before=self._table.at(entrance),
-        )
+        for pool in pools:
+            self._health.want(pool.id, check_of(pool), self._rows.endpoints(pool.id))
+        return serve(listener, pools[0], self._parts(listener), before=self._table.at(entrance))
+
+    def _parts(self, listener: Listener) -> tuple[Part, ...]:
+        return parts_of(listener, self._rows.endpoints, self._health.failed)
 
     def _put(self, wanted: Mapping[Entrance, Served]) -> None:
         elements: dict[Entrance, Elements] = {at: each.elements for at, each in wanted.items()}
@@ -335,10 +329,7 @@ class NftablesDriver:
 
     def _may_serve(self, entrance: Entrance) -> frozenset[tuple[IpAddr, int]]:
         listener = self._rows.listener_at(entrance)
-        pool = None if listener is None else self._rows.pool_of(listener)
-        if pool is None:
-            return frozenset()
-        return may_serve(self._rows.endpoints(pool.id), self._health.failed(pool.id))
+        return frozenset() if listener is None else may_serve(self._parts(listener))
 
     # Tasks
 

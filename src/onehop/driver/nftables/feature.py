@@ -33,11 +33,11 @@ _SAID: Final = {
 }
 
 
-def feature_of(pool: Pool) -> Feature | None:
+def features_of(pool: Pool) -> tuple[Feature, ...]:
     """Return what a pool needs of the kernel, besides what all need."""
     if isinstance(pool.persistence, SourceIpPersistence):
-        return Feature.REMEMBERS
-    return Feature.HASHES if pool.balancing is Balancing.HASH else None
+        return (Feature.REMEMBERS,)
+    return (Feature.HASHES,) if pool.balancing is Balancing.HASH else ()
 
 
 async def missing_features() -> Mapping[Feature, str]:

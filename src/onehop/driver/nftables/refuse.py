@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from onehop.driver.driver import Refusal
 from onehop.driver.nftables.fit import lacks, misfit
-from onehop.model.listener import ForwardHttp
 from onehop.model.model import Model, key_of
 
 
@@ -12,9 +11,7 @@ def refusals(model: Model) -> Iterator[Refusal]:
     """Yield the listeners that the kernel takes and serves in part; all others are a proxy's."""
     pools = {pool.id: pool for pool in model.pools}
     for listener in model.listeners:
-        handler = listener.handler
-        pool = None if isinstance(handler, ForwardHttp) else pools.get(handler.pool)
-        if pool is not None and misfit(listener, pool) is None:
-            words = lacks(listener, pool)
+        if misfit(listener, pools.get) is None:
+            words = lacks(listener, pools.get)
             if words:
                 yield Refusal(key_of(listener), words, is_partial=True)

@@ -14,10 +14,11 @@ from onehop.driver.nftables.element import (
     to_number,
 )
 from onehop.driver.nftables.fit import misfit
-from onehop.driver.nftables.ruleset import FAMILY, TABLE, Chain, render_chains, render_table
-from onehop.driver.nftables.wanted import serve
-from onehop.model.endpoint import PoolEndpoints
-from onehop.model.listener import ForwardTcp, ForwardUdp
+from onehop.driver.nftables.ruleset import FAMILY, TABLE, Chain, render_chains, render_table, shown
+from onehop.driver.nftables.wanted import parts_of, serve
+from onehop.model.endpoint import Endpoint
+from onehop.model.ident import PoolId
+from onehop.model.listener import ForwardHttp
 from onehop.model.model import Model
 
 _PROTOCOL_NAMES = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp"}
@@ -34,16 +35,17 @@ def render_script(model: Model) -> str:
 def elements_of(model: Model) -> tuple[Elements, frozenset[Chain]]:
     """Return all elements, and the chains that they need."""
     pools = {pool.id: pool for pool in model.pools}
-    members = {row.pool: row for row in model.endpoints}
+    members = {row.pool: row.endpoints for row in model.endpoints}
+
+    def endpoints(pool: PoolId) -> tuple[Endpoint, ...]:
+        return members.get(pool, ())
+
     elements: Elements = {}
     chains: set[Chain] = set()
     for listener in model.listeners:
-        if not isinstance(listener.handler, ForwardTcp | ForwardUdp):
+        if isinstance(listener.handler, ForwardHttp) or misfit(listener, pools.get) is not None:
             continue
-        pool = pools.get(listener.handler.pool)
-        if pool is None or misfit(listener, pool) is not None:
-            continue
-        served = serve(listener, pool, members.get(pool.id, PoolEndpoints(pool.id)).endpoints)
+        served = serve(listener, pools[listener.handler.pool], parts_of(listener, endpoints))
         elements |= served.elements
         chains |= served.chains
     return elements, frozenset(chains)
@@ -88,9 +90,7 @@ def _value(place: Place, value: bytes) -> str:
 
 
 def _number(value: bytes) -> str:
-    """Return a number as nft writes a `classid`: two halves in hexadecimal."""
-    both = to_number(value)
-    return f"{both >> 16:x}:{both & 0xFFFF:x}"
+    return shown(to_number(value))
 
 
 def _address(place: Place, key: bytes) -> str:

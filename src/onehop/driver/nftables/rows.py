@@ -74,9 +74,10 @@ class Rows:
         row = self._rows.get(RowKey(Table.POOL, name))
         return row if isinstance(row, Pool) else None
 
-    def pool_of(self, listener: Listener) -> Pool | None:
+    def pools_of(self, listener: Listener) -> list[Pool]:
         """Return where a listener sends."""
-        return next((self.pool(name) for name in _pools(listener)), None)
+        pools = map(self.pool, _pools(listener))
+        return [pool for pool in pools if pool is not None]
 
     def members(self, pool: PoolId) -> PoolEndpoints | None:
         """Return the members of a pool, if it was said who they are."""

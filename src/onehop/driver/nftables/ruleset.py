@@ -11,6 +11,10 @@ A connection's first packet passes these; conntrack treats all others as it trea
 2. `service` says how many slots the listener has, and `pick` leads to the chain for that number.
    There a slot is drawn at random; `draw` says which member has it. Then `member` says where that
    is: `dnat`. A listener that remembers its clients has a chain of its own before that (`sticky`).
+   A slot may be nobody's: the share of a backend that is missing, or has no endpoints. There a
+   datagram is dropped; a connection must be refused, for a SYN that is dropped is sent again, and
+   drawn again. Chains of `nat` cannot refuse, so it is left as it is and marked (UNSERVED), and a
+   filter right behind `nat` does it.
 3. `masquerade` gives the packet our own address as its source; with `keep` the member answers
    through us, and sees the client.
 
@@ -35,8 +39,12 @@ FAMILY: Final = "inet"
 MASQUERADE: Final = "masquerade-all"
 KEEP_SOURCE: Final = "masquerade-own"
 REFUSE: Final = "refuse"
+TURN_AWAY: Final = "turn-away"
 COUNTERS: Final = ("masqueraded", "source-kept", "refused")
 """Of connections, by what becomes of them; of those refused, each try."""
+
+UNSERVED: Final = 0xFFFFFFFF
+"""Left in a packet that was to go to nobody; no member's number, and no program's priority."""
 
 _CLIENTS: Final = 1_000_000
 """How many clients are remembered; one more than that is not, and is drawn anew each time."""
@@ -96,6 +104,11 @@ def draw_of(version: int, number: int) -> Draw:
     return Draw(version, number & ~_HASH, is_hash=bool(number & _HASH))
 
 
+def shown(number: int) -> str:
+    """Return a number as nft writes a `classid`: two halves in hexadecimal."""
+    return f"{number >> 16:x}:{number & 0xFFFF:x}"
+
+
 def check_source(version: int) -> str:
     """Return the chain that looks whether a client is among those that are let in."""
     return f"check-source{version}"
@@ -140,10 +153,9 @@ def render_chains(chains: Iterable[Chain]) -> str:
         rules = _sticky_rules(chain) if isinstance(chain, Sticky) else (_draw_rule(chain),)
         lines += [f"add rule {where} {rule}" for rule in rules]
         if isinstance(chain, Draw):
-            shown = f"{chain.number >> 16:x}:{chain.number & 0xFFFF:x}"
             lines.append(
                 f"add element {FAMILY} {TABLE} pick{chain.version}"
-                f" {{ {shown} : jump {chain.chain} }}"
+                f" {{ {shown(chain.number)} : jump {chain.chain} }}"
             )
     return "\n".join(lines) + "\n"
 
@@ -178,6 +190,9 @@ _BASE_CHAINS: Final = (
     ("filter-output", "filter hook output priority -106"),
     ("nat-prerouting", "nat hook prerouting priority -105"),
     ("nat-output", "nat hook output priority -105"),
+    # All chains of nat, whatever their priority, take their turn at dstnat: see nf_nat_register_fn.
+    ("unserved-prerouting", "filter hook prerouting priority -95"),
+    ("unserved-output", "filter hook output priority -95"),
     ("nat-postrouting", "nat hook postrouting priority 95"),
 )
 
@@ -225,13 +240,19 @@ def _chains() -> Iterator[tuple[str, tuple[str, ...]]]:
             for how, chain in (("masquerade", MASQUERADE), ("keep", KEEP_SOURCE))
         ),
     )
+    is_unserved = f"meta priority {shown(UNSERVED)} ct state new goto {REFUSE}"
+    yield "unserved-prerouting", (is_unserved,)
+    yield "unserved-output", (is_unserved,)
     for version in (4, 6):
-        yield f"serve{version}", (f"meta priority vmap @pick{version}", _send(version))
+        picked = f"meta priority vmap @pick{version}"
+        yield f"serve{version}", (picked, _send(version), f"goto {TURN_AWAY}")
         source = f"{_asked(version)} . {_ip(version)} saddr @source{version} return"
         yield check_source(version), (source, f"goto {REFUSE}")
     masqueraded, kept, refused = (f"counter name {name}" for name in COUNTERS)
     reset = "meta l4proto tcp reject with tcp reset"
     yield REFUSE, (refused, reset, "reject with icmpx port-unreachable")
+    marked = f"meta l4proto tcp meta priority set {shown(UNSERVED)} return"
+    yield TURN_AWAY, (marked, f"{refused} drop")
     yield MASQUERADE, (f"meta priority set 0 {masqueraded} masquerade fully-random",)
     # A client on this very host has asked with the VIP as its source, which is no way back.
     to_self = "fib saddr type local masquerade fully-random"
@@ -258,6 +279,7 @@ def _sticky_rules(sticky: Sticky) -> Iterator[str]:
     yield f"delete {known} {{ {ip} saddr : meta priority }}"
     yield f"{_look_up(version)} meta priority vmap @pick{version}"
     yield f"{remember} {_send(version)}"
+    yield f"goto {TURN_AWAY}"
 
 
 def _look_up(version: int) -> str:

@@ -6,15 +6,34 @@ as possible when members change: each one that moves is two messages to the kern
 
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+NOBODY: Final = 0
+"""In place of a member, where there is none: whoever draws it is turned away."""
 MOST: Final = 1024
 """Slots of one listener, unless it has more members than that."""
 _HASH_SLOTS: Final = (1021, 16_381)
 """Primes, as Maglev wants them; a member has about a hundredth of its share too much or too little
 as long as there are a hundred times as many slots as members (the paper's section 5.3)."""
 _FEW: Final = 128
+
+
+def together(groups: Iterable[tuple[int, Mapping[int, int]]]) -> dict[int, int]:
+    """Return the weight of each member among all, exactly; who has no weight is not among them.
+
+    Args:
+        groups: each with its weight among the others, and its members with theirs among themselves.
+            One without members is NOBODY's. Who is in several has what he has in each.
+    """
+    every = [(weight, members, sum(members.values())) for weight, members in groups]
+    common = math.lcm(*(total for _, _, total in every if total))
+    weights: dict[int, int] = {}
+    for weight, members, total in every:
+        unit = weight * common // total if total else weight * common
+        for member, own in (members if total else {NOBODY: 1}).items():
+            weights[member] = weights.get(member, 0) + own * unit
+    return {member: weight for member, weight in weights.items() if weight}
 
 
 def shares(weights: Mapping[int, int]) -> dict[int, int]:

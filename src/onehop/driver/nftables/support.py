@@ -5,10 +5,15 @@ from typing import Final
 from onehop.driver.capability import UDP_UNKNOWN, Capability, Shortcomings, Support, no, partly
 
 _LAYER_7: Final = no("the kernel knows no HTTP and no TLS")
+_SHARES: Final = partly(
+    "backends of one port that differ in session persistence, in client-address or in balancing"
+    " `hash` are a proxy's: the kernel has one of each for a port",
+    suffices="tests of TCPRoutes and UDPRoutes ask for none of these",
+)
 _STREAM: Final[Shortcomings] = {
     Capability.CONNECTION_LIMIT: no("the kernel limits no connections of a listener"),
-    Capability.WEIGHTED_STREAMS: no("the kernel sends a listener to one pool"),
-    Capability.WEIGHTED_FLOWS: no("the kernel sends a listener to one pool"),
+    Capability.WEIGHTED_STREAMS: _SHARES,
+    Capability.WEIGHTED_FLOWS: _SHARES,
     Capability.STREAM_IDLE_TIMEOUT: no("the kernel has one idle timeout for all, conntrack's"),
     Capability.PROXY_PROTOCOL_IN: no("the kernel reads no PROXY header"),
     Capability.PROXY_PROTOCOL_OUT: no("the kernel writes no PROXY header"),
