@@ -20,8 +20,14 @@ class MiniCa(NamedTuple):
     key: Path
 
 
-def make_ca(folder: Path) -> MiniCa:
-    """Write a CA's certificate, and a server's with its key."""
+def make_ca(folder: Path, *, is_identified: bool = True) -> MiniCa:
+    """Write a CA's certificate, and a server's with its key.
+
+    Args:
+        folder: where to.
+        is_identified: whether they say which key they are signed with, as RFC 5280 wants it, and
+            Python 3.13 by itself.
+    """
     now = dt.datetime.now(dt.UTC)
     ca_key = ec.generate_private_key(ec.SECP256R1())
     key = ec.generate_private_key(ec.SECP256R1())
@@ -46,12 +52,11 @@ def make_ca(folder: Path) -> MiniCa:
     names = x509.SubjectAlternativeName(
         [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
     )
-    server = (
-        builder(x509.Name([]), key.public_key())
-        .add_extension(names, critical=True)
-        .sign(ca_key, SHA256())
-    )
+    server = builder(x509.Name([]), key.public_key()).add_extension(names, critical=True)
+    if is_identified:
+        signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
+        server = server.add_extension(signer, critical=False)
     certificate_file, key_file = folder / "server.pem", folder / "server.key"
-    certificate_file.write_bytes(server.public_bytes(Encoding.PEM))
+    certificate_file.write_bytes(server.sign(ca_key, SHA256()).public_bytes(Encoding.PEM))
     key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return MiniCa(ca.public_bytes(Encoding.PEM).decode(), certificate_file, key_file)
