@@ -205,7 +205,7 @@ async def test_a_host_that_is_silent_but_renews_in_time_counts(balancer: Balance
 
 async def test_a_host_that_ends_in_good_order_is_not_waited_for(balancer: Balancer) -> None:
     """It takes its Lease along."""
-    one, two = balancer.host("lb-1"), balancer.host("lb-2")
+    one, two = balancer.host("lb-1"), balancer.host("lb-2", retry_s=30.0)  # for the last request
     one.serves(ENTRY)
     async with balancer.running(one):
         async with balancer.running(two):
