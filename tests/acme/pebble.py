@@ -1,6 +1,7 @@
 """Real servers on loopback: Let's Encrypt's Pebble, and the DNS it asks."""
 
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from onehop.base.child import bound_to_parent
+from tests import ports
 from tests.acme.minica import MiniCa, make_ca
 
 
@@ -150,14 +152,6 @@ def wait_for(port: int) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listened on a moment ago, for TCP and UDP."""
-    with contextlib.ExitStack() as stack:
-        ports: list[int] = []
-        while len(ports) < count:
-            tcp = stack.enter_context(socket.socket())
-            udp = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
-            tcp.bind(("127.0.0.1", 0))
-            with contextlib.suppress(OSError):
-                udp.bind(("127.0.0.1", tcp.getsockname()[1]))
-                ports.append(tcp.getsockname()[1])
-        return ports
+    """Return ports that nobody listens on, for TCP and UDP."""
+    both = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
+    return list(itertools.islice(ports.free_ports("127.0.0.1", *both), count))

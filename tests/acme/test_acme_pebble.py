@@ -30,7 +30,8 @@ async def test_a_ca_that_rejects_most_nonces_is_got_through(
         ):
             await world.issued(shop)
             assert len(proxy.orders) == 1
-            assert len([r for r in proxy.requests if r.status == 400]) > 5
+            # Ten requests at least: that none is rejected happens once in ten million times.
+            assert any(request.status == 400 for request in proxy.requests)
 
 
 async def test_a_slow_ca_is_waited_for_without_haste(

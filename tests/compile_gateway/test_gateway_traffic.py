@@ -320,7 +320,7 @@ async def test_a_request_is_tried_again(plane: Stand, fault: str) -> None:
     """After a code that is named, an attempt that takes too long, a connection that breaks off."""
     port, asked = free_port(), 0
     rules = """
-- timeouts: {backendRequest: 500ms}
+- timeouts: {backendRequest: 1500ms}
   retry: {codes: [503], attempts: 3}
   backendRefs: [{name: web, port: 80}]
 """

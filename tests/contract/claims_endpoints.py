@@ -29,6 +29,7 @@ from tests.contract.scene import Scene, dial, entrance, named, proves, sources, 
 from tests.contract.test_driver_tls import PASSED, POD, SITE, pod_with_tls
 from tests.driver_envoy.http2 import H2Client, h2_backend
 from tests.driver_envoy.world import (
+    ADDRESS,
     backend,
     connected,
     draining,
@@ -44,8 +45,8 @@ from tests.driver_envoy.world import (
     until,
 )
 
-ELSEWHERE = IpAddr("127.0.0.1")
-"""An address that the endpoints of these tests are not at."""
+ELSEWHERE = IpAddr(".".join(("127.252", *ADDRESS.split(".")[2:])))
+"""An address of this process alone that its endpoints are not at."""
 
 
 @asynccontextmanager

@@ -202,4 +202,4 @@ async def a_host_answers_over_quic(scene: Scene) -> None:
         except ConnectionError:
             return False
 
-    await until(is_served, 20)
+    await until(is_served, 60)

@@ -3,11 +3,12 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from onehop.model.address import Cidr
 from onehop.model.listener import ForwardTcp
-from onehop.model.pool import BackendProtocol, ProxyProtocol
+from onehop.model.pool import BackendProtocol, Balancing, ProxyProtocol
 from tests.contract.drivers import RunningDriver
 from tests.contract.traffic import serve
 from tests.driver_envoy.world import (
@@ -60,11 +61,12 @@ async def once(port: int, **options: Any) -> bytes:
 async def test_bytes_go_through_and_back(serving: RunningDriver) -> None:
     """And another endpoint is tried where one refuses."""
     port, dead = free_port(), free_port()
+    stream = msgspec.structs.replace(STREAM, balancing=Balancing.ROUND_ROBIN)
     async with tcp_server(echo) as behind, serving() as driver:
         await serve(
             driver,
-            *(STREAM, members(STREAM, endpoint(behind), endpoint(dead))),
-            listener(port, ForwardTcp(pool=STREAM.id)),
+            *(stream, members(stream, endpoint(behind), endpoint(dead))),
+            listener(port, ForwardTcp(pool=stream.id)),
         )
         for _ in range(6):
             async with connected(port) as client:

@@ -20,6 +20,7 @@ from tests.driver_envoy.world import (
     listener,
     members,
     pool,
+    tcp_server,
     until,
 )
 
@@ -113,15 +114,11 @@ class _Node:
 @asynccontextmanager
 async def _node(name: str, address: IpAddr, checked: int = 0) -> AsyncGenerator[_Node]:
     node = _Node(name, address)
-    traffic = await asyncio.start_server(node.answer, address, 0)
-    checks = await asyncio.start_server(node.check, address, checked)
-    node.port = traffic.sockets[0].getsockname()[1]
-    node.checked = checks.sockets[0].getsockname()[1]
-    try:
+    async with (
+        tcp_server(node.answer, address=address) as node.port,
+        tcp_server(node.check, address=address, port=checked) as node.checked,
+    ):
         yield node
-    finally:
-        traffic.close()
-        checks.close()
 
 
 async def _settled(port: int, name: str) -> None:

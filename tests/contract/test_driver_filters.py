@@ -185,9 +185,9 @@ async def test_a_preflight_finds_the_route_of_the_method_that_it_is_about(driver
 
 
 async def test_each_share_has_its_own_headers_and_its_own_part(driver: Driver) -> None:
-    """Two of one pool, one of another, and one that is missing."""
+    """Six parts of one pool, one of another, and one that is missing."""
     shares = (
-        PoolShare(WEB.id, 2, HeaderEdit(set=(("x-way", "a"),)), HeaderEdit(set=(("x-to", "a"),))),
+        PoolShare(WEB.id, 6, HeaderEdit(set=(("x-way", "a"),)), HeaderEdit(set=(("x-to", "a"),))),
         PoolShare(OTHER.id, 1, HeaderEdit(set=(("x-way", "b"),)), HeaderEdit(set=(("x-to", "b"),))),
         PoolShare(OTHER.id, 0, HeaderEdit(set=(("x-way", "c"),))),
     )

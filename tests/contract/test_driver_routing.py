@@ -363,7 +363,7 @@ async def test_http2_is_spoken_on_both_sides(serving: RunningDriver) -> None:
 async def test_a_failed_code_is_tried_again_where_that_is_asked(serving: RunningDriver) -> None:
     """On another endpoint, and nowhere else."""
     port, web = free_port(), pool()
-    again = route(forward(web, retry=Retry(attempts=3, codes=(503,))), prefix("/again"))
+    again = route(forward(web, retry=Retry(attempts=6, codes=(503,))), prefix("/again"))
     once = route(forward(web, retry=Retry(attempts=0)), prefix("/"))
     async with backend("good") as good, backend("bad", status=503) as bad, serving() as driver:
         await serve(

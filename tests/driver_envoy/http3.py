@@ -74,7 +74,7 @@ async def h3_connected(
         alpn_protocols=H3_ALPN,
         server_name=name,
         cadata=chain_pem.encode(),
-        idle_timeout=2.0,
+        idle_timeout=6.0,
     )
     async with connect(
         address, port, configuration=configuration, create_protocol=H3Client

@@ -8,7 +8,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from onehop.model.listener import ForwardHttp
-from onehop.model.pool import BackendProtocol
+from onehop.model.pool import BackendProtocol, Balancing
 from onehop.model.route import (
     Forward,
     Guard,
@@ -306,7 +306,7 @@ async def test_requests_are_shared_by_weight() -> None:
 
 async def test_what_was_never_sent_is_tried_elsewhere() -> None:
     """One of two endpoints refuses connections: no client notices."""
-    port, web = free_port(), pool()
+    port, web = free_port(), pool(balancing=Balancing.ROUND_ROBIN)
     async with backend("one") as one, envoy() as world:
         await world.serve(
             web,
@@ -322,7 +322,7 @@ async def test_what_was_never_sent_is_tried_elsewhere() -> None:
 
 async def test_listed_codes_are_tried_elsewhere() -> None:
     """A 503 from one endpoint is retried on another one, if the route says so."""
-    port, web = free_port(), pool()
+    port, web = free_port(), pool(balancing=Balancing.ROUND_ROBIN)
     action = forward(web, retry=Retry(attempts=2, codes=(503,)))
     async with backend("bad", status=503) as bad, backend("good") as good, envoy() as world:
         await world.serve(
@@ -339,7 +339,7 @@ async def test_listed_codes_are_tried_elsewhere() -> None:
 
 async def test_routes_to_one_pool_are_tried_again_each_in_its_own_way() -> None:
     """One that retries 500 comes and goes; the other one neither learns it nor forgets its own."""
-    port, web = free_port(), pool()
+    port, web = free_port(), pool(balancing=Balancing.ROUND_ROBIN)
     own = host("own.example", route(forward(web, retry=Retry(attempts=5, codes=(500,)))))
     usual = host("usual.example", route(forward(web)))
     async with backend("bad", status=500) as bad, backend("good") as good, envoy() as world:

@@ -122,7 +122,7 @@ async def test_it_is_turned_off_again() -> None:
         async def is_gone() -> bool:
             return await body(port, ONE, SITE) is None
 
-        await until(is_gone, 20.0)
+        await until(is_gone, 60.0)
 
 
 async def test_hosts_that_look_at_clients_and_hosts_that_are_passed_through_have_none() -> None:

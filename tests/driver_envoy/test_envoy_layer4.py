@@ -2,10 +2,11 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import cast
 
+import msgspec
 import pytest
 
 from onehop.model.address import Cidr, IpAddr
@@ -63,19 +64,26 @@ async def udp_echo(name: bytes = b"") -> AsyncGenerator[int]:
         transport.close()
 
 
-async def ask_udp(port: int, source: str, data: bytes = b"x", timeout_s: float = 5.0) -> bytes:
+async def ask_udp(port: int, source: str, data: bytes = b"x", timeout_s: float = 30.0) -> bytes:
     """Send a datagram from an address, and return the answer, or nothing."""
     loop = asyncio.get_running_loop()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.setblocking(False)
-        sock.bind((source, 0))
-        await loop.sock_connect(sock, (ADDRESS, port))
+    with udp_client(port, source) as sock:
         await loop.sock_sendall(sock, data)
         try:
             async with asyncio.timeout(timeout_s):
                 return await loop.sock_recv(sock, 65_536)
         except TimeoutError:
             return b""
+
+
+@contextmanager
+def udp_client(port: int, source: str) -> Generator[socket.socket]:
+    """Open a socket at an address, for datagrams to a port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        sock.bind((source, 0))
+        sock.connect((ADDRESS, port))
+        yield sock
 
 
 async def say(client: Client, data: bytes) -> bytes:
@@ -103,12 +111,12 @@ async def test_bytes_go_through_and_back() -> None:
 
 async def test_tcp_tries_another_endpoint() -> None:
     """One of two refuses: every client is served."""
-    port = free_port()
+    port, tcp = free_port(), msgspec.structs.replace(TCP, balancing=Balancing.ROUND_ROBIN)
     async with tcp_server(echo) as behind, envoy() as world:
         await world.serve(
-            TCP,
-            members(TCP, endpoint(behind), endpoint(free_port())),
-            listener(port, ForwardTcp(pool=TCP.id)),
+            tcp,
+            members(tcp, endpoint(behind), endpoint(free_port())),
+            listener(port, ForwardTcp(pool=tcp.id)),
         )
         for _ in range(10):
             async with connected(port) as client:
@@ -137,7 +145,7 @@ async def test_udp_clients_stay_with_their_endpoint() -> None:
             udp_listener(port, ForwardUdp(pool=hashed.id)),
         )
         taken: set[bytes] = set()
-        for last in range(1, 13):
+        for last in range(1, 41):
             answers = {await ask_udp(port, f"127.0.0.{last}") for _ in range(3)}
             assert len(answers) == 1
             taken |= answers
@@ -176,8 +184,11 @@ async def test_only_admitted_sources_may_connect() -> None:
             assert await say(client, b"hello") == b"hello"
         async with connected(port, source="127.9.9.9") as client:
             assert await say(client, b"hello") == b""
-        assert await ask_udp(udp_port, "127.0.0.5") == b"x"
-        assert await ask_udp(udp_port, "127.9.9.9", timeout_s=0.3) == b""
+        with udp_client(udp_port, "127.9.9.9") as stranger:
+            stranger.send(b"x")
+            assert await ask_udp(udp_port, "127.0.0.5") == b"x"  # who came before had its turn
+            with pytest.raises(BlockingIOError):
+                stranger.recv(1)
 
 
 async def test_connections_are_limited() -> None:

@@ -90,7 +90,7 @@ async def test_a_killed_parent_takes_envoy_with_it() -> None:
     )
     assert parent.stdout is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             line = b"said nothing yet"
             while line and not line.strip().isdigit():
                 line = await parent.stdout.readline()
@@ -144,7 +144,7 @@ async def test_other_methods_are_not_there(method: str) -> None:
         async with grpc.aio.insecure_channel(address) as channel:
             call = channel.unary_unary(method, None, None)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await call(b"", timeout=5)
+                await call(b"", timeout=30)
 
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
@@ -153,7 +153,7 @@ async def test_stopping_lets_requests_in_flight_end() -> None:
     """The answer that was on its way arrives; then Envoy is gone."""
     port, web = free_port(), pool()
     async with backend("slow", delay_s=0.5) as slow, asyncio.TaskGroup() as group:
-        async with envoy(stop_grace_s=5.0) as world:
+        async with envoy(stop_grace_s=30.0) as world:
             await world.serve(
                 web, members(web, slow.endpoint), listener(port), host("*", route(forward(web)))
             )
@@ -168,10 +168,11 @@ async def test_stopping_lets_requests_in_flight_end() -> None:
         assert (await asking).status == 200
 
 
+@pytest.mark.slow
 async def test_an_envoy_that_cannot_start_says_why() -> None:
     """The error carries Envoy's own last words."""
     with pytest.raises(DriverUnavailable, match="log level"):
-        async with envoy(log_level="loud", start_timeout_s=1.0):
+        async with envoy(log_level="loud", start_timeout_s=6.0):
             pass
 
 

@@ -63,7 +63,7 @@ async def test_hosts_change_on_a_stream_that_is_not_the_first() -> None:
             name = f"{number}.example"
             receipt = await world.serve(*rows, host(name, route(forward(web))))
             assert receipt.refused == ()
-            assert receipt.duration_s < 5
+            assert receipt.duration_s < 14  # Envoy waits 15 s for what does not come
             assert (await get(port, name)).status == 200
             assert (await get(port, "a.example")).status == 404
 

@@ -28,7 +28,7 @@ from tests.driver_envoy.world import (
 )
 
 _BGP_HOLD_S = 9
-_CONNECT_S = 0.1
+_CONNECT_S = 0.5
 
 
 @pytest.mark.parametrize("protocol", sorted(set(BackendProtocol) - {BackendProtocol.UDP}))
@@ -97,9 +97,11 @@ async def test_an_endpoint_that_refuses_new_sessions_keeps_those_it_has() -> Non
     ends = pool("ends", protocol=BackendProtocol.TCP, balancing=Balancing.ROUND_ROBIN)
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(100):
-            writer.write(data)
-        writer.close()
+        try:
+            while data := await reader.read(100):
+                writer.write(data)
+        finally:
+            writer.close()
 
     async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"other")

@@ -4,7 +4,6 @@ Each version, cipher suite and curve that the client's OpenSSL knows is offered 
 handshake.
 """
 
-import asyncio
 import datetime as dt
 import ssl
 import warnings
@@ -21,9 +20,9 @@ from onehop.model.listener import ForwardHttp, TlsPolicy
 from onehop.model.model import Row
 from onehop.model.route import Respond
 from tests.driver_envoy.world import (
-    ADDRESS,
     HTTPS,
     Identity,
+    connected,
     envoy,
     free_port,
     host,
@@ -98,14 +97,10 @@ async def is_agreed(port: int, offer: Callable[[ssl.SSLContext], None]) -> bool:
         context.set_ciphers("ALL:@SECLEVEL=0")
         offer(context)
     try:
-        async with asyncio.timeout(30):
-            _, writer = await asyncio.open_connection(
-                ADDRESS, port, ssl=context, server_hostname=HOST
-            )
+        async with connected(port, tls=context, sni=HOST):
+            return True
     except (ssl.SSLError, ConnectionError):
         return False
-    writer.close()
-    return True
 
 
 def only(version: ssl.TLSVersion) -> Callable[[ssl.SSLContext], None]:

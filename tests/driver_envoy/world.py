@@ -1,9 +1,9 @@
 """What the tests of the Envoy driver share: addresses, backends, clients, certificates, rows."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import hashlib
-import itertools
 import os
 import socket
 import ssl
@@ -38,6 +38,7 @@ from onehop.model.model import Model, Row, change_between, model_of
 from onehop.model.pool import Pool
 from onehop.model.route import Action, Forward, PathKind, PathMatch, PoolShare, Route, VirtualHost
 from onehop.plan import make_plan
+from tests.ports import free_ports
 
 SERVICE = ObjectRef("Service", "shop", "web")
 HTTP = RouterId("shared-http")
@@ -46,7 +47,6 @@ HTTPS = RouterId("shared-https")
 PATIENCE_S = 30.0
 """How long is waited for what happens at once, on a machine that has time for it."""
 
-_numbers = itertools.count(1)
 # A loopback address of this process alone: its ports cannot be taken by another test run.
 _pid = os.getpid()
 ADDRESS = IpAddr(f"127.{1 + (_pid >> 16) % 250}.{(_pid >> 8) & 255}.{1 + (_pid & 255) % 254}")
@@ -54,9 +54,7 @@ ADDRESS = IpAddr(f"127.{1 + (_pid >> 16) % 250}.{(_pid >> 8) & 255}.{1 + (_pid &
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """Return a port that nobody has, on the address that nobody else uses."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((ADDRESS, 0))
-        return int(probe.getsockname()[1])
+    return next(free_ports(ADDRESS, kind))
 
 
 async def until(holds: Callable[[], Awaitable[bool]], timeout_s: float = PATIENCE_S) -> None:
@@ -272,28 +270,28 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def tcp_server(answer: Answer, *, tls: ssl.SSLContext | None = None) -> AsyncGenerator[int]:
-    """Serve connections until the context is left, and yield the port."""
-    tasks: set[asyncio.Task[None]] = set()
+async def tcp_server(
+    answer: Answer, *, tls: ssl.SSLContext | None = None, address: str = ADDRESS, port: int = 0
+) -> AsyncGenerator[int]:
+    """Serve connections until the context is left, and yield the port; none is left open then."""
+    made: dict[asyncio.Future[None], asyncio.StreamWriter] = {}
 
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await answer(reader, writer)
-        finally:
-            tasks.discard(task)
-            writer.close()
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answered = asyncio.ensure_future(answer(reader, writer))
+        made[answered] = writer
+        answered.add_done_callback(lambda _: writer.close())
 
-    server = await asyncio.start_server(handle, ADDRESS, 0, ssl=tls)
+    server = await asyncio.start_server(accept, address, port, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        for task in tuple(tasks):
-            task.cancel()
-        await asyncio.wait(tasks) if tasks else None
+        for answered in made:
+            answered.cancel()
+        await asyncio.wait(made) if made else None
+        for writer in made.values():
+            writer.transport.abort()  # TLS would wait for the other side to close it as well
+        await asyncio.sleep(0)  # the loop closes what is aborted
 
 
 async def _read_body(reader: asyncio.StreamReader, head: str) -> bytes:
@@ -378,6 +376,10 @@ async def connected(
         yield Client(reader, writer)
     finally:
         writer.close()
+        with contextlib.suppress(OSError):  # with TLS, the other side has a moment to close it, too
+            async with asyncio.timeout(1.0):
+                await writer.wait_closed()
+        writer.transport.abort()
 
 
 async def get(port: int, name: str, path: str = "/", **headers: str) -> Reply:

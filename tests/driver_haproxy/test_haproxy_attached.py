@@ -188,6 +188,11 @@ async def test_a_reload_of_theirs_is_followed() -> None:
     ):
         base = (web, listener(port), host("a", route(forward(web))))
         await world.serve(*base, members(web, one.endpoint))
+
+        async def is_alone() -> bool:
+            return len(children_of(somebody.pid)) == 1
+
+        await until(is_alone, _LONG_S)  # the one before it may take a moment to end
         (first,) = children_of(somebody.pid)
         os.kill(somebody.pid, signal.SIGUSR2)
 

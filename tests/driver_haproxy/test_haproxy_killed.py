@@ -58,15 +58,17 @@ async def test_a_death_at_each_command_of_an_edit_is_survived(
     """One after another, until an edit takes fewer; edits of servers and hosts, there and back."""
     monkeypatch.setattr(child, "_LONGEST_BACKOFF_S", 0.1)
     port, deaths, left = free_port(), 0, [0]
+    dying: list[int] = []
     async with world_with(port, watch_s=60.0) as (world, one), backend("two") as two:
         there = (listener(port), WEB, members(WEB, two.endpoint), host("b", route(forward(WEB))))
         while left[0] <= 0:
             is_there, left = deaths % 2 == 0, [deaths + 1]
             with monkeypatch.context() as patch:
-                patch.setattr(Runtime, "ask", killing(world, victim, left))
+                patch.setattr(Runtime, "ask", killing(world, victim, left, dying))
                 await offered(world, *(there if is_there else shop(port, one)))
             deaths += left[0] <= 0
             await until(partial(has_restarted, world, deaths), LONG_S)
+            await until(partial(are_gone, dying), LONG_S)
             name, hostname = ("two", "b") if is_there else ("one", "a")
             await until(partial(serves, port, name, hostname), LONG_S)
             assert not await serves(port, name, "a" if is_there else "b")
@@ -78,28 +80,43 @@ async def has_restarted(world: World, times: int) -> bool:
     return world.driver.describe()["restarts"] == str(times)
 
 
+async def are_gone(pids: list[int]) -> bool:
+    """Tell whether processes have ended: a worker answers for a moment without its master."""
+    return not any(Path(f"/proc/{pid}/exe").exists() for pid in pids)
+
+
 COMMANDS = 3
 """That an edit takes at least: of servers, of a host that comes and of one that goes."""
 
 
 def killing(
-    world: World, victim: str, left: list[int]
+    world: World, victim: str, left: list[int], dying: list[int] | None = None
 ) -> Callable[[Runtime, str], Coroutine[Any, Any, str]]:
-    """Return a way to ask that kills somebody when nothing is left to be asked before."""
+    """Return a way to ask that kills somebody when nothing is left to be asked before.
+
+    Args:
+        world: whose HAProxy it is.
+        victim: who is killed.
+        left: how often may be asked until then; what is left of it is put there.
+        dying: gets all who end by that.
+    """
     ask = Runtime.ask
 
     async def asked(runtime: Runtime, command: str) -> str:
         left[0] -= 1
         if left[0] == 0 and world.driver.pid is not None:
-            workers = sorted(children_of(world.driver.pid))
-            os.kill(world.driver.pid if victim == "master" else workers[-1], signal.SIGKILL)
+            master = world.driver.pid
+            workers = children_of(master)
+            if dying is not None:
+                dying.extend((master, *workers))
+            os.kill(master if victim == "master" else workers[-1], signal.SIGKILL)
         return await ask(runtime, command)
 
     return asked
 
 
 ROOT = Path(__file__).parents[2]
-ALL_LIVES_S = 240.0
+ALL_LIVES_S = 600.0
 
 
 async def test_whoever_comes_after_a_killed_onehop_serves_what_is_wanted() -> None:

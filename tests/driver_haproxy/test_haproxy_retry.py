@@ -127,11 +127,11 @@ async def test_each_route_to_a_pool_has_attempts_of_its_own() -> None:
 async def test_what_broke_off_or_was_silent_is_sent_again_where_a_route_wants_it() -> None:
     """After silence, where an attempt has a time of its own."""
     port = free_port()
-    again = Retry(attempts=2, on_silence=True, per_try_timeout_s=0.7)
+    again = Retry(attempts=2, on_silence=True, per_try_timeout_s=1.5)
     rules = wishes(
         again=forward(WEB, retry=again),
         time=forward(WEB, retry=again, timeout_s=20),
-        plain=forward(WEB, retry=Retry(attempts=2, per_try_timeout_s=0.7)),
+        plain=forward(WEB, retry=Retry(attempts=2, per_try_timeout_s=1.5)),
     )
     cases = (
         *((path, how, 2, 200, 3) for path in ("again", "time") for how in ("break", "middle")),
@@ -153,7 +153,7 @@ async def test_all_attempts_together_take_no_longer_than_a_request_may() -> None
     """However each of them ends (GEP-1731): not one alone, which would be answered by itself."""
     port = free_port()
     again = Retry(attempts=50, codes=(500,), on_silence=True, per_try_timeout_s=0.4)
-    hurried = forward(WEB, retry=again, timeout_s=2.0)
+    hurried = forward(WEB, retry=again, timeout_s=4.0)
     async with moody() as bad, haproxy() as world:
         rows = (listener(port), WEB, members(WEB, endpoint(bad.port)))
         await world.serve(*rows, wishes(hurried=hurried, plain=forward(WEB)))
@@ -184,8 +184,12 @@ async def test_a_wish_that_is_known_costs_no_reload_and_endpoints_reach_all_sect
         await world.serve(listener(port), WEB, members(WEB, two.endpoint), more)
         for path in ("/plain", "/often", "/more"):
             assert await _answered(port, path) == "two"
-        counted = await world.driver.count([WEB.id])
-        assert [each.requests for each in counted[WEB.id]] == [3]
+
+        async def are_counted() -> bool:
+            counted = await world.driver.count([WEB.id])
+            return [each.requests for each in counted[WEB.id]] == [3]
+
+        await until(are_counted, LONG_S)
         assert world.driver.reloads == 2
 
 

@@ -23,7 +23,7 @@ from tests.driver_envoy.world import (
     trusting,
     until,
 )
-from tests.driver_haproxy.world import haproxy
+from tests.driver_haproxy.world import haproxy, offered
 from tests.stapling.ca import HOUR, certificate_of
 from tests.stapling.client import shown_status
 from tests.stapling.stapled import CA, NAME, now, rows, stapled
@@ -90,10 +90,15 @@ async def test_an_answer_is_there_after_a_reload_and_after_a_death() -> None:
         assert await is_good()
         assert world.driver.pid is not None
         os.kill(world.driver.pid, signal.SIGKILL)
+
+        async def is_another() -> bool:
+            return world.driver.describe()["restarts"] == "1"
+
+        await until(is_another)
         await until(is_good)
         (beside,) = folder.glob("*.ocsp")
         assert beside.stat().st_mode & 0o777 == 0o600
-        await world.serve(*rows(stapled(leaf, None), port))
+        await offered(world, *rows(stapled(leaf, None), port))
 
         async def is_gone() -> bool:
             return not beside.exists()

@@ -1,5 +1,7 @@
 """What it costs to share connections out, and to end the TLS of streams; a real HAProxy."""
 
+from collections import Counter
+
 import pytest
 
 from onehop.model.listener import ForwardHttp, ForwardTcp, Passthrough, StreamShare
@@ -45,13 +47,18 @@ async def test_other_weights_cost_no_reload() -> None:
         for chosen, expected in (*enumerate(("one", "two", "")), (0, "one")):
             heavy = StreamShare(shares[chosen].pool, NEARLY_ALL)
             await world.serve(*shared(heavy, *(each for each in shares if each.pool != heavy.pool)))
-            assert [await dial(port) for _ in range(5)] == [expected] * 5
-            assert [await said(secure, "a.example") for _ in range(5)] == [expected] * 5
+            assert most([await dial(port) for _ in range(5)]) == expected
+            assert most([await said(secure, "a.example") for _ in range(5)]) == expected
         assert world.driver.reloads == 1, world.driver.last_reload
 
         await world.serve(*shared(*shares[1:], StreamShare(None), StreamShare(ONE.id, NEARLY_ALL)))
-        assert await dial(port) == "one"
+        assert most([await dial(port) for _ in range(5)]) == "one"
         assert world.driver.reloads == 2
+
+
+def most(answers: list[str]) -> str:
+    """Return who has most of a few connections: one in a million may go elsewhere."""
+    return Counter(answers).most_common(1)[0][0]
 
 
 async def test_hosts_whose_tls_ends_for_a_stream_come_and_go_without_a_reload() -> None:

@@ -46,7 +46,7 @@ HTTP = RouterId("shared-http")
 HTTPS = RouterId("shared-https")
 VIP = IpAddr("203.0.113.10")
 PATIENCE_S = 25.0
-HASTY_S = 0.25
+HASTY_S = 1.0
 """For a call that will not be answered; on a busy machine, one that would be may be late, too."""
 
 

@@ -237,11 +237,11 @@ def test_the_other_way_is_the_other_way_in_everything() -> None:
 @pytest.mark.parametrize("behaviour", [ONE_WAY, THE_OTHER_WAY], ids=["one", "other"])
 async def test_what_a_member_has_not_passed_on_is_lost_or_not(behaviour: Behaviour) -> None:
     """Whether it comes after all when the member is down is one of the unknowns."""
-    cluster = VtmCluster(msgspec.structs.replace(behaviour, replication_s=0.05))
+    cluster = VtmCluster(msgspec.structs.replace(behaviour, replication_s=1.0))
     first, second = cluster.members
     first.put(("pools", "a"), "6.0", {})
     first.faults.is_down = True
     second.settle()
-    await asyncio.sleep(0.06)
+    await asyncio.sleep(1.05)
     second.settle()
     assert (("pools", "a") in second.objects) is not behaviour.loses_unreplicated

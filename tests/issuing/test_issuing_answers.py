@@ -60,7 +60,7 @@ class World:
 
     def process(self) -> SharedAnswers:
         """Return the Responder of a new leader."""
-        confirmation = Alone(self.acknowledged, patience_s=0.05)
+        confirmation = Alone(self.acknowledged, patience_s=1.0)
         store = ApiSecrets(self.client)
         return SharedAnswers(store, ANSWERS, NAMESPACE, confirmation, clock=self.clock)
 

@@ -96,7 +96,7 @@ def secret(leaf: Party, name: str = "tls") -> Secret:
     )
 
 
-async def until(holds: Callable[[], object], timeout_s: float = 10.0) -> None:
+async def until(holds: Callable[[], object], timeout_s: float = 30.0) -> None:
     """Wait until something is true."""
     async with asyncio.timeout(timeout_s):
         while True:
