@@ -3,13 +3,24 @@
 import datetime as dt
 import ipaddress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+
+_SIGNS: Final = x509.KeyUsage(
+    key_cert_sign=True,
+    **dict.fromkeys(
+        (
+            *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"),
+            *("key_agreement", "crl_sign", "encipher_only", "decipher_only"),
+        ),
+        False,
+    ),
+)
 
 
 class MiniCa(NamedTuple):
@@ -46,7 +57,11 @@ def make_ca(folder: Path, *, is_identified: bool = True) -> MiniCa:
 
     ca = (
         builder(ca_name, ca_key.public_key())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False
+        )
+        .add_extension(_SIGNS, critical=True)
         .sign(ca_key, SHA256())
     )
     names = x509.SubjectAlternativeName(

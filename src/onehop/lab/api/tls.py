@@ -60,7 +60,8 @@ def self_signed(
         .add_extension(
             x509.SubjectAlternativeName([_alternative(each) for each in hosts]), critical=False
         )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
     return ServerTls(
