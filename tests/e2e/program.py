@@ -208,9 +208,8 @@ async def running(
             await until(program.is_ready, "onehop is ready", timeout_s=_START_S)
         yield program
     finally:
-        program_pid = program.pid
         await _end(program.process)
-        assert not children_of(program_pid)
+        await until(lambda: not _left_of(folder), "nothing of it is left")
 
 
 def write_config(folder: Path, config: Json) -> tuple[Path, Json]:
@@ -243,6 +242,16 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         process.kill()
         await process.wait()
         raise AssertionError("onehop did not end on SIGTERM") from None
+
+
+def _left_of(folder: Path) -> list[int]:
+    """Return the processes that were started with a file below a folder, dead ones left out."""
+    found = []
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if f"{folder}/".encode() in line.read_bytes():
+                found.append(int(line.parent.name))
+    return found
 
 
 def children_of(pid: int) -> list[int]:

@@ -197,7 +197,8 @@ def bound_to_parent(command: Sequence[str]) -> tuple[str, ...]:
     """Return the command wrapped so that the kernel kills it when we die, however we die.
 
     prctl(2) PR_SET_PDEATHSIG, set by setpriv(1) of util-linux 2.33+; it survives execve(2). The
-    signal is bound to the *thread* that starts the child, so start it from one that lives on.
+    signal is bound to the *thread* that starts the child, so start it from one that lives on. Who
+    has died before that has another parent by then, and is not started.
 
     Raises:
         ConfigError: there is no setpriv.
@@ -205,7 +206,8 @@ def bound_to_parent(command: Sequence[str]) -> tuple[str, ...]:
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         raise ConfigError("no setpriv(1) in PATH: install util-linux 2.33 or newer")
-    return (setpriv, "--pdeathsig", "KILL", "--", *command)
+    if_ours = ("/bin/sh", "-c", 'test "$PPID" = "$0" && exec "$@"', str(os.getpid()))
+    return (setpriv, "--pdeathsig", "KILL", "--", *if_ours, *command)
 
 
 def allow_many_sockets(pid: int) -> None:

@@ -25,6 +25,11 @@ _NEVER_SENT: Final = "connect-failure,refused-stream,reset-before-request"
 """Failures after which no endpoint has seen the request: safe to try again, whatever it was."""
 
 
+_LOOKS: Final = 20
+"""How often another endpoint is drawn, until it is one that was not tried: of two, each look finds
+the other one in every second case."""
+
+
 @lru_cache(maxsize=256)
 def render_retry(retry: Retry) -> Any:
     """Return the RetryPolicy."""
@@ -39,7 +44,7 @@ def render_retry(retry: Retry) -> Any:
         "num_retries": wrapped(retry.attempts),
         "retriable_status_codes": retry.codes,
         "retry_host_predicate": [previous],
-        "host_selection_retry_max_attempts": 5,
+        "host_selection_retry_max_attempts": _LOOKS,
         "retry_back_off": _pause(retry.backoff_s),
         **limit,
     }
