@@ -47,7 +47,7 @@ from onehop.net import NoBinder
 from onehop.source import Batch, Deleted, Sink
 from onehop.telemetry.metrics import Metrics
 
-TIMEOUT_S = 5
+TIMEOUT_S = 30
 
 
 class ToldSource:

@@ -17,7 +17,7 @@ from tests.e2e.waiting import until
 
 SHARED: Final = "192.0.2.10"
 PAUSE_S: Final = 0.004
-_ANSWER_S: Final = 5.0
+_ANSWER_S: Final = 15.0
 
 
 class Reply(NamedTuple):

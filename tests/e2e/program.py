@@ -21,7 +21,7 @@ from tests.e2e.waiting import until
 
 ONEHOP: Final = Path(sys.executable).with_name("onehop")
 METRICS: Final = "127.0.0.1:9080"
-_END_S: Final = 15.0
+_END_S: Final = 30.0
 _COMMAND_S: Final = 60.0
 _START_S: Final = 90.0
 """It starts other programs, on a machine that has others still."""

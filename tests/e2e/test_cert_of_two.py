@@ -47,8 +47,8 @@ async def test_only_the_leader_knows_and_the_other_one_says_so(
     cluster.put(wishing("one", HOST))
 
     async def is_stuck() -> bool:
-        (report,) = json.loads((await _cert(leader, "list", "-o", "json")).out)["certificates"]
-        return bool(report["phase"] == "unavailable" and report["last_error"])
+        listed = json.loads((await _cert(leader, "list", "-o", "json")).out)["certificates"]
+        return any(each["phase"] == "unavailable" and each["last_error"] for each in listed)
 
     async def is_known() -> bool:
         return HOST in (await _cert(other, "list")).out

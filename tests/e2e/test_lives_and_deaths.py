@@ -57,6 +57,7 @@ async def test_asked_to_end_it_lets_the_request_in_flight_finish(
         cluster.put(service("slow"), endpoints("slow", "10.244.1.9"))
         cluster.put(ingress("slow", "slow.example.com", backend="slow"))
         await until(lambda: _has_host(shop, 2), "the slow host is served")
+        await until(lambda: _has_endpoint(shop, "10.244.1.9:8080"), "its Pod is known")
         async with asyncio.TaskGroup() as tasks:
             asking = tasks.create_task(_read_slowly())
             await arrived.wait()
@@ -74,6 +75,10 @@ async def test_asked_to_end_it_lets_the_request_in_flight_finish(
 
 async def _has_host(onehop: Onehop, number: int) -> bool:
     return (await onehop.snapshot()).served.get("host", 0) == number
+
+
+async def _has_endpoint(onehop: Onehop, socket: str) -> bool:
+    return any(each.endswith(socket) for each in (await onehop.served())["endpoints"])
 
 
 async def _read_slowly() -> tuple[int, str]:

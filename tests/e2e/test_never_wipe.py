@@ -64,6 +64,7 @@ async def test_a_list_that_lies_in_mid_life_removes_nothing(
 
     gone = {kind: before[kind] - after[kind] for kind in before}
     assert removals == 0
+    await until(onehop.removals, "it is logged")
     assert onehop.removals() == 1
     assert [len(names) for names in gone.values()] == [0, 0, 1, 0], gone
 
@@ -78,6 +79,7 @@ async def test_cut_connections_remove_nothing(cluster: Cluster, onehop: Onehop) 
         cluster.remove(INGRESSES, "one")
         await until(lambda: is_unknown("one.example.com"), "the deleted Ingress is gone")
 
+    await until(onehop.removals, "it is logged")
     assert onehop.removals() == 1
     assert (await onehop.served())["endpoints"] == before["endpoints"]
 
@@ -101,4 +103,5 @@ async def test_a_lost_event_is_made_up_for_by_the_next_list(
         await until(lambda: requests.pods["web-2"], "the new Pod is used")
 
     assert unaware == (True, True)
+    await until(onehop.removals, "it is logged")
     assert onehop.removals() == 1

@@ -6,7 +6,7 @@ import pytest
 
 from onehop.lab.api.faults import ServerError
 from tests.e2e.client import SHARED, accepts, is_served, status_of
-from tests.e2e.cluster import NODES, Cluster
+from tests.e2e.cluster import INGRESSES, NODES, SERVICES, Cluster
 from tests.e2e.objects import Json, balancer, endpoints, ingress, service
 from tests.e2e.program import Onehop, running
 from tests.e2e.waiting import until
@@ -33,6 +33,8 @@ async def test_two_hundred_ingresses_make_no_more_series_than_one(
     await until(lambda: onehop.metric("onehop_problems"), "its fault is counted")
     told = {"kind": "event", "outcome": "done"}
     await until(lambda: onehop.metric("onehop_status_requests_total", **told), "events are told")
+    await until(lambda: cluster.addresses(INGRESSES, "app-0"), "the Ingress has an address")
+    await until(lambda: cluster.addresses(SERVICES, "lb-0"), "the Service has an address")
     before = await _series(onehop)
     for number in range(1, MANY):
         name = f"app-{number}"

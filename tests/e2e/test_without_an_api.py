@@ -16,7 +16,7 @@ from tests.e2e.waiting import until
 pytestmark = [pytest.mark.root, pytest.mark.envoy, pytest.mark.usefixtures("pods")]
 
 API_PORT = 6443
-FIRST_ANSWER_S = 10.0
+FIRST_ANSWER_S = 30.0
 """From the start of the interpreter. On an idle machine it is one second."""
 
 

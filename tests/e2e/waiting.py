@@ -5,6 +5,8 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar, cast, overload
 
+import aiohttp
+
 T = TypeVar("T")
 
 DEADLINE_S: Final = 30.0
@@ -22,7 +24,7 @@ async def until(
 ) -> T:
     """Return what `look` finds once it finds something; fail with what was seen last.
 
-    A look that meets a closed door (OSError) has found nothing.
+    A look that meets a closed door, or one that is closed meanwhile, has found nothing.
     """
     seen: object = None
     try:
@@ -32,7 +34,7 @@ async def until(
                     found = look()
                     # Which of the two it is, the overloads have told the caller's type checker.
                     value = cast("T", await found if inspect.isawaitable(found) else found)
-                except OSError as err:
+                except (OSError, aiohttp.ClientError) as err:
                     seen = repr(err)
                 else:
                     if value:

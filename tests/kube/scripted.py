@@ -12,6 +12,7 @@ from onehop.kube import Access, CallPatience, Client, connect
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 QUICK = CallPatience(page_s=0.3, call_s=0.3)
+PATIENT = CallPatience(page_s=20.0, call_s=20.0)
 
 
 class Scripted:
@@ -90,8 +91,10 @@ def write_kubeconfig(path: Path, url: str, user: dict[str, Any]) -> str:
 
 
 @asynccontextmanager
-async def client_of(server: Scripted, folder: Path) -> AsyncGenerator[Client]:
+async def client_of(
+    server: Scripted, folder: Path, patience: CallPatience = PATIENT
+) -> AsyncGenerator[Client]:
     """Connect to a scripted server, without credentials."""
     path = write_kubeconfig(folder / "kubeconfig", server.url, {})
-    async with connect(Access(kubeconfig=path), QUICK) as client:
+    async with connect(Access(kubeconfig=path), patience) as client:
         yield client

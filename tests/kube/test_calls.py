@@ -1,6 +1,7 @@
 """Requests, and what becomes of each kind of refusal."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from onehop.base.errors import (
 )
 from onehop.cluster import Node, Service
 from onehop.kube import Change, Client, Right, Selection, collection_of
-from tests.kube.scripted import Scripted
+from tests.kube.scripted import QUICK, Scripted, client_of
 
 SERVICES = collection_of(Service)
 
@@ -108,12 +109,13 @@ async def test_half_an_answer_is_no_answer(server: Scripted, client: Client, bod
 
 
 async def test_a_server_that_does_not_answer_is_unavailable(
-    server: Scripted, client: Client
+    server: Scripted, tmp_path: Path
 ) -> None:
     """No request waits for ever."""
     server.streams(b'{"metadata":', then=asyncio.Event().wait)  # type: ignore[arg-type]  # never ends
-    with pytest.raises(KubeUnavailable, match="no answer in time"):
-        await client.get(SERVICES, "shop", "web")
+    async with client_of(server, tmp_path, QUICK) as client:
+        with pytest.raises(KubeUnavailable, match="no answer in time"):
+            await client.get(SERVICES, "shop", "web")
 
 
 async def test_a_body_shorter_than_promised_is_unavailable(

@@ -11,7 +11,7 @@ import aiohttp
 from onehop.lab.api import Server, Settings, Store, serve
 from tests.lab_api.objects import Json
 
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
 

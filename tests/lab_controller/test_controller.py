@@ -37,7 +37,7 @@ async def controlled(store: Store, folder: Path) -> AsyncGenerator[None]:
 
 
 async def until(claim: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not claim():  # noqa: ASYNC110  the store sets no Event
             await asyncio.sleep(0.01)
 

@@ -139,7 +139,7 @@ async def test_a_deleted_pod_ends_in_its_time(world: Lab) -> None:
     world.put(service())
     world.controller()
     world.node(1)
-    name = world.pod(1, 1, ends_after_s=3.0)
+    name = world.pod(1, 1, ends_after_s=10.0)
     await world.until_answered(NODE_PORT)
 
     remove(world.store, "pods", "shop", name)

@@ -37,7 +37,7 @@ Json = dict[str, Any]
 
 API: Final = "10.111.0.1"
 OUTSIDE: Final = ("10.111.0.100", "fd00:111::100")
-DEADLINE_S: Final = 20.0
+DEADLINE_S: Final = 40.0
 
 _POD: Final = """
 import asyncio, signal, sys

@@ -150,10 +150,10 @@ async def scene(behaviour: Behaviour = ONE_WAY, *more: Row) -> AsyncGenerator[Sc
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has to be waited for here."""
-    monkeypatch.setattr(fromunit, "LOWER_S", 0.3)
+    monkeypatch.setattr(fromunit, "LOWER_S", 3.0)
     monkeypatch.setattr(fromunit, "SETTLE_S", 0.0)
     monkeypatch.setattr(tounit, "ASKED_S", 0.0)
-    monkeypatch.setattr(tounit, "RAISE_S", 0.3)
+    monkeypatch.setattr(tounit, "RAISE_S", 3.0)
 
 
 @BOTH_WAYS

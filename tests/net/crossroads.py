@@ -32,7 +32,7 @@ _NETWORKS: Final = {
 }
 
 _NO_DAD: Final = Path("/proc/sys/net/ipv6/conf/default/accept_dad")
-_SETTLED_S: Final = 10.0
+_SETTLED_S: Final = 30.0
 
 
 class Crossroads(NamedTuple):

@@ -19,7 +19,7 @@ from tests.net.namespaces import running, until
 pytestmark = pytest.mark.root
 
 PORT = 8080
-QUICK_S = 0.5
+QUICK_S = 2.0
 
 
 @pytest.fixture

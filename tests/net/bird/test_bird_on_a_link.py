@@ -149,7 +149,7 @@ def test_vips_are_announced_to_routers_alone_and_withdrawn(here: World) -> None:
             )
             assert not here.node1.hears(f"{VIP}/32")
             assert not here.node1.hears("198.18.0.0/15")
-            assert session(bird, "tor").exported == 2
+            await until(lambda: session(bird, "tor").exported == 2)
             assert session(bird, "tor").imported == 0
             since = session(bird, "tor").since_s
 
@@ -294,7 +294,7 @@ def test_stopping_withdraws_vips_and_leaves_routes(here: World) -> None:
     pid = here.lb.run(once)
 
     assert not Path(f"/proc/{pid}").exists()
-    assert not here.router.hears(f"{VIP}/32")
+    eventually(lambda: not here.router.hears(f"{VIP}/32"))
     assert here.routes() == BOTH
     here.lb.run(once)
     assert [line for line in monitor.stop() if "Deleted" in line] == []

@@ -19,7 +19,7 @@ from onehop.net.bird.speaker import TABLE
 from tests.net.bird.speakers import block
 from tests.net.namespaces import Machine, machines
 
-SOON_S: Final = 20.0
+SOON_S: Final = 40.0
 LB: Final = "192.0.2.1"
 NODE1: Final = ("192.0.2.2", "2001:db8::2")
 NODE2: Final = ("192.0.2.3", "2001:db8::3")
@@ -136,7 +136,7 @@ class World:
         """Run our BIRD; to be used inside `lb.run`."""
         bird = Bird(self.place, changed=self.states.append)
         bird.want(speaker)
-        async with asyncio.timeout(90), bird.running():
+        async with asyncio.timeout(240), bird.running():
             yield bird
 
     def routes(self) -> dict[str, str]:

@@ -142,7 +142,7 @@ def test_a_route_that_came_just_before_it_was_wanted_must_stand_as_well(machine:
     """A node joins: its route may be there a moment before its block is known, or after."""
 
     async def main() -> None:
-        async with following(OTHER) as followed:
+        async with following(OTHER, stable_s=2.0) as followed:
             batch(machine, [f"route add {each} via {A} proto bird" for each in (BLOCK, OTHER)])
             await followed.until(lambda: followed.gateways(OTHER) == [A])
             (area,) = followed.want(BLOCK, OTHER)

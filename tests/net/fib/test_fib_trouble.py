@@ -49,10 +49,13 @@ def test_a_thousand_withdrawals_are_told_in_a_few_strokes(machine: Machine) -> N
 
     async def main() -> None:
         async with following(*BLOCKS) as followed:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
             await asyncio.to_thread(batch, machine, removed(BLOCKS))
             await followed.until(lambda: not any(map(followed.gateways, BLOCKS)))
 
-            assert len(followed.calls) <= FEW
+            # A slow machine takes longer to withdraw them: what follows from the pace is added.
+            assert len(followed.calls) <= FEW + (loop.time() - began) / fib_module.GATHER_S
             assert sum(map(len, followed.calls)) == len(BLOCKS)
 
     machine.run(main)
