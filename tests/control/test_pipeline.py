@@ -2,9 +2,12 @@
 
 import asyncio
 
+import pytest
+
 from onehop.cluster import ClusterObject, Secret, ref_of
 from onehop.cluster.meta import Meta
 from onehop.compile.inputs import Held
+from onehop.control import pipeline
 from onehop.control.gate import Budget
 from onehop.control.memory import Remembered
 from onehop.driver.memory import MemoryDriver
@@ -66,15 +69,21 @@ async def test_a_burst_of_edits_is_few_plans_and_every_edit() -> None:
         assert len(world.driver.plans) - before <= 3
 
 
-async def test_a_new_route_waits_a_moment_for_its_endpoints() -> None:
+async def test_a_new_route_waits_a_moment_for_its_endpoints(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """EndpointSlices come by another watch: a host that answers 503 at first helps nobody."""
+    monkeypatch.setattr(pipeline, "UNFILLED_S", 30.0)
     async with running(World(), ONEHOP_CLASS, service()) as world:
+        before = len(world.driver.plans)
         world.say(ingress("a.example.com"))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(20 * pipeline.QUIET_S)
+        assert len(world.driver.plans) == before
         world.say(slices())
 
         model = await world.until_served("a.example.com")
 
+        assert len(world.driver.plans) == before + 1
         assert addresses_of(model) == {"shop/web:80": ["10.0.0.1"]}
 
 

@@ -78,9 +78,14 @@ async def test_it_is_ready_when_every_list_is_read_and_what_follows_is_served(
 
 
 async def test_an_event_loop_that_is_late_would_be_seen(cluster: Cluster, shop: Onehop) -> None:
-    """The worst lag over all of this is far below what a client would feel."""
+    """The worst lag over all of this is far below what a client would feel.
+
+    What it waited for a processor is not its own doing.
+    """
     for number in range(MANY):
         cluster.put(ingress(f"app-{number}", f"app-{number}.example.com"))
     await until(lambda: is_served(f"app-{MANY - 1}.example.com"), "the last is served")
 
-    assert 0 < await shop.metric("onehop_event_loop_lag_seconds") < 0.5
+    _, waited_ns, _ = Path(f"/proc/{shop.pid}/schedstat").read_text().split()
+    lag_s = await shop.metric("onehop_event_loop_lag_seconds")
+    assert 0 < lag_s < 0.5 + int(waited_ns) / 1e9

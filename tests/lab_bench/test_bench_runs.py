@@ -128,8 +128,8 @@ async def test_who_is_told_to_end_takes_the_lab_down(name: str) -> None:
 
     try:
         async with asyncio.timeout(60):
-            while b"counting" not in await process.stderr.readline():
-                pass
+            while b"counting" not in (line := await process.stderr.readline()):
+                assert line, "it has ended"
         await until(load, "load is running")
     finally:
         process.terminate()

@@ -212,7 +212,11 @@ def test_a_crash_at_any_step_is_made_up_for_by_the_next_start(
             site.cluster.on_write = lambda _write: None
             async with running(temporary / "a", site.after, waits=False) as again:
                 await until(site.has_only_the_unit, "the unit has it", timeout_s=SWITCH_S)
-                assert (await again.snapshot()).problems == ()
+
+                async def is_well() -> bool:
+                    return (await again.snapshot()).problems == ()
+
+                await until(is_well, "nothing is wrong", timeout_s=SWITCH_S)
 
     host.run(main)
 
