@@ -98,9 +98,10 @@ async def test_a_client_stays_with_its_pod_if_the_service_says_so(world: Lab) ->
             seen.add((await world.until_answered(NODE_PORT))["pod"])
 
     world.put(service(sessionAffinity="ClientIP"))
-    rules = f"{world.prefix}n1", "nft", "list", "ruleset"
+    # Only this family's: tables are changed and listed one after another.
+    rules = f"{world.prefix}n1", "nft", "list", "table", "ip", NAME
     await world.until(
-        lambda: b"affinity" in subprocess.check_output(["ip", "netns", "exec", *rules])
+        lambda: b"saddr @affinity" in subprocess.check_output(["ip", "netns", "exec", *rules])
     )
 
     picked = {(await world.until_answered(NODE_PORT))["pod"] for _ in range(10)}
