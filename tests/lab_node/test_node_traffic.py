@@ -9,6 +9,7 @@ import pytest
 from onehop.lab.api import remove
 from onehop.lab.controller import node_object
 from onehop.lab.node import SECOND_HOP, counter_name, read_counters
+from onehop.lab.node.table import NAME
 from tests.lab_node.world import DEADLINE_S, OUTSIDE, Json, Lab, service
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]

@@ -30,6 +30,11 @@ def render_silence(pool: Pool) -> dict[str, Any]:
     sent. The option overrules their number, so the intervals must leave room for all of them: at
     2/5, 3/5 and 4/5 of the time, and a single lost one does no harm.
 
+    It is the least time, and one and a half times as much the longest. The limit is looked at
+    when something is sent again, and the last of that is planned to be when it ends; but where
+    the node's hardware address is not found any more, the kernel's own "host unreachable" plans it
+    anew, with the half of the time that has gone by (RFC 6069; Linux, `tcp_ld_RTO_revert`).
+
     It must be longer than BGP's hold time of 9 s: nobody is dead while BGP believes in him. And
     it must be long, since the kernel also counts the time for which an endpoint has no room
     left (a zero window), although that is alive: uploads to slow storage, a broker that holds
