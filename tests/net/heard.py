@@ -3,8 +3,8 @@
 import contextlib
 from collections.abc import Generator
 
+from onehop.base.nlmsg import Message
 from onehop.net.rtnetlink.kernel import ROUTES, Events
-from onehop.net.rtnetlink.message import Message
 from onehop.net.rtnetlink.neighbor import is_about_entry, read_entry
 from onehop.net.rtnetlink.route import DEL_ROUTE, NEW_ROUTE, route_table
 from onehop.net.table import TABLE

@@ -7,16 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onehop.base.nlmsg import Message, Request, errno_of, pack, unpack
 from onehop.model.address import Cidr, IpAddr, parse_ip
 from onehop.net.own_routes import OwnRoutes, diff_routes
-from onehop.net.rtnetlink.message import (
-    Message,
-    Request,
-    errno_of,
-    pack,
-    to_address,
-    unpack,
-)
 from onehop.net.rtnetlink.neighbor import Entry, put_entry, read_entry
 from onehop.net.rtnetlink.route import (
     KernelRoute,
@@ -28,6 +21,7 @@ from onehop.net.rtnetlink.route import (
     remove_route,
     route_table,
 )
+from onehop.net.rtnetlink.value import to_address
 from onehop.net.table import PROTOCOL, STATIC_METRIC, TABLE
 
 IPV4 = st.ip_addresses(v=4)

@@ -20,10 +20,10 @@ import structlog
 from msgspec.structs import replace
 
 from onehop.base.errors import TransientError
+from onehop.base.nlmsg import Message
 from onehop.model.address import Cidr
 from onehop.net.rtnetlink.kernel import ROUTES, Events, transact
 from onehop.net.rtnetlink.listing import routes_in
-from onehop.net.rtnetlink.message import Message
 from onehop.net.rtnetlink.route import (
     DEL_ROUTE,
     NEW_ROUTE,

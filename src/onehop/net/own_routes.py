@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 
+from onehop.base.nlmsg import Message, Request
 from onehop.model.address import Cidr
 from onehop.net.rtnetlink.kernel import list_all
-from onehop.net.rtnetlink.message import Message, Request
 from onehop.net.rtnetlink.route import (
     DEL_ROUTE,
     NEW_ROUTE,

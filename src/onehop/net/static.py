@@ -16,12 +16,12 @@ import structlog
 
 from onehop.base.errors import TransientError
 from onehop.base.latest import Latest
+from onehop.base.nlmsg import Message
 from onehop.model.address import Cidr, IpAddr, is_ipv6
 from onehop.model.network import Block
 from onehop.net.own_routes import OwnRoutes, RouteChanges, diff_routes
 from onehop.net.rtnetlink.kernel import LINKS, ROUTES, Events, ask_all, transact
 from onehop.net.rtnetlink.link import is_gone
-from onehop.net.rtnetlink.message import Message
 from onehop.net.rtnetlink.route import (
     LOCAL,
     UNICAST,

@@ -16,9 +16,9 @@ from typing import Final
 import structlog
 
 from onehop.base.errors import TransientError
+from onehop.base.nlmsg import Message
 from onehop.net.rtnetlink.kernel import RULES, Events, list_all, transact
 from onehop.net.rtnetlink.listing import routes_in
-from onehop.net.rtnetlink.message import Message
 from onehop.net.rtnetlink.route import (
     Rule,
     list_rules,

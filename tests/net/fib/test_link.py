@@ -2,8 +2,9 @@
 
 import struct
 
+from onehop.base.nlmsg import Message, attribute
 from onehop.net.fib.link import DEL_LINK, NEW_LINK, Links
-from onehop.net.rtnetlink.message import Message, attribute, number
+from onehop.net.rtnetlink.value import number
 
 UP, CARRIER, PROMISCUOUS = 0x1, 0x40 | 0x10000, 0x100
 

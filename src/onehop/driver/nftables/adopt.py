@@ -22,6 +22,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from onehop.base import nlmsg
 from onehop.base.errors import DriverUnavailable
 from onehop.driver.nftables import wire
 from onehop.driver.nftables.channel import Channel, Refused
@@ -78,14 +79,14 @@ async def adopt_connections() -> int:
 
 async def _adopt(conntrack: Channel, connection: Connection) -> bool:
     here, there = connection
-    body = wire.nested(_ASKED, _tuple(here, there)) + wire.nested(_REPLY, _tuple(there, here))
-    body += wire.attribute(_TIMEOUT, wire.U32.pack(_KEPT_S))
-    state = wire.attribute(_STATE, _ESTABLISHED)
-    state += wire.attribute(_FLAGS_ASKED, _LIBERAL) + wire.attribute(_FLAGS_REPLY, _LIBERAL)
-    body += wire.nested(_PROTOCOL_INFO, wire.nested(_TCP, state))
+    body = nlmsg.nested(_ASKED, _tuple(here, there)) + nlmsg.nested(_REPLY, _tuple(there, here))
+    body += nlmsg.attribute(_TIMEOUT, wire.U32.pack(_KEPT_S))
+    state = nlmsg.attribute(_STATE, _ESTABLISHED)
+    state += nlmsg.attribute(_FLAGS_ASKED, _LIBERAL) + nlmsg.attribute(_FLAGS_REPLY, _LIBERAL)
+    body += nlmsg.nested(_PROTOCOL_INFO, nlmsg.nested(_TCP, state))
     family = socket.AF_INET if _version(here) == 4 else socket.AF_INET6  # noqa: PLR2004  of IP
     try:
-        await conntrack.ask(_NEW, wire.CREATE | wire.EXCLUSIVE | wire.ACK, body, family=family)
+        await conntrack.ask(_NEW, nlmsg.CREATE | nlmsg.EXCLUSIVE | nlmsg.ACK, body, family=family)
     except Refused as refused:
         if refused.code != errno.EEXIST:  # it has said something meanwhile
             raise
@@ -95,12 +96,12 @@ async def _adopt(conntrack: Channel, connection: Connection) -> bool:
 
 def _tuple(source: Socket, destination: Socket) -> bytes:
     version = _version(source)
-    addresses = wire.attribute(_SOURCE[version], source.address)
-    addresses += wire.attribute(_DESTINATION[version], destination.address)
-    ports = wire.attribute(_NUMBER, bytes((socket.IPPROTO_TCP,)))
-    ports += wire.attribute(_SOURCE_PORT, _PORT.pack(source.port))
-    ports += wire.attribute(_DESTINATION_PORT, _PORT.pack(destination.port))
-    return wire.nested(_IP, addresses) + wire.nested(_PROTOCOL, ports)
+    addresses = nlmsg.attribute(_SOURCE[version], source.address)
+    addresses += nlmsg.attribute(_DESTINATION[version], destination.address)
+    ports = nlmsg.attribute(_NUMBER, bytes((socket.IPPROTO_TCP,)))
+    ports += nlmsg.attribute(_SOURCE_PORT, _PORT.pack(source.port))
+    ports += nlmsg.attribute(_DESTINATION_PORT, _PORT.pack(destination.port))
+    return nlmsg.nested(_IP, addresses) + nlmsg.nested(_PROTOCOL, ports)
 
 
 def _version(end: Socket) -> int:

@@ -11,9 +11,11 @@ import os
 import socket
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
+from onehop.base import nlmsg
 from onehop.base.errors import ConfigError, DriverUnavailable
+from onehop.base.nlmsg import Request
 from onehop.driver.nftables import wire
 from onehop.driver.nftables.advice import NO_MODULES, NO_RIGHT
 
@@ -39,14 +41,6 @@ class Refused(Exception):  # noqa: N818  what the kernel did
     def is_disagreement(self) -> bool:
         """Tell whether something else is in the kernel than we know; else it has no room, say."""
         return self.code in _DISAGREEMENTS
-
-
-class Request(NamedTuple):
-    """A part of a transaction."""
-
-    kind: int
-    flags: int
-    body: bytes
 
 
 class Channel:
@@ -80,8 +74,8 @@ class Channel:
         """
         batch = [self._marker(wire.BATCH_BEGIN)]
         for place, request in enumerate(requests, start=1):
-            acknowledged = wire.ACK if place == len(requests) else 0
-            batch.append(self._message(request.kind, request.flags | acknowledged, request.body))
+            acknowledged = nlmsg.ACK if place == len(requests) else 0
+            batch.append(self._message(request._replace(flags=request.flags | acknowledged)))
         batch.append(self._marker(wire.BATCH_END))
         first = self._sequence - len(requests) - 1
         self._send(b"".join(batch))
@@ -104,7 +98,7 @@ class Channel:
             is_whole = True
             async with aclosing(self._replies(kind, flags, body, family)) as replies:
                 async for reply in replies:
-                    is_whole = is_whole and not reply.flags & wire.INTERRUPTED
+                    is_whole = is_whole and not reply.flags & nlmsg.DUMP_INTERRUPTED
                     found.append(reply)
             if is_whole:
                 return found
@@ -114,22 +108,22 @@ class Channel:
         self, kind: int, flags: int, body: bytes, family: int
     ) -> AsyncGenerator[wire.Message]:
         loop = asyncio.get_running_loop()
-        self._send(self._message(kind, flags, body, family=family))
+        self._send(self._message(Request(kind, flags, body), family=family))
         asked, is_over = self._sequence, False
         try:
             while True:
                 async with asyncio.timeout(_TIMEOUT_S):
                     data = await loop.sock_recv(self._socket, _RECEIVE_BYTES)
                 await asyncio.sleep(0)  # there may be thousands of these, and others wait
-                for reply in wire.messages(data):
+                for reply in nlmsg.unpack(data):
                     if reply.sequence != asked:
                         continue
-                    if reply.kind in {wire.ERROR, wire.DONE}:
+                    if reply.kind in {nlmsg.ERROR, nlmsg.DONE}:
                         is_over = True
-                        if code := _code(reply):
+                        if code := nlmsg.errno_of(reply):
                             raise Refused(code)
                         return
-                    yield reply
+                    yield wire.read(reply)
         except TimeoutError as err:
             raise DriverUnavailable("nf_tables does not answer") from err
         finally:
@@ -155,23 +149,18 @@ class Channel:
             except OSError as err:  # ENOBUFS: more faults than there was room to tell of
                 yield err.errno or errno.EIO
                 continue
-            for reply in wire.messages(data):
-                if reply.kind == wire.ERROR and reply.sequence >= first:
-                    yield _code(reply)
+            for reply in nlmsg.unpack(data):
+                if reply.kind == nlmsg.ERROR and reply.sequence >= first:
+                    yield nlmsg.errno_of(reply)
 
     def _marker(self, kind: int) -> bytes:
         self._sequence += 1
-        return wire.message(kind, 0, b"", sequence=self._sequence, family=0, resource=_NF_TABLES)
+        empty = Request(kind, 0, b"")
+        return wire.message(empty, self._sequence, family=0, resource=_NF_TABLES)
 
-    def _message(
-        self, kind: int, flags: int, body: bytes, *, family: int = wire.NFPROTO_INET
-    ) -> bytes:
+    def _message(self, request: Request, *, family: int = wire.NFPROTO_INET) -> bytes:
         self._sequence += 1
-        return wire.message(kind, flags, body, sequence=self._sequence, family=family)
-
-
-def _code(reply: wire.Message) -> int:
-    return -int(wire.ERRNO.unpack_from(reply.body)[0]) if reply.body else 0
+        return wire.message(request, self._sequence, family=family)
 
 
 def _opened(buffer_bytes: int) -> socket.socket:
@@ -184,7 +173,7 @@ def _opened(buffer_bytes: int) -> socket.socket:
         raise ConfigError(f"layer 4 in the kernel: {NO_MODULES} ({err.strerror})") from err
     try:
         _set_buffers(made, buffer_bytes or _BUFFER_BYTES)
-        made.setsockopt(wire.SOL_NETLINK, wire.NETLINK_CAP_ACK, 1)
+        made.setsockopt(nlmsg.SOL_NETLINK, nlmsg.CAP_ACK, 1)
         made.bind((0, 0))
     except OSError as err:
         made.close()

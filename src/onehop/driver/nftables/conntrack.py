@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple, TypeAlias
 
+from onehop.base import nlmsg
 from onehop.base.errors import DriverUnavailable
-from onehop.driver.nftables import wire
 from onehop.driver.nftables.channel import Channel, Refused
 from onehop.driver.nftables.element import Entrance, packed
 from onehop.model.address import IpAddr
@@ -70,7 +70,7 @@ async def forget_flows(members: Members) -> int:
 async def _forget(conntrack: Channel, version: int, question: bytes, members: Members) -> int:
     family = _FAMILIES[version]
     stale: list[_Flow] = []
-    for reply in await conntrack.ask(_GET, wire.DUMP, question, family=family):
+    for reply in await conntrack.ask(_GET, nlmsg.DUMP, question, family=family):
         flow = _flow(version, reply.body)
         if flow is not None and flow.server not in members.get(flow.entrance, {flow.server}):
             stale.append(flow)
@@ -78,7 +78,7 @@ async def _forget(conntrack: Channel, version: int, question: bytes, members: Me
     count = 0
     for flow in stale:
         try:
-            await conntrack.ask(_DELETE, wire.ACK, flow.name, family=family)
+            await conntrack.ask(_DELETE, nlmsg.ACK, flow.name, family=family)
             count += 1
         except Refused as refused:
             if refused.code != errno.ENOENT:  # it has ended by itself
@@ -89,38 +89,38 @@ async def _forget(conntrack: Channel, version: int, question: bytes, members: Me
 def _questions(version: int, entrances: Iterable[Entrance]) -> Iterator[bytes]:
     """Yield what asks for all flows to some entrances, or for more than these."""
     entrances = tuple(entrances)
-    number = wire.attribute(_NUMBER, bytes((socket.IPPROTO_UDP,)))
+    number = nlmsg.attribute(_NUMBER, bytes((socket.IPPROTO_UDP,)))
     if len(entrances) > _ONE_BY_ONE:
-        yield _question(wire.nested(_PROTOCOL, number), _BY_PROTOCOL)
+        yield _question(nlmsg.nested(_PROTOCOL, number), _BY_PROTOCOL)
         return
     for entrance in entrances:
-        port = wire.attribute(_DESTINATION_PORT, _PORT.pack(entrance.port))
-        asked, flags = wire.nested(_PROTOCOL, number + port), _BY_PROTOCOL | _BY_PORT
+        port = nlmsg.attribute(_DESTINATION_PORT, _PORT.pack(entrance.port))
+        asked, flags = nlmsg.nested(_PROTOCOL, number + port), _BY_PROTOCOL | _BY_PORT
         if version == 4:  # noqa: PLR2004  of IPv6, Linux 6.18 passes over what fits an address
-            to = wire.attribute(_DESTINATION[version], packed(entrance.address))
-            asked, flags = wire.nested(_IP, to) + asked, flags | _BY_DESTINATION
+            to = nlmsg.attribute(_DESTINATION[version], packed(entrance.address))
+            asked, flags = nlmsg.nested(_IP, to) + asked, flags | _BY_DESTINATION
         yield _question(asked, flags)
 
 
 def _question(asked: bytes, flags: int) -> bytes:
-    picked = wire.attribute(_FILTER_ASKED, _FLAGS.pack(flags))
-    return wire.nested(_ASKED, asked) + wire.nested(_FILTER, picked)
+    picked = nlmsg.attribute(_FILTER_ASKED, _FLAGS.pack(flags))
+    return nlmsg.nested(_ASKED, asked) + nlmsg.nested(_FILTER, picked)
 
 
 def _flow(version: int, body: bytes) -> _Flow | None:
     """Return a flow of UDP; of anything else, None."""
-    found = wire.parts(body)
-    asked, reply = wire.parts(found[_ASKED]), wire.parts(found[_REPLY])
-    protocol, answers = wire.parts(asked[_PROTOCOL]), wire.parts(reply[_PROTOCOL])
+    found = nlmsg.attributes(body)
+    asked, reply = nlmsg.attributes(found[_ASKED]), nlmsg.attributes(found[_REPLY])
+    protocol, answers = nlmsg.attributes(asked[_PROTOCOL]), nlmsg.attributes(reply[_PROTOCOL])
     if protocol[_NUMBER][0] != socket.IPPROTO_UDP:
         return None
-    to = _address(version, wire.parts(asked[_IP])[_DESTINATION[version]])
-    server = _address(version, wire.parts(reply[_IP])[_SOURCE[version]])
+    to = _address(version, nlmsg.attributes(asked[_IP])[_DESTINATION[version]])
+    server = _address(version, nlmsg.attributes(reply[_IP])[_SOURCE[version]])
     (port,), (served_port,) = (
         _PORT.unpack(protocol[_DESTINATION_PORT]),
         _PORT.unpack(answers[_SOURCE_PORT]),
     )
-    name = wire.nested(_ASKED, found[_ASKED]) + wire.attribute(_ID, found[_ID])
+    name = nlmsg.nested(_ASKED, found[_ASKED]) + nlmsg.attribute(_ID, found[_ID])
     return _Flow(Entrance(to, Transport.UDP, port), (server, served_port), name)
 
 

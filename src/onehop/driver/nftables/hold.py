@@ -12,10 +12,12 @@ The kernel lets one process own it: a second onehop on the same host finds it ta
 import errno
 from typing import Final
 
+from onehop.base import nlmsg
 from onehop.base.errors import ConfigError, DriverUnavailable
+from onehop.base.nlmsg import Request
 from onehop.driver.nftables import wire
 from onehop.driver.nftables.advice import NO_RIGHT
-from onehop.driver.nftables.channel import Channel, Refused, Request
+from onehop.driver.nftables.channel import Channel, Refused
 from onehop.driver.nftables.netlink import SUBSYSTEM
 from onehop.driver.nftables.ruleset import HOLD_TABLE
 
@@ -42,10 +44,10 @@ class Hold(Channel):
             ConfigError: this process may not.
             DriverUnavailable: another process has it.
         """
-        name = wire.attribute(_TABLE_NAME, wire.text(HOLD_TABLE))
-        flags = wire.attribute(_TABLE_FLAGS, wire.U32.pack(_OWNED))
+        name = nlmsg.attribute(_TABLE_NAME, wire.text(HOLD_TABLE))
+        flags = nlmsg.attribute(_TABLE_FLAGS, wire.U32.pack(_OWNED))
         try:
-            self.transact((Request(_NEW_TABLE, wire.CREATE, name + flags), _chain(), _rule()))
+            self.transact((Request(_NEW_TABLE, nlmsg.CREATE, name + flags), _chain(), _rule()))
         except Refused as refused:
             if refused.code == errno.EPERM:
                 raise await self._not_ours(name) from refused
@@ -54,10 +56,10 @@ class Hold(Channel):
 
     async def _not_ours(self, name: bytes) -> Exception:
         try:
-            found = await self.ask(_GET_TABLE, wire.ACK, name)
+            found = await self.ask(_GET_TABLE, nlmsg.ACK, name)
         except Refused:
             return ConfigError(f"layer 4 in the kernel: {NO_RIGHT}")
-        owner = wire.parts(found[0].body).get(_TABLE_OWNER, bytes(4))
+        owner = nlmsg.attributes(found[0].body).get(_TABLE_OWNER, bytes(4))
         return DriverUnavailable(
             "another process serves layer 4 in this kernel"
             f" (nft list table inet {HOLD_TABLE}; netlink port {wire.U32.unpack(owner)[0]},"
@@ -66,22 +68,22 @@ class Hold(Channel):
 
 
 def _chain() -> Request:
-    hook = wire.attribute(_HOOK_NUMBER, wire.U32.pack(_PREROUTING))
-    hook += wire.attribute(_HOOK_PRIORITY, wire.I32.pack(_PRIORITY))
-    body = wire.attribute(_CHAIN_TABLE, wire.text(HOLD_TABLE))
-    body += wire.attribute(_CHAIN_NAME, wire.text(_CHAIN))
-    body += wire.nested(_CHAIN_HOOK, hook)
-    body += wire.attribute(_CHAIN_TYPE, wire.text("nat"))
-    return Request(_NEW_CHAIN, wire.CREATE, body)
+    hook = nlmsg.attribute(_HOOK_NUMBER, wire.U32.pack(_PREROUTING))
+    hook += nlmsg.attribute(_HOOK_PRIORITY, wire.I32.pack(_PRIORITY))
+    body = nlmsg.attribute(_CHAIN_TABLE, wire.text(HOLD_TABLE))
+    body += nlmsg.attribute(_CHAIN_NAME, wire.text(_CHAIN))
+    body += nlmsg.nested(_CHAIN_HOOK, hook)
+    body += nlmsg.attribute(_CHAIN_TYPE, wire.text("nat"))
+    return Request(_NEW_CHAIN, nlmsg.CREATE, body)
 
 
 def _rule() -> Request:
     """Return a rule that looks at the state of a connection, and does nothing with it."""
-    data = wire.attribute(_CT_REGISTER, wire.U32.pack(1))
-    data += wire.attribute(_CT_KEY, wire.U32.pack(_CT_STATE))
-    expression = wire.attribute(_EXPRESSION_NAME, wire.text("ct"))
-    expression += wire.nested(_EXPRESSION_DATA, data)
-    body = wire.attribute(_RULE_TABLE, wire.text(HOLD_TABLE))
-    body += wire.attribute(_RULE_CHAIN, wire.text(_CHAIN))
-    body += wire.nested(_RULE_EXPRESSIONS, wire.nested(_ONE_OF_LIST, expression))
-    return Request(_NEW_RULE, wire.CREATE, body)
+    data = nlmsg.attribute(_CT_REGISTER, wire.U32.pack(1))
+    data += nlmsg.attribute(_CT_KEY, wire.U32.pack(_CT_STATE))
+    expression = nlmsg.attribute(_EXPRESSION_NAME, wire.text("ct"))
+    expression += nlmsg.nested(_EXPRESSION_DATA, data)
+    body = nlmsg.attribute(_RULE_TABLE, wire.text(HOLD_TABLE))
+    body += nlmsg.attribute(_RULE_CHAIN, wire.text(_CHAIN))
+    body += nlmsg.nested(_RULE_EXPRESSIONS, nlmsg.nested(_ONE_OF_LIST, expression))
+    return Request(_NEW_RULE, nlmsg.CREATE, body)

@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from onehop.base import nlmsg
 from onehop.base.errors import ConfigError
 from onehop.driver.nftables import wire
 from onehop.driver.nftables.advice import NO_RIGHT
@@ -141,7 +142,7 @@ class Monitor:
 
     def _end_transaction(self, body: bytes) -> None:
         if self._is_foreign:
-            program = wire.parts(body).get(_PROGRAM, b"?").rstrip(b"\0")
+            program = nlmsg.attributes(body).get(_PROGRAM, b"?").rstrip(b"\0")
             self._by.add(program.decode(errors="replace"))
             self._is_foreign = False
             self.heard.set()
@@ -166,7 +167,7 @@ def _changed(message: wire.Message) -> What | None:
     what = _KINDS.get(message.kind & 0xFF) if message.kind & ~0xFF == SUBSYSTEM else None
     if what is None or message.family != wire.NFPROTO_INET:
         return None
-    attributes = wire.parts(message.body)
+    attributes = nlmsg.attributes(message.body)
     if attributes.get(_TABLE) != wire.text(TABLE):
         return None
     name = attributes.get(_SET, b"").rstrip(b"\0").decode(errors="replace")

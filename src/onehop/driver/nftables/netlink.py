@@ -5,9 +5,11 @@ import errno
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from onehop.base import nlmsg
 from onehop.base.errors import DriverUnavailable
+from onehop.base.nlmsg import Request
 from onehop.driver.nftables import wire
-from onehop.driver.nftables.channel import Channel, Refused, Request
+from onehop.driver.nftables.channel import Channel, Refused
 from onehop.driver.nftables.element import VERDICTS, Elements, Lookup, Place
 from onehop.driver.nftables.ruleset import TABLE
 
@@ -54,7 +56,7 @@ class Netlink(Channel):
         requests = [
             *(Request(_DEL_ELEMENTS, 0, body) for body in _bodies(change.remove)),
             *(
-                Request(_NEW_ELEMENTS, wire.CREATE, body)
+                Request(_NEW_ELEMENTS, nlmsg.CREATE, body)
                 for body in _bodies(change.put, with_values=True)
             ),
         ]
@@ -70,7 +72,7 @@ class Netlink(Channel):
         """
         place = Place(lookup, version, b"")
         found: Elements = {}
-        for reply in await self.ask(_GET_ELEMENTS, wire.DUMP, _list_of(place, b"")):
+        for reply in await self.ask(_GET_ELEMENTS, nlmsg.DUMP, _list_of(place, b"")):
             for key, value, _ in _read_elements(lookup, reply.body):
                 found[Place(lookup, version, key)] = value
             await asyncio.sleep(0)  # there may be hundred thousands of them, and others wait
@@ -84,11 +86,11 @@ class Netlink(Channel):
         """
         found: dict[Place, int] = {}
         for place in places:
-            element = wire.nested(
-                _ONE_OF_LIST, wire.nested(_KEY, wire.attribute(_VALUE, place.key))
+            element = nlmsg.nested(
+                _ONE_OF_LIST, nlmsg.nested(_KEY, nlmsg.attribute(_VALUE, place.key))
             )
             try:
-                replies = await self.ask(_GET_ELEMENTS, wire.ACK, _list_of(place, element))
+                replies = await self.ask(_GET_ELEMENTS, nlmsg.ACK, _list_of(place, element))
             except Refused as refused:
                 if refused.code != errno.ENOENT:
                     raise DriverUnavailable(f"nf_tables does not count: {refused}") from refused
@@ -106,7 +108,7 @@ class Netlink(Channel):
         """
         found = {}
         for attributes in await self._listed(_GET_OBJECTS):
-            data = wire.parts(attributes[_OBJECT_DATA])
+            data = nlmsg.attributes(attributes[_OBJECT_DATA])
             (packets,) = wire.U64.unpack(data[_COUNTER_PACKETS])
             found[_name(attributes[_OBJECT_NAME])] = int(packets)
         return found
@@ -133,9 +135,9 @@ class Netlink(Channel):
         Raises:
             DriverUnavailable: the kernel does not answer.
         """
-        name = wire.attribute(_TABLE_NAME, wire.text(table))
+        name = nlmsg.attribute(_TABLE_NAME, wire.text(table))
         try:
-            return bool(await self.ask(_GET_TABLE, wire.ACK, name))
+            return bool(await self.ask(_GET_TABLE, nlmsg.ACK, name))
         except Refused as refused:
             if refused.code != errno.ENOENT:
                 raise DriverUnavailable(f"nf_tables does not answer: {refused}") from refused
@@ -145,10 +147,10 @@ class Netlink(Channel):
         """Return the attributes of everything of a kind that is in our table."""
         ours = wire.text(TABLE)
         try:
-            replies = await self.ask(kind, wire.DUMP, wire.attribute(_TABLE_NAME, ours))
+            replies = await self.ask(kind, nlmsg.DUMP, nlmsg.attribute(_TABLE_NAME, ours))
         except Refused as refused:
             raise DriverUnavailable(f"nf_tables does not list: {refused}") from refused
-        found = [wire.parts(reply.body) for reply in replies]
+        found = [nlmsg.attributes(reply.body) for reply in replies]
         return [attributes for attributes in found if attributes.get(_TABLE_NAME) == ours]
 
 
@@ -178,25 +180,25 @@ def _element(place: Place, value: bytes) -> bytes:
     if place.lookup is Lookup.SOURCE:
         middle = len(place.key) // 2
         first, last = place.key[:middle], place.key[middle:]
-        key = wire.nested(_KEY, wire.attribute(_VALUE, first))
-        end = wire.nested(_KEY_END, wire.attribute(_VALUE, last))
-        return wire.nested(_ONE_OF_LIST, key + end)
-    key = wire.nested(_KEY, wire.attribute(_VALUE, place.key))
-    return wire.nested(_ONE_OF_LIST, key + (_data(place.lookup, value) if value else b""))
+        key = nlmsg.nested(_KEY, nlmsg.attribute(_VALUE, first))
+        end = nlmsg.nested(_KEY_END, nlmsg.attribute(_VALUE, last))
+        return nlmsg.nested(_ONE_OF_LIST, key + end)
+    key = nlmsg.nested(_KEY, nlmsg.attribute(_VALUE, place.key))
+    return nlmsg.nested(_ONE_OF_LIST, key + (_data(place.lookup, value) if value else b""))
 
 
 def _data(lookup: Lookup, value: bytes) -> bytes:
     if lookup not in VERDICTS:
-        return wire.nested(_DATA, wire.attribute(_VALUE, value))
-    code = wire.attribute(_VERDICT_CODE, wire.U32.pack(_GOTO))
-    chain = wire.attribute(_VERDICT_CHAIN, value + b"\0")
-    return wire.nested(_DATA, wire.nested(_VERDICT, code + chain))
+        return nlmsg.nested(_DATA, nlmsg.attribute(_VALUE, value))
+    code = nlmsg.attribute(_VERDICT_CODE, wire.U32.pack(_GOTO))
+    chain = nlmsg.attribute(_VERDICT_CHAIN, value + b"\0")
+    return nlmsg.nested(_DATA, nlmsg.nested(_VERDICT, code + chain))
 
 
 def _list_of(place: Place, elements: bytes) -> bytes:
-    table = wire.attribute(_LIST_TABLE, wire.text(TABLE))
-    name = wire.attribute(_LIST_SET, wire.text(place.name))
-    return table + name + (wire.nested(_LIST_ELEMENTS, elements) if elements else b"")
+    table = nlmsg.attribute(_LIST_TABLE, wire.text(TABLE))
+    name = nlmsg.attribute(_LIST_SET, wire.text(place.name))
+    return table + name + (nlmsg.nested(_LIST_ELEMENTS, elements) if elements else b"")
 
 
 def _read_elements(lookup: Lookup, payload: bytes) -> Iterator[tuple[bytes, bytes, int]]:
@@ -205,26 +207,26 @@ def _read_elements(lookup: Lookup, payload: bytes) -> Iterator[tuple[bytes, byte
     Raises:
         Refused: one is a catch-all, which we never put, and which has no key.
     """
-    for element in wire.each(wire.parts(payload).get(_LIST_ELEMENTS, b"")):
-        parts = wire.parts(element)
+    for element in nlmsg.members(nlmsg.attributes(payload).get(_LIST_ELEMENTS, b"")):
+        parts = nlmsg.attributes(element)
         if _KEY not in parts:
             raise Refused(errno.EINVAL)
-        key = wire.parts(parts[_KEY])[_VALUE]
+        key = nlmsg.attributes(parts[_KEY])[_VALUE]
         if _KEY_END in parts:
-            key += wire.parts(parts[_KEY_END])[_VALUE]
+            key += nlmsg.attributes(parts[_KEY_END])[_VALUE]
         yield key, _read_data(lookup, parts.get(_DATA, b"")), _read_counter(parts)
 
 
 def _read_data(lookup: Lookup, data: bytes) -> bytes:
-    parts = wire.parts(data)
+    parts = nlmsg.attributes(data)
     if lookup not in VERDICTS:
         return parts.get(_VALUE, b"")
-    return wire.parts(parts[_VERDICT]).get(_VERDICT_CHAIN, b"").rstrip(b"\0")
+    return nlmsg.attributes(parts[_VERDICT]).get(_VERDICT_CHAIN, b"").rstrip(b"\0")
 
 
 def _read_counter(parts: dict[int, bytes]) -> int:
     expression = parts.get(_EXPRESSION)
     if expression is None:
         return 0
-    data = wire.parts(expression).get(_EXPRESSION_DATA, b"")
-    return int(wire.U64.unpack(wire.parts(data)[_COUNTER_PACKETS])[0])
+    data = nlmsg.attributes(expression).get(_EXPRESSION_DATA, b"")
+    return int(wire.U64.unpack(nlmsg.attributes(data)[_COUNTER_PACKETS])[0])

@@ -5,10 +5,10 @@ from typing import Final
 
 import msgspec
 
+from onehop.base.nlmsg import Message
 from onehop.net.fib.link import DEL_LINK, NEW_LINK, Links
 from onehop.net.fib.nexthop import DEL_NEXTHOP, NEW_NEXTHOP
 from onehop.net.fib.route import DEL_ROUTE, DEL_RULE, NEW_ROUTE, NEW_RULE, Matched, read_matched
-from onehop.net.rtnetlink.message import Message
 
 _DEL_ADDRESS: Final = 21
 _ROUTES: Final = frozenset((NEW_ROUTE, DEL_ROUTE))

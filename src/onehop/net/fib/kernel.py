@@ -14,11 +14,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
 from onehop.base.errors import TransientError
-from onehop.model.reach import FibRoute, Hop
-from onehop.net.fib import route as wire
-from onehop.net.fib.link import GET_LINK, NEW_LINK, Links
-from onehop.net.fib.nexthop import GET_NEXTHOP, NEW_NEXTHOP, ask_nexthop, read_nexthop
-from onehop.net.rtnetlink.message import (
+from onehop.base.nlmsg import (
     DONE,
     DUMP,
     DUMP_INTERRUPTED,
@@ -29,6 +25,10 @@ from onehop.net.rtnetlink.message import (
     pack,
     unpack,
 )
+from onehop.model.reach import FibRoute, Hop
+from onehop.net.fib import route as wire
+from onehop.net.fib.link import GET_LINK, NEW_LINK, Links
+from onehop.net.fib.nexthop import GET_NEXTHOP, NEW_NEXTHOP, ask_nexthop, read_nexthop
 
 _EVENTS: Final = (
     0x1  # RTMGRP_LINK

@@ -4,7 +4,7 @@ import socket
 import struct
 from typing import Final, NamedTuple
 
-from onehop.net.rtnetlink.message import Message, attributes
+from onehop.base.nlmsg import Message, attributes
 
 NEW_LINK: Final = 16
 DEL_LINK: Final = 17

@@ -8,8 +8,9 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from onehop.base.nlmsg import attributes
 from onehop.model.reach import Hop
-from onehop.net.rtnetlink.message import attributes, number, to_address, to_number
+from onehop.net.rtnetlink.value import number, to_address, to_number
 
 NEW_NEXTHOP: Final = 104
 DEL_NEXTHOP: Final = 105

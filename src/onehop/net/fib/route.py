@@ -10,10 +10,11 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+from onehop.base.nlmsg import attribute, attributes
 from onehop.model.address import Cidr, IpAddr
 from onehop.model.reach import FibRoute, Hop, RouteKind
 from onehop.net.fib.prefix import Key, key_of
-from onehop.net.rtnetlink.message import attribute, attributes, to_address, to_number
+from onehop.net.rtnetlink.value import to_address, to_number
 
 NEW_ROUTE: Final = 24
 DEL_ROUTE: Final = 25

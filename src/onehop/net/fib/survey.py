@@ -13,7 +13,7 @@ from onehop.net.fib.prefix import Key, Prefixes, length_of
 from onehop.net.fib.route import Matched, origin_of
 from onehop.net.fib.steady import Promotions
 from onehop.net.fib.watch import Watched
-from onehop.net.rtnetlink.message import to_address
+from onehop.net.rtnetlink.value import to_address
 
 Touched: TypeAlias = frozenset[tuple[bool, Key]] | None
 """Prefixes of routes that changed, each with whether it is IPv6; None if it may be any."""

@@ -15,12 +15,14 @@ from types import TracebackType
 from typing import Final, Self
 
 from onehop.base.errors import ConfigError, TransientError
-from onehop.net.rtnetlink.message import (
+from onehop.base.nlmsg import (
     ACK,
+    CAP_ACK,
     DONE,
     DUMP,
     DUMP_INTERRUPTED,
     ERROR,
+    SOL_NETLINK,
     Message,
     Request,
     errno_of,
@@ -34,8 +36,6 @@ ADDRESSES: Final = 0x10 | 0x100
 ROUTES: Final = 0x40 | 0x400
 RULES: Final = 0x80 | 0x40000
 
-_SOL_NETLINK: Final = 270  # <linux/socket.h>
-_CAP_ACK: Final = 10  # errors without the request they are about
 _STRICT_CHECK: Final = 12  # list requests are filtered by the kernel
 _RECEIVE_BYTES: Final = 262144
 _TIMEOUT_S: Final = 5.0
@@ -195,8 +195,8 @@ def _errand() -> Generator[socket.socket]:
     """Open a socket for one errand, and translate what goes wrong with it."""
     try:
         with _open(0) as kernel:
-            kernel.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
-            kernel.setsockopt(_SOL_NETLINK, _STRICT_CHECK, 1)
+            kernel.setsockopt(SOL_NETLINK, CAP_ACK, 1)
+            kernel.setsockopt(SOL_NETLINK, _STRICT_CHECK, 1)
             yield kernel
     except TimeoutError as err:
         raise TransientError("netlink did not answer") from err

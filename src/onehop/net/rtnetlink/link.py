@@ -4,7 +4,7 @@ import struct
 from collections.abc import Collection
 from typing import Final
 
-from onehop.net.rtnetlink.message import Message
+from onehop.base.nlmsg import Message
 
 NEW_LINK: Final = 16
 DEL_LINK: Final = 17

@@ -10,20 +10,10 @@ from typing import Final
 
 import msgspec
 
+from onehop.base.nlmsg import CREATE, REPLACE, Message, Request, attribute, attributes
 from onehop.model.address import IpAddr
 from onehop.net.frame import Mac, format_mac, parse_mac
-from onehop.net.rtnetlink.message import (
-    CREATE,
-    REPLACE,
-    Message,
-    Request,
-    attribute,
-    attributes,
-    family_of,
-    number,
-    to_address,
-    to_bytes,
-)
+from onehop.net.rtnetlink.value import family_of, number, to_address, to_bytes
 
 NEW_NEIGHBOR: Final = 28
 DEL_NEIGHBOR: Final = 29

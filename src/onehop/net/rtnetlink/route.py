@@ -5,21 +5,9 @@ from typing import Final
 
 import msgspec
 
+from onehop.base.nlmsg import CREATE, EXCLUSIVE, REPLACE, Message, Request, attribute, attributes
 from onehop.model.address import Cidr, IpAddr, is_ipv6
-from onehop.net.rtnetlink.message import (
-    CREATE,
-    EXCLUSIVE,
-    REPLACE,
-    Message,
-    Request,
-    attribute,
-    attributes,
-    family_of,
-    number,
-    to_address,
-    to_bytes,
-    to_number,
-)
+from onehop.net.rtnetlink.value import family_of, number, to_address, to_bytes, to_number
 
 NEW_ROUTE: Final = 24
 DEL_ROUTE: Final = 25

@@ -15,6 +15,7 @@ import structlog
 
 from onehop.base.errors import TransientError
 from onehop.base.latest import Latest
+from onehop.base.nlmsg import Message
 from onehop.model.address import is_ipv6
 from onehop.model.network import Tunnel
 from onehop.net.own_routes import OwnRoutes, RouteChanges, diff_routes
@@ -28,7 +29,6 @@ from onehop.net.rtnetlink.kernel import (
     transact,
 )
 from onehop.net.rtnetlink.link import link_of
-from onehop.net.rtnetlink.message import Message
 from onehop.net.rtnetlink.neighbor import (
     Entry,
     device_of,
