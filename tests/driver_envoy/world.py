@@ -271,9 +271,17 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def tcp_server(
-    answer: Answer, *, tls: ssl.SSLContext | None = None, address: str = ADDRESS, port: int = 0
+    answer: Answer,
+    *,
+    tls: ssl.SSLContext | None = None,
+    address: str = ADDRESS,
+    port: int = 0,
+    bound: socket.socket | None = None,
 ) -> AsyncGenerator[int]:
-    """Serve connections until the context is left, and yield the port; none is left open then."""
+    """Serve connections until the context is left, and yield the port; none is left open then.
+
+    A socket that is `bound` already takes the place of an address and a port.
+    """
     made: dict[asyncio.Future[None], asyncio.StreamWriter] = {}
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -281,7 +289,8 @@ async def tcp_server(
         made[answered] = writer
         answered.add_done_callback(lambda _: writer.close())
 
-    server = await asyncio.start_server(accept, address, port, ssl=tls)
+    there: dict[str, Any] = {"sock": bound} if bound else {"host": address, "port": port}
+    server = await asyncio.start_server(accept, ssl=tls, **there)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

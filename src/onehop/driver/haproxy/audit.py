@@ -219,7 +219,7 @@ async def _compare_pool(backend: str, worker: Worker) -> Finding | None:
         worker.note_servers(
             backend,
             {n: Server(s.address, s.weight, options.get(n, "")) for n, s in ready.items()},
-            has.keys() - ready.keys(),
+            {n: s.address for n, s in has.items() if n not in ready},
         )
     unlike = (n for n in has.keys() & told.keys() if _made(has[n]) != _made(told[n]))
     return Finding("server", f"{backend}: {_shown(wrong)}", needs_reload=any(True for _ in unlike))

@@ -35,6 +35,7 @@ class HaproxyOptions(msgspec.Struct, frozen=True, kw_only=True):
         watch_s: how often a part of what the worker has is compared with what it was told.
         files_after_s: how long after an edit the files say so, which nobody reads as a rule.
         listener_retry_s: how often a refused listener is tried again: its port may be free now.
+        silent_s: how long something may be under way, unacknowledged, to an endpoint that has gone.
         is_privileged: whether HAProxy runs as root, and may bind addresses of either family that
             are not there yet.
         attached: None for a HAProxy of our own; `state_dir` is the folder that another one reads
@@ -52,6 +53,7 @@ class HaproxyOptions(msgspec.Struct, frozen=True, kw_only=True):
     watch_s: float = 2.0
     files_after_s: float = 1.0
     listener_retry_s: float = 5.0
+    silent_s: float = 15.0
     is_privileged: bool = False
     attached: Attachment | None = None
 

@@ -14,6 +14,7 @@ import structlog
 from onehop.base.errors import DriverUnavailable, RejectedError
 from onehop.driver.haproxy.audit import Audit, Finding
 from onehop.driver.haproxy.hand import Hand
+from onehop.driver.haproxy.silence import end_silent
 from onehop.driver.haproxy.worker import Worker
 
 log = structlog.get_logger(__name__)
@@ -37,6 +38,7 @@ class Upkeep:
         self._audit = Audit()
         self._dirty: set[str] = set()
         self._last_fault = ""
+        self._why_silent_stay = ""
         self.drifts: Counter[str] = Counter()
         """How often somebody had changed something behind our back, by what it was."""
         self.last_drift = "-"
@@ -66,13 +68,30 @@ class Upkeep:
                 await self._mend(self._hand.worker, str(err))
 
     async def keep_clean(self) -> None:
-        """Delete the servers that have gone."""
+        """Delete the servers that have gone, when they have finished what they had."""
         while True:
             await asyncio.sleep(_AGAIN_S)
             worker = self._hand.worker
             if worker is not None:
                 with contextlib.suppress(DriverUnavailable):  # `keep_watch` finds it, and mends
                     await worker.bury()
+                await self._end_silent(worker)
+
+    async def _end_silent(self, worker: Worker) -> None:
+        """End what the servers that have gone will never finish."""
+        servers, who = worker.leftovers(), worker.who
+        if not servers or who is None:
+            return
+        silent_s = self._hand.options.silent_s
+        try:
+            ended = await asyncio.to_thread(end_silent, servers, who.pid, silent_s=silent_s)
+        except OSError as err:
+            if str(err) != self._why_silent_stay:
+                log.warning("haproxy_silent_connections_stay", error=str(err))
+            self._why_silent_stay = str(err)
+        else:
+            if ended:
+                log.info("haproxy_silent_connections_ended", count=ended, silent_s=silent_s)
 
     async def keep_files(self) -> None:
         """Have the files say what the worker has, soon after it was told."""

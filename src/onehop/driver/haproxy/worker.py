@@ -1,7 +1,7 @@
 """What the worker that serves now has, and how it is brought to what is wanted."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from onehop.driver.haproxy.backend import Server
@@ -45,7 +45,7 @@ class Worker:
         self._wanted = wanted
         self._touched = Touched()
         self._servers = {backend: dict(each) for backend, each in wanted.servers.items()}
-        self._retired: dict[str, set[str]] = {}
+        self._retired: dict[str, dict[str, str]] = {}
         self._turns = {backend: asyncio.Lock() for backend in wanted.servers}
 
     @property
@@ -62,6 +62,10 @@ class Worker:
         """Return the servers of a pool that wait to be deleted."""
         return frozenset(self._retired.get(backend, ()))
 
+    def leftovers(self) -> frozenset[str]:
+        """Return the addresses of all servers that wait to be deleted."""
+        return frozenset(a for each in self._retired.values() for a in each.values())
+
     def turn_of(self, backend: str) -> asyncio.Lock:
         """Return what is held by whoever changes the servers of a pool."""
         return self._turns[backend]
@@ -74,17 +78,17 @@ class Worker:
         self._touched.deep[0].setdefault(path, set()).update(wrong)
 
     def note_servers(
-        self, backend: str, has: Mapping[str, Server], disabled: Iterable[str]
+        self, backend: str, has: Mapping[str, Server], disabled: Mapping[str, str]
     ) -> None:
         """Take note of what servers a pool has in truth, under its turn.
 
         Args:
             backend: the pool.
             has: those that may get work.
-            disabled: those that may not; they are made ready if they are wanted.
+            disabled: the addresses of those that may not; they are made ready if they are wanted.
         """
         self._servers[backend] = dict(has)
-        self._retired[backend] = set(disabled)
+        self._retired[backend] = dict(disabled)
         self._touched.flat[-1].add(backend)
 
     def touch(self, touched: Touched) -> None:
@@ -142,11 +146,13 @@ class Worker:
             want = self._wanted.servers.get(backend, {})  # not sooner: it may have changed since
             if {each.identity for each in want.values()} - {"", *self.has.identities}:
                 return
-            have, retired = self._servers[backend], self._retired.setdefault(backend, set())
-            gone = have.keys() - want.keys()
+            have, retired = self._servers[backend], self._retired.get(backend, {})
             await self.runtime.tell(joined(server_commands(backend, have, retired, want)))
             self._servers[backend] = dict(want)
-            self._retired[backend] = (retired | gone) - want.keys()
+            gone = {name: server.address for name, server in have.items()}
+            self._retired[backend] = {
+                name: address for name, address in (retired | gone).items() if name not in want
+            }
 
     async def bury(self) -> None:
         """Delete the servers that have finished what they had.
@@ -161,8 +167,8 @@ class Worker:
             async with self._turns[backend]:
                 waiting = sorted(self._retired[backend])
                 for start in range(0, len(waiting), _AT_ONCE):
-                    gone = await self._buried(backend, waiting[start : start + _AT_ONCE])
-                    self._retired[backend] -= gone
+                    for gone in await self._buried(backend, waiting[start : start + _AT_ONCE]):
+                        del self._retired[backend][gone]
 
     async def _buried(self, backend: str, names: Sequence[str]) -> set[str]:
         told = (f"del server {backend}/{name}" for name in names)
